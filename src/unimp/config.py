@@ -1,0 +1,81 @@
+"""Typed, frozen configuration: TOML in, validated objects out, an unknown key says what was meant."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unimp.errors import ConfigError, did_you_mean
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, no unknown keys, one docstring under each field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], place: str) -> Self:
+        """Validate `values`; raise ConfigError with `place` (a file or an option) in one line."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                known = known_keys(cls, first["loc"][:-1])
+                hint = did_you_mean(str(first["loc"][-1]), known)
+                raise ConfigError(f"{place}: unknown key {path!r}{hint}") from None
+            raise ConfigError(f"{place}: {path}: {first['msg']} (got {first.get('input')!r})") from None
+
+
+def known_keys(config: type[BaseModel], path: Iterable[int | str]) -> list[str]:
+    """Field names of the section of `config` that `path` leads to."""
+    current: type[BaseModel] = config
+    for part in path:
+        field = current.model_fields.get(str(part))
+        inner = field.annotation if field is not None else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            current = inner
+    return list(current.model_fields)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a TOML file; ConfigError if it is missing or malformed."""
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` laid upon it, table by table."""
+    merged = dict(base)
+    for key, value in over.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
+    """`["train.lr=1e-4", …]` as nested tables; values are read as TOML, else as plain text."""
+    table: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {setting}: expected key=value, such as train.lr=1e-4")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        nested: Any = value
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        table = merge(table, nested)
+    return table

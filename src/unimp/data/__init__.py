@@ -1,0 +1,1 @@
+"""Catalogues and interaction logs: read, validate, filter, split. No torch."""

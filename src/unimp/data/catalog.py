@@ -1,0 +1,132 @@
+"""`Catalog`: what the items are. Any attributes, any order, missing values explicit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import polars as pl
+
+from unimp.data.pictures import PictureSource
+from unimp.errors import DataError
+
+AttributeKind = Literal["text", "category", "categories", "number"]
+ATTRIBUTE_DTYPES: dict[str, pl.DataType] = {
+    "text": pl.String(),
+    "category": pl.String(),
+    "categories": pl.List(pl.String()),
+    "number": pl.Float64(),
+}
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One column of the catalogue.
+
+    `text` is free words, `category` one of few values, `categories` a list of such, `number` a float.
+    """
+
+    name: str
+    kind: AttributeKind
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item as people and templates see it.
+
+    `attributes` keeps the catalogue's order and holds present values only, already as text;
+    `picture` is the reference within the picture source, None when the item has no picture.
+    """
+
+    item_id: str
+    row: int
+    attributes: dict[str, str]
+    picture: str | None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All items, in row order.
+
+    `items` has `item_id` (text, unique), `picture` (text or null) and one column per attribute, null where
+    a value is missing. `item_row`, the position in this table, is how every other room names an item.
+    """
+
+    items: pl.DataFrame
+    attributes: tuple[Attribute, ...]
+    title: str | None = None
+    """The attribute that names an item to a person; None when there is none."""
+    pictures: PictureSource | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.items.is_empty():
+            raise DataError("catalogue: no items; check the source's path and filters")
+        names = {attribute.name for attribute in self.attributes}
+        missing = ({"item_id", "picture"} | names) - set(self.items.columns)
+        if missing:
+            raise DataError(f"catalogue: column(s) missing: {', '.join(sorted(missing))}")
+        if self.title is not None and self.title not in names:
+            raise DataError(f"catalogue: title column {self.title!r} is not an attribute")
+
+    def __len__(self) -> int:
+        return self.items.height
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        return self.items["item_id"].to_list()
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """item_id -> item_row."""
+        return {item_id: row for row, item_id in enumerate(self.item_ids)}
+
+    @cached_property
+    def texts(self) -> dict[str, list[str | None]]:
+        """Each attribute as text, one entry per item row; None is a missing value."""
+        return {attribute.name: attribute_text(self.items, attribute) for attribute in self.attributes}
+
+    @cached_property
+    def picture_references(self) -> list[str | None]:
+        return self.items["picture"].to_list()
+
+    def item(self, row: int) -> Item:
+        present = {name: text for name, values in self.texts.items() if (text := values[row]) is not None}
+        return Item(self.item_ids[row], row, present, self.picture_references[row])
+
+    def label(self, row: int) -> str:
+        """The title of an item, or its id."""
+        title = self.texts[self.title][row] if self.title else None
+        return title or self.item_ids[row]
+
+    def rows(self, item_ids: list[str]) -> list[int]:
+        """Rows of `item_ids`; DataError names the first that the catalogue lacks."""
+        rows = []
+        for item_id in item_ids:
+            row = self.row_of.get(item_id)
+            if row is None:
+                raise DataError(f'unknown item "{item_id}"{lost_zero_hint(item_id, self.row_of)}')
+            rows.append(row)
+        return rows
+
+
+def attribute_text(items: pl.DataFrame, attribute: Attribute) -> list[str | None]:
+    """The values of one attribute as text; blank text, an empty list and NaN count as missing."""
+    column = pl.col(attribute.name)
+    if attribute.kind == "categories":
+        text = column.list.join(", ")
+    elif attribute.kind == "number":
+        return [
+            None if value is None or value != value else f"{value:.6g}" for value in items[attribute.name]
+        ]
+    else:
+        text = column.str.strip_chars()
+    return items.select(pl.when(text.str.len_chars() > 0).then(text))[attribute.name].to_list()
+
+
+def lost_zero_hint(item_id: str, known: dict[str, int]) -> str:
+    """A remedy when an id lost its leading zeros on the way (spreadsheets do that)."""
+    for width in range(len(item_id) + 1, len(item_id) + 4):
+        if item_id.zfill(width) in known:
+            return f'; the catalogue has "{item_id.zfill(width)}": read ids as text, not as numbers'
+    return "; check the id, or import the item first"

@@ -1,0 +1,213 @@
+"""`Dataset`: a validated catalogue and log in one folder, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import Field, ValidationError
+
+from unimp.config import Config
+from unimp.data.catalog import Attribute, AttributeKind, Catalog
+from unimp.data.interactions import Interactions, RatingScale
+from unimp.data.pictures import PictureSource
+from unimp.errors import DataError
+
+FORMAT = 1
+MANIFEST, ITEMS, EVENTS, QUERIES = "data.json", "items.parquet", "interactions.parquet", "queries.parquet"
+QUERY_COLUMNS: dict[str, pl.DataType] = {
+    "user_id": pl.String(),
+    "item_row": pl.Int64(),
+    "timestamp": pl.Int64(),
+    "text": pl.String(),
+}
+
+
+class AttributeEntry(Config):
+    name: str
+    kind: AttributeKind
+
+
+class ScaleEntry(Config):
+    low: float
+    high: float
+    step: float
+
+
+class Manifest(Config):
+    """`data.json`: what the folder holds and how it came to be."""
+
+    format: int = FORMAT
+    source: str
+    """Name of the importer."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The importer's options, filters included."""
+    attributes: tuple[AttributeEntry, ...] = ()
+    title: str | None = None
+    pictures: str | None = None
+    """Folder or zip the pictures are read from; a relative path starts at the data folder."""
+    rating_scale: ScaleEntry | None = None
+    counts: dict[str, int] = Field(default_factory=dict)
+    """What was read, dropped and kept, by name."""
+    notes: tuple[str, ...] = ()
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """Hash of every Parquet file."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A catalogue, its interactions, and the words that users said about items."""
+
+    catalog: Catalog
+    interactions: Interactions
+    queries: pl.DataFrame | None
+    """Search queries or tags: `user_id`, `item_row` (null: none named), `timestamp`, `text`; None if absent."""
+    manifest: Manifest
+    folder: Path
+
+    @property
+    def data_hash(self) -> str:
+        """Identity of the content; a run remembers it."""
+        joined = "\n".join(f"{name} {digest}" for name, digest in sorted(self.manifest.sha256.items()))
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
+    @classmethod
+    def load(cls, folder: Path | str, *, verify: bool = False) -> Dataset:
+        """Open a data folder; DataError when it is not one, is damaged, or its pictures are gone.
+
+        `verify` also recomputes the hashes of the Parquet files.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if verify:
+            verify_files(folder, manifest)
+        source = None
+        if manifest.pictures is not None:
+            source = PictureSource((folder / manifest.pictures).resolve())
+            if not source.path.exists():
+                raise DataError(f"{source.path}: the pictures are gone; put them back, or import again")
+        attributes = tuple(Attribute(entry.name, entry.kind) for entry in manifest.attributes)
+        scale = manifest.rating_scale
+        queries = read_table(folder / QUERIES) if (folder / QUERIES).exists() else None
+        return cls(
+            Catalog(read_table(folder / ITEMS), attributes, manifest.title, source),
+            Interactions(
+                read_table(folder / EVENTS), RatingScale(scale.low, scale.high, scale.step) if scale else None
+            ),
+            queries,
+            manifest,
+            folder,
+        )
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path | str,
+        catalog: Catalog,
+        interactions: Interactions,
+        *,
+        source: str,
+        options: dict[str, Any] | None = None,
+        queries: pl.DataFrame | None = None,
+        counts: dict[str, int] | None = None,
+        notes: tuple[str, ...] = (),
+        overwrite: bool = False,
+        extra: Callable[[Path], None] | None = None,
+    ) -> Dataset:
+        """Write a data folder beside `folder`, then rename it into place: half a folder never looks finished.
+
+        Pictures stay where they are. When they lie inside `folder` (a generated shop), `extra` writes them
+        into the temporary folder and `catalog.pictures` names their final place.
+        """
+        folder = Path(folder)
+        if folder.exists() and not overwrite:
+            raise DataError(f"{folder}: already exists; choose another --out, or add --overwrite")
+        if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+            raise DataError(f"{folder}: exists and is not a data folder; choose another --out")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
+        try:
+            temporary.mkdir()
+            if extra is not None:
+                extra(temporary)
+            tables = {ITEMS: catalog.items, EVENTS: interactions.events}
+            if queries is not None:
+                tables[QUERIES] = queries.select(
+                    pl.col(name).cast(kind) for name, kind in QUERY_COLUMNS.items()
+                )
+            for name, table in tables.items():
+                table.write_parquet(temporary / name, compression="zstd")
+            scale = interactions.rating_scale
+            manifest = Manifest(
+                source=source,
+                options=options or {},
+                attributes=tuple(AttributeEntry(name=a.name, kind=a.kind) for a in catalog.attributes),
+                title=catalog.title,
+                pictures=picture_path(catalog.pictures, folder),
+                rating_scale=ScaleEntry(low=scale.low, high=scale.high, step=scale.step) if scale else None,
+                counts=counts or {},
+                notes=notes,
+                sha256={name: file_hash(temporary / name) for name in tables},
+            )
+            (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(temporary, folder)
+        except OSError as error:
+            raise DataError(
+                f"{folder}: cannot be written ({error.strerror}); nothing was left there"
+            ) from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls.load(folder)
+
+
+def picture_path(source: PictureSource | None, folder: Path) -> str | None:
+    """Where the manifest says the pictures are: relative when they lie inside the data folder."""
+    if source is None:
+        return None
+    path, home = source.path.resolve(), folder.resolve()
+    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such data folder; make one with `unimp data import`")
+    if not path.exists():
+        raise DataError(f"{folder}: not a data folder (no {MANIFEST}); make one with `unimp data import`")
+    try:
+        manifest = Manifest.model_validate_json(path.read_text())
+    except (ValidationError, ValueError):
+        raise DataError(f"{path}: damaged; import the data again") from None
+    if manifest.format != FORMAT:
+        raise DataError(
+            f"{path}: format {manifest.format}, this version reads {FORMAT}; import the data again"
+        )
+    return manifest
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: cannot be read ({reason}); import the data again") from None
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    for name, expected in manifest.sha256.items():
+        if not (folder / name).exists() or file_hash(folder / name) != expected:
+            raise DataError(f"{folder / name}: content does not match {MANIFEST}; import the data again")
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

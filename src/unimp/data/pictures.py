@@ -1,0 +1,93 @@
+"""Pictures are referenced, not copied: read in place from a folder or a zip archive."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from unimp.errors import DataError
+
+MAX_PIXELS = 50_000_000
+"""A picture with more pixels than this is refused before it is decoded."""
+
+PixelArray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """A folder, or a zip archive, whose members are named by the catalogue's `picture` references."""
+
+    path: Path
+
+    def names(self) -> set[str]:
+        """Every reference that can be read."""
+        if self.path.is_dir():
+            return {str(file.relative_to(self.path)) for file in self.path.rglob("*") if file.is_file()}
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return set(archive.namelist())
+        except FileNotFoundError:
+            raise DataError(
+                f"{self.path}: the pictures' folder or zip is gone; put it back, or import again"
+            ) from None
+        except zipfile.BadZipFile:
+            raise DataError(f"{self.path}: not a readable zip archive; fetch it again") from None
+
+    def read(self, references: Iterable[str]) -> Iterable[tuple[str, bytes]]:
+        """Bytes of each picture, in order; the archive is opened once."""
+        if self.path.is_dir():
+            for reference in references:
+                file = self.path / reference
+                if not file.resolve().is_relative_to(self.path.resolve()):
+                    raise DataError(f"{self.path}: picture {reference!r} lies outside the folder")
+                try:
+                    yield reference, file.read_bytes()
+                except OSError as error:
+                    raise DataError(f"{file}: {error.strerror}; fix the path or leave it empty") from None
+            return
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for reference in references:
+                    try:
+                        yield reference, archive.read(reference)
+                    except KeyError:
+                        raise DataError(f"{self.path}: has no picture {reference!r}") from None
+        except FileNotFoundError:
+            raise DataError(f"{self.path}: the pictures' zip is gone; put it back, or import again") from None
+        except zipfile.BadZipFile as error:
+            raise DataError(f"{self.path}: not a readable zip archive ({error}); fetch it again") from None
+
+
+def open_picture(data: bytes, place: str) -> Image.Image:
+    """Decode a picture to RGB; DataError when it is broken, truncated or larger than MAX_PIXELS."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise DataError(
+                    f"{place}: picture has {width}x{height} pixels, more than {MAX_PIXELS:,}; make it smaller"
+                )
+            return image.convert("RGB")
+    except DataError:
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f"{place}: picture cannot be decoded ({error}); replace it or leave it empty"
+        ) from None
+
+
+def fit_pixels(image: Image.Image, height: int, width: int) -> PixelArray:
+    """The whole picture scaled into height x width, white borders where its shape differs: [height, width, 3]."""
+    scale = min(width / image.width, height / image.height)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    canvas = Image.new("RGB", (width, height), "white")
+    scaled = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    canvas.paste(scaled, ((width - size[0]) // 2, (height - size[1]) // 2))
+    return np.asarray(canvas, dtype=np.uint8)
