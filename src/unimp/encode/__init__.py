@@ -1,0 +1,1 @@
+"""`UserSentence` -> `Batch`: vocabulary, tokenizer, item content, pictures, the feature cache."""

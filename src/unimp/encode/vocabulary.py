@@ -1,0 +1,129 @@
+"""The vocabulary: derived from the data, saved with the checkpoint, never hard-coded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from unimp.config import Config
+from unimp.data.catalog import Catalog
+from unimp.data.interactions import RatingScale
+from unimp.errors import CheckpointError
+
+START, MISSING, UNRATED, ANSWER = "[CLS]", "<missing>", "<unrated>", "<answer>"
+
+
+class TokenizerConfig(Config):
+    """Words of the sentence: byte-level-free BPE trained on the catalogue's own text."""
+
+    size: int = Field(4000, ge=300)
+    """Most word pieces learned."""
+    min_frequency: int = Field(2, ge=1)
+    """A piece must occur this often in the catalogue."""
+
+
+def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
+    """A lower-case byte-level BPE over `texts`: any string can be encoded, nothing is unknown."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.size,
+        min_frequency=config.min_frequency,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token ids: first the markers, then one per rating level, then the words. Items have a table of their own."""
+
+    tokenizer: Tokenizer
+    fields: tuple[str, ...]
+    rating_levels: tuple[float, ...]
+    item_ids: tuple[str, ...]
+
+    @cached_property
+    def markers(self) -> dict[str, int]:
+        names = [START, MISSING, UNRATED, ANSWER, *(f"<{field}>" for field in self.fields)]
+        return {name: token for token, name in enumerate(names)}
+
+    @property
+    def first_rating(self) -> int:
+        return len(self.markers)
+
+    @property
+    def first_word(self) -> int:
+        return self.first_rating + len(self.rating_levels)
+
+    @cached_property
+    def num_tokens(self) -> int:
+        return self.first_word + self.tokenizer.get_vocab_size()
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_ids)
+
+    def words(self, text: str) -> list[int]:
+        return [self.first_word + piece for piece in self.tokenizer.encode(text).ids]
+
+    def text(self, tokens: Iterable[int]) -> str:
+        """Words back from tokens; markers and ratings are left out."""
+        pieces = [token - self.first_word for token in tokens if token >= self.first_word]
+        return str(self.tokenizer.decode(pieces)).strip()
+
+    def field(self, name: str) -> int:
+        return self.markers[f"<{name}>"]
+
+    def rating(self, value: float | None) -> int:
+        """The nearest level's token; the `unrated` marker for None or NaN."""
+        if value is None or value != value or not self.rating_levels:
+            return self.markers[UNRATED]
+        distances = [abs(level - value) for level in self.rating_levels]
+        return self.first_rating + distances.index(min(distances))
+
+    def save(self, path: Path) -> None:
+        document = {
+            "fields": self.fields,
+            "rating_levels": self.rating_levels,
+            "item_ids": self.item_ids,
+            "tokenizer": json.loads(self.tokenizer.to_str()),
+        }
+        path.write_text(json.dumps(document))
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        try:
+            document = json.loads(path.read_text())
+            return cls(
+                Tokenizer.from_str(json.dumps(document["tokenizer"])),
+                tuple(document["fields"]),
+                tuple(document["rating_levels"]),
+                tuple(document["item_ids"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{path}: vocabulary cannot be read ({type(error).__name__}); train again"
+            ) from None
+
+
+def build_vocabulary(
+    catalog: Catalog, scale: RatingScale | None, task_words: Iterable[str], config: TokenizerConfig
+) -> Vocabulary:
+    texts = [text for values in catalog.texts.values() for text in values if text is not None]
+    return Vocabulary(
+        train_tokenizer([*texts, *task_words], config),
+        tuple(attribute.name for attribute in catalog.attributes),
+        tuple(scale.levels) if scale else (),
+        tuple(catalog.item_ids),
+    )

@@ -1,0 +1,1 @@
+"""Tensors only: vision encoder, language backbone, gated cross-attention, item table. Imports no other room."""

@@ -1,0 +1,108 @@
+"""`CompactDecoder`: a small causal transformer with rotary positions and a pre-allocated KV cache."""
+
+# B sentences, T positions, S cached positions, D width, H heads, K head width
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BeforeLayer = Callable[[int, Tensor], Tensor]
+"""Called with the layer's number and its input [B, T, D]; what it returns enters the layer."""
+
+
+@dataclass
+class KVCache:
+    """Keys and values of every layer, room for `capacity` positions, `used` of them filled."""
+
+    keys: Tensor
+    """[layers, B, H, capacity, K]."""
+    values: Tensor
+    used: int = 0
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[3]
+
+
+def rotate(x_BHTK: Tensor, angles_TK: Tensor) -> Tensor:
+    """Rotary position embedding (RoFormer, Su et al. 2021, eq. 34), half-split layout."""
+    cos, sin = angles_TK.cos(), angles_TK.sin()
+    left, right = x_BHTK.chunk(2, dim=-1)
+    return x_BHTK * cos + torch.cat((-right, left), dim=-1) * sin
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm causal self-attention and a GELU feed-forward."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.feed_norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x_BTD: Tensor, angles_TK: Tensor, cache: KVCache | None, layer: int) -> Tensor:
+        batch, length, width = x_BTD.shape
+        qkv = self.qkv(self.attention_norm(x_BTD)).view(batch, length, 3, self.heads, width // self.heads)
+        q_BHTK, k_BHTK, v_BHTK = qkv.permute(2, 0, 3, 1, 4)
+        q_BHTK, k_BHTK = rotate(q_BHTK, angles_TK), rotate(k_BHTK, angles_TK)
+        mask = None
+        if cache is not None:
+            stop = cache.used + length
+            cache.keys[layer, :, :, cache.used : stop] = k_BHTK
+            cache.values[layer, :, :, cache.used : stop] = v_BHTK
+            k_BHTK, v_BHTK = cache.keys[layer, :, :, :stop], cache.values[layer, :, :, :stop]
+            mask = torch.ones(length, stop, dtype=torch.bool, device=x_BTD.device).tril(cache.used)
+        drop = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(
+            q_BHTK, k_BHTK, v_BHTK, attn_mask=mask, dropout_p=drop, is_causal=mask is None
+        )
+        y = self.out(y.transpose(1, 2).reshape(batch, length, width))
+        x_BTD = x_BTD + F.dropout(y, self.dropout, self.training)
+        y = self.down(F.gelu(self.up(self.feed_norm(x_BTD))))
+        return x_BTD + F.dropout(y, self.dropout, self.training)
+
+
+class CompactDecoder(nn.Module):
+    """Embeddings in, hidden states out; the vocabulary is none of its business."""
+
+    inverse_frequencies: Tensor
+
+    def __init__(self, width: int, layers: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.width, self.heads = width, heads
+        self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        half = torch.arange(0, width // heads, 2) / (width // heads)
+        self.register_buffer("inverse_frequencies", 10_000.0**-half, persistent=False)
+
+    def new_cache(self, batch: int, capacity: int) -> KVCache:
+        shape = (len(self.layers), batch, self.heads, capacity, self.width // self.heads)
+        like = self.inverse_frequencies
+        return KVCache(like.new_zeros(shape), like.new_zeros(shape))
+
+    def forward(
+        self, x_BTD: Tensor, cache: KVCache | None = None, before_layer: BeforeLayer | None = None
+    ) -> Tensor:
+        """[B, T, D] -> [B, T, D]. With a cache, `x` continues what the cache holds; the cache moves on."""
+        start = cache.used if cache is not None else 0
+        if cache is not None and start + x_BTD.shape[1] > cache.capacity:
+            raise ValueError(f"KV cache holds {cache.capacity} positions, {start + x_BTD.shape[1]} needed")
+        positions = torch.arange(start, start + x_BTD.shape[1], device=x_BTD.device)
+        angles_TK = torch.outer(positions.float(), self.inverse_frequencies).repeat(1, 2)
+        for number, layer in enumerate(self.layers):
+            if before_layer is not None:
+                x_BTD = before_layer(number, x_BTD)
+            x_BTD = layer(x_BTD, angles_TK, cache, number)
+        if cache is not None:
+            cache.used += x_BTD.shape[1]
+        return self.norm(x_BTD)

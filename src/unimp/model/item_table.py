@@ -1,0 +1,43 @@
+"""`ItemTable`: an item's vector is its identity plus its projected content, the same at input and output."""
+
+# I items, D width, F width of one content block
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ItemTable(nn.Module):
+    """item i -> identity[i] + Σ_blocks project(content_i).
+
+    An item that was not trained keeps identity 0 and is known by its content alone. `identity_dropout`
+    hides whole identities while training, so that the content learns to stand alone.
+    """
+
+    def __init__(
+        self, num_items: int, width: int, content_widths: Mapping[str, int], identity_dropout: float
+    ) -> None:
+        super().__init__()
+        self.identity = nn.Embedding(num_items, width)
+        nn.init.normal_(self.identity.weight, std=0.02)
+        self.identity_dropout = identity_dropout
+        self.projections = nn.ModuleDict(
+            {name: nn.Linear(wide, width, bias=False) for name, wide in content_widths.items()}
+        )
+        for projection in self.projections.values():
+            assert isinstance(projection, nn.Linear)
+            nn.init.normal_(projection.weight, std=0.02)
+
+    def vectors(self, content: Mapping[str, Tensor]) -> Tensor:
+        """[I, D] every item's vector; `content` maps each block's name to its [I, F] values."""
+        table = self.identity.weight
+        if self.training and self.identity_dropout:
+            kept = torch.rand(len(table), 1, device=table.device) >= self.identity_dropout
+            table = table * kept
+        for name, projection in self.projections.items():
+            table = table + F.linear(content[name], projection.weight)
+        return table

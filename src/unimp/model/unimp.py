@@ -1,0 +1,115 @@
+"""`UnimpModel`: backbone, cross-attention at every layer, item table and token table in one module."""
+
+# B sentences, T positions, D width, I items, W tokens, P pictures, V visual tokens, E visual width
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from unimp.config import Config
+from unimp.model.cross_attention import GatedCrossAttention, View
+from unimp.model.decoder import CompactDecoder, KVCache
+from unimp.model.item_table import ItemTable
+
+
+class ModelConfig(Config):
+    """Size and regularisation of the compact model."""
+
+    width: int = Field(64, ge=8)
+    """Width D of tokens and items."""
+    layers: int = Field(2, ge=1)
+    """Decoder layers, each with its cross-attention."""
+    heads: int = Field(2, ge=1)
+    """Attention heads; must divide `width` into even parts."""
+    hidden: int = Field(256, ge=8)
+    """Width of the feed-forward layers."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Inside attention and feed-forward."""
+    input_dropout: float = Field(0.3, ge=0, lt=1)
+    """On the embedded sentence."""
+    identity_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of items whose identity is hidden at each step."""
+    cross_attention: bool = True
+    """Let tokens read pictures; off for the image-blind ablation and for catalogues without pictures."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch as the model sees it."""
+
+    items_BT: Tensor
+    """Item rows, -1 at positions that hold tokens."""
+    tokens_N: Tensor
+    token_positions_N: Tensor
+    """Flat position b * T + t of each token."""
+    token_shares_N: Tensor
+    """1 / size of the token's bag."""
+    views: tuple[View, ...]
+
+
+class UnimpModel(nn.Module):
+    """Hidden states for sentences; scores for items and tokens. One device, no parallelism inside."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        num_items: int,
+        num_tokens: int,
+        content_widths: Mapping[str, int],
+        visual_width: int | None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.items = ItemTable(num_items, width, content_widths, config.identity_dropout)
+        self.tokens = nn.Embedding(num_tokens, width)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        self.decoder = CompactDecoder(width, config.layers, config.heads, config.hidden, config.dropout)
+        sees = config.cross_attention and visual_width is not None
+        self.cross_attention = nn.ModuleList(
+            GatedCrossAttention(width, visual_width or 1, config.heads, config.dropout)
+            for _ in range(config.layers if sees else 0)
+        )
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def embed(self, inputs: Inputs, table_ID: Tensor) -> Tensor:
+        """[B, T, D]: an item's vector, or the mean of a position's tokens."""
+        batch, length = inputs.items_BT.shape
+        x_BTD = F.embedding(inputs.items_BT.clamp(min=0), table_ID) * (inputs.items_BT >= 0).unsqueeze(-1)
+        words_ND = self.tokens(inputs.tokens_N) * inputs.token_shares_N.unsqueeze(-1)
+        flat = x_BTD.reshape(batch * length, -1).index_add(0, inputs.token_positions_N, words_ND)
+        x_BTD = flat.view(batch, length, -1) * self.config.width**0.5
+        return F.dropout(x_BTD, self.config.input_dropout, self.training)
+
+    def forward(
+        self,
+        inputs: Inputs,
+        table_ID: Tensor,
+        visual_PVE: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """[B, T, D] hidden states; visual keys and values are computed once per picture and layer."""
+        x_BTD = self.embed(inputs, table_ID)
+        if visual_PVE is None or not inputs.views or not len(self.cross_attention):
+            return self.decoder(x_BTD, cache)
+
+        def read_pictures(layer: int, x: Tensor) -> Tensor:
+            block = self.cross_attention[layer]
+            assert isinstance(block, GatedCrossAttention)
+            return block(x, block.keys_values(visual_PVE), inputs.views)
+
+        return self.decoder(x_BTD, cache, read_pictures)
+
+    def item_logits(self, hidden_ND: Tensor, table_ID: Tensor) -> Tensor:
+        """[N, I]: the tied table scores every item."""
+        return self.scale * hidden_ND @ table_ID.T
+
+    def token_logits(self, hidden_ND: Tensor) -> Tensor:
+        """[N, W]."""
+        return hidden_ND @ self.tokens.weight.T

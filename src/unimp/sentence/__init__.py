@@ -1,0 +1,1 @@
+"""History + item attributes -> `UserSentence`, ordered parts. No torch, no token ids."""
