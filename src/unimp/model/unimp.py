@@ -16,6 +16,7 @@ from unimp.config import Config
 from unimp.model.cross_attention import GatedCrossAttention, View
 from unimp.model.decoder import CompactDecoder, KVCache
 from unimp.model.item_table import ItemTable
+from unimp.model.vision import ConvEncoder, pixels_from_bytes
 
 
 class ModelConfig(Config):
@@ -53,6 +54,28 @@ class Inputs:
     views: tuple[View, ...]
 
 
+@dataclass(frozen=True)
+class ItemInputs:
+    """What is known of every item before the model looks: frozen content, and pictures or their features."""
+
+    content: Mapping[str, Tensor]
+    """Block name -> [I, F]."""
+    pixels_IYX3: Tensor | None = None
+    """uint8 pictures, for a vision encoder that is trained along."""
+    visual_IVE: Tensor | None = None
+    """Visual tokens of a frozen encoder; on the CPU they may be a memory map."""
+    has_picture_I: Tensor | None = None
+    """bool."""
+
+
+@dataclass(frozen=True)
+class ItemState:
+    """The item side of one forward pass."""
+
+    table_ID: Tensor
+    visual_IVE: Tensor | None
+
+
 class UnimpModel(nn.Module):
     """Hidden states for sentences; scores for items and tokens. One device, no parallelism inside."""
 
@@ -63,20 +86,37 @@ class UnimpModel(nn.Module):
         num_tokens: int,
         content_widths: Mapping[str, int],
         visual_width: int | None,
+        *,
+        pooled_pictures: bool = True,
+        trains_vision: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
+        sees = config.cross_attention and visual_width is not None
+        self.vision = ConvEncoder(visual_width) if trains_vision and visual_width is not None else None
+        if visual_width is not None and pooled_pictures:
+            content_widths = {**content_widths, "picture": visual_width}
         width = config.width
         self.items = ItemTable(num_items, width, content_widths, config.identity_dropout)
         self.tokens = nn.Embedding(num_tokens, width)
         nn.init.normal_(self.tokens.weight, std=0.02)
         self.decoder = CompactDecoder(width, config.layers, config.heads, config.hidden, config.dropout)
-        sees = config.cross_attention and visual_width is not None
         self.cross_attention = nn.ModuleList(
             GatedCrossAttention(width, visual_width or 1, config.heads, config.dropout)
             for _ in range(config.layers if sees else 0)
         )
         self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def item_state(self, items: ItemInputs) -> ItemState:
+        """Every item's vector, and its visual tokens: computed once per forward pass, shared by all."""
+        visual_IVE = items.visual_IVE
+        if self.vision is not None and items.pixels_IYX3 is not None:
+            visual_IVE = self.vision(pixels_from_bytes(items.pixels_IYX3))
+        content = dict(items.content)
+        if visual_IVE is not None and "picture" in self.items.projections and "picture" not in content:
+            assert items.has_picture_I is not None
+            content["picture"] = pool(visual_IVE) * items.has_picture_I.unsqueeze(-1)
+        return ItemState(self.items.vectors(content), visual_IVE)
 
     def embed(self, inputs: Inputs, table_ID: Tensor) -> Tensor:
         """[B, T, D]: an item's vector, or the mean of a position's tokens."""
@@ -113,3 +153,8 @@ class UnimpModel(nn.Module):
     def token_logits(self, hidden_ND: Tensor) -> Tensor:
         """[N, W]."""
         return hidden_ND @ self.tokens.weight.T
+
+
+def pool(visual_IVE: Tensor) -> Tensor:
+    """[I, E] the mean visual token, at unit length like every other block of content."""
+    return F.normalize(visual_IVE.float().mean(dim=1), dim=-1)

@@ -1,0 +1,93 @@
+"""Methods to compare with. A new one is one file here, one line in `METHODS`, one test file."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from unimp.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from unimp.baselines.baseline import Method
+    from unimp.config import Config
+
+Input = Literal["ids", "text", "image", "time"]
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """What is known of a method without importing it."""
+
+    path: str
+    """`module:Class`, imported when the method is first used."""
+    title: str
+    """The name that tables print."""
+    paper: str
+    """Authors, venue and year; empty where there is nothing to cite."""
+    inputs: tuple[Input, ...] = ("ids",)
+    """What the method reads of an item or an event; `ids` is the plain log."""
+    seeded: bool = True
+    """False: there is nothing random in it, so one seed is all there is to run."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Config values that make this entry what it is, where several entries share one class."""
+    test: str = ""
+    """The file with its tests, from the repository root."""
+
+    def load(self) -> type[Method]:
+        """Import the class."""
+        module, _, name = self.path.partition(":")
+        loaded: type[Method] = getattr(importlib.import_module(module), name)
+        return loaded
+
+    def config(self, overrides: Mapping[str, Any] | None = None, place: str = "config") -> Config:
+        """The entry's settings with `overrides` upon them, validated; ConfigError names `place`."""
+        return self.load().config_class.parse({**self.settings, **(overrides or {})}, place)
+
+    def make(self, overrides: Mapping[str, Any] | None = None) -> Method:
+        """An untrained method."""
+        return self.load()(self.config(overrides))
+
+
+METHODS: dict[str, MethodEntry] = {
+    "pop": MethodEntry(
+        "unimp.baselines.pop:Pop", "Pop", "", seeded=False, test="tests/baselines/test_pop.py"
+    ),
+    "itemknn": MethodEntry(
+        "unimp.baselines.itemknn:ItemKNN",
+        "ItemKNN",
+        "Sarwar et al., WWW 2001",
+        seeded=False,
+        test="tests/baselines/test_itemknn.py",
+    ),
+    "itemknn-recency": MethodEntry(
+        "unimp.baselines.itemknn:ItemKNN",
+        "ItemKNN with recency",
+        "Sarwar et al., WWW 2001; Ding & Li, CIKM 2005",
+        seeded=False,
+        settings={"recency": 0.6},
+        test="tests/baselines/test_itemknn.py",
+    ),
+    "ease": MethodEntry(
+        "unimp.baselines.ease:EASE",
+        "EASE",
+        "Steck, WWW 2019",
+        seeded=False,
+        test="tests/baselines/test_ease.py",
+    ),
+    "sasrec": MethodEntry(
+        "unimp.baselines.sasrec:SASRec",
+        "SASRec (full cross-entropy)",
+        "Kang & McAuley, ICDM 2018; Klenitskiy & Vasilev, RecSys 2023",
+        test="tests/baselines/test_sasrec.py",
+    ),
+}
+"""Every method by the name it has on the command line."""
+
+
+def find_method(name: str, methods: Mapping[str, MethodEntry] = METHODS) -> MethodEntry:
+    """The entry called `name`; ConfigError says which names are near."""
+    if name not in methods:
+        raise ConfigError(f"unknown method {name!r}{did_you_mean(name, methods)}")
+    return methods[name]

@@ -1,0 +1,36 @@
+"""EASE: the best linear item–item model with a zero diagonal, in closed form."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from unimp.baselines.baseline import Arrays, Baseline, TrainingData
+from unimp.config import Config
+from unimp.data.histories import FloatArray, Histories
+from unimp.structure.graph import ItemGraph, ease_graph
+
+
+class EASEConfig(Config):
+    l2: float = Field(default=250.0, gt=0)
+    """λ of the ridge penalty: the fewer events an item has, the less of it is wanted."""
+    recency: float = Field(default=1.0, gt=0, le=1)
+    """An event that k later ones follow weighs recency^k when scoring; 1 is the paper's."""
+
+
+class EASE(Baseline[EASEConfig]):
+    """Embarrassingly shallow autoencoder (Steck, WWW 2019, eq. 8): scores X·B with B = I − P / diag(P)."""
+
+    config_class = EASEConfig
+    graph: ItemGraph
+
+    def learn(self, data: TrainingData, *, seed: int, show_progress: bool) -> None:
+        self.graph = ease_graph(data.train, data.num_items, l2=self.config.l2)
+
+    def score_known(self, histories: Histories) -> FloatArray:
+        return self.graph.score(histories, self.config.recency)
+
+    def arrays(self) -> Arrays:
+        return {"weights": self.graph.weights}
+
+    def restore(self, arrays: Arrays) -> None:
+        self.graph = ItemGraph(arrays["weights"])
