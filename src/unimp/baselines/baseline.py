@@ -22,7 +22,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All that a method may see while it learns. The test cases are not in it, so nothing can look at them."""
+    """All that a method may see while it learns: the test cases are not in it, so nothing can peek."""
 
     train: Histories
     valid: Cases

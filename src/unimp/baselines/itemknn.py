@@ -12,8 +12,8 @@ from unimp.structure.graph import ItemGraph, cosine_graph
 
 
 class ItemKNNConfig(Config):
-    neighbours: int = Field(default=100, ge=1)
-    """Most similar items kept per item."""
+    neighbours: int | None = Field(default=None, ge=1)
+    """Most similar items kept per item; empty keeps every item that shares a user."""
     shrink: float = Field(default=0.0, ge=0)
     """Added to the cosine's denominator: doubts pairs that rest on few users."""
     recency: float = Field(default=1.0, gt=0, le=1)

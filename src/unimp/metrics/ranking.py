@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,18 @@ from unimp.data.histories import Cases, Histories, IntArray
 from unimp.errors import UnimpError
 
 CUTOFFS = (3, 5, 10)
+METRIC_NAMES = ("HR", "NDCG", "MRR")
 RankArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where each of N targets stood."""
+
+    values: RankArray
+    """[N] 1-based, mean rank on ties; infinity is a miss, NaN is unscored."""
+    tied: npt.NDArray[np.bool_]
+    """[N] True where another item had the target's score."""
 
 
 def mask_history(scores: npt.NDArray[np.float32], histories: Histories) -> None:
@@ -20,19 +32,55 @@ def mask_history(scores: npt.NDArray[np.float32], histories: Histories) -> None:
     scores[histories.owners(), histories.item_rows] = -np.inf
 
 
-def target_ranks(scores: npt.NDArray[np.float32], target_rows: IntArray) -> RankArray:
-    """1-based rank of each target among its row of scores; ties take the mean rank. scores: [N, num_items].
+def find_ranks(scores: npt.NDArray[np.float32], target_rows: IntArray) -> Ranks:
+    """The place of each target in its row of scores. scores: [N, num_items].
 
     A target outside the catalogue (row -1) or masked out (-inf) is a miss: rank infinity.
     A row with NaN is unscored: rank NaN.
     """
     known = target_rows >= 0
-    own = scores[np.arange(len(scores)), np.where(known, target_rows, 0)][:, None]
-    better = (scores > own).sum(axis=1)
-    tied = (scores == own).sum(axis=1) - 1
-    ranks: RankArray = 1.0 + better + tied / 2.0
-    ranks[~known | np.isneginf(own[:, 0])] = np.inf
-    ranks[np.isnan(scores).any(axis=1)] = np.nan
+    own = scores[np.arange(len(scores)), np.where(known, target_rows, 0)]
+    better = np.count_nonzero(scores > own[:, None], axis=1)
+    others = np.count_nonzero(scores == own[:, None], axis=1) - 1
+    missed = ~known | np.isneginf(own)
+    # A maximum is NaN as soon as one score is, and costs no [N, num_items] array of its own.
+    unscored = np.isnan(scores.max(axis=1))
+    values: RankArray = 1.0 + better + others / 2.0
+    values[missed] = np.inf
+    values[unscored] = np.nan
+    return Ranks(values, (others > 0) & ~missed & ~unscored)
+
+
+def target_ranks(scores: npt.NDArray[np.float32], target_rows: IntArray) -> RankArray:
+    """[N] the ranks alone, see `find_ranks`."""
+    return find_ranks(scores, target_rows).values
+
+
+def judge_cases(
+    ranker: Ranker,
+    cases: Cases,
+    *,
+    exclude_history: bool = True,
+    batch_size: int = 512,
+    advance: Callable[[int], object] = lambda count: None,
+) -> Ranks:
+    """The rank of every case's target in the full catalogue, a batch of users at a time.
+
+    With the history masked, a target that its own history already holds is a miss.
+    """
+    ranks = Ranks(np.empty(len(cases)), np.zeros(len(cases), dtype=np.bool_))
+    for start in range(0, len(cases), batch_size):
+        batch = cases.select(np.arange(start, min(start + batch_size, len(cases))))
+        scores = ranker.score(batch.histories)
+        if scores.ndim != 2 or scores.shape[0] != len(batch):
+            raise UnimpError(f"{ranker!r}: scores are {scores.shape}, expected {len(batch)} users by items")
+        scores = np.array(scores, dtype=np.float32)
+        if exclude_history:
+            mask_history(scores, batch.histories)
+        found = find_ranks(scores, batch.target_rows)
+        ranks.values[start : start + len(batch)] = found.values
+        ranks.tied[start : start + len(batch)] = found.tied
+        advance(len(batch))
     return ranks
 
 
@@ -44,36 +92,33 @@ def rank_cases(
     batch_size: int = 512,
     advance: Callable[[int], object] = lambda count: None,
 ) -> RankArray:
-    """[N] rank of every case's target in the full catalogue, a batch of users at a time.
+    """[N] the ranks alone, see `judge_cases`."""
+    return judge_cases(
+        ranker, cases, exclude_history=exclude_history, batch_size=batch_size, advance=advance
+    ).values
 
-    With the history masked, a target that its own history already holds is a miss.
+
+def metric_values(ranks: RankArray, name: str, cutoff: int) -> RankArray:
+    """[N] what each rank is worth under `HR`, `NDCG` or `MRR` at `cutoff`; NaN where unscored.
+
+    One item is relevant, so NDCG is 1 / log2(1 + rank) and MRR 1 / rank, both 0 past the cutoff.
     """
-    ranks = np.empty(len(cases))
-    for start in range(0, len(cases), batch_size):
-        batch = cases.select(np.arange(start, min(start + batch_size, len(cases))))
-        scores = ranker.score(batch.histories)
-        if scores.shape[0] != len(batch):
-            raise UnimpError(f"{ranker!r}: scored {scores.shape[0]} users of {len(batch)}")
-        scores = np.array(scores, dtype=np.float32)
-        if exclude_history:
-            mask_history(scores, batch.histories)
-        ranks[start : start + len(batch)] = target_ranks(scores, batch.target_rows)
-        advance(len(batch))
-    return ranks
+    if name == "HR":
+        worth: RankArray = np.ones_like(ranks)
+    elif name == "NDCG":
+        worth = 1.0 / np.log2(1.0 + ranks)
+    elif name == "MRR":
+        worth = 1.0 / ranks
+    else:
+        raise ValueError(f"no metric {name!r}; known: {', '.join(METRIC_NAMES)}")
+    return np.where(np.isnan(ranks), np.nan, np.where(ranks <= cutoff, worth, 0.0))
 
 
 def ranking_metrics(ranks: RankArray, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
-    """HR@k, NDCG@k, MRR@k as fractions, one relevant item each; NaN ranks are unscored and left out.
-
-    With one relevant item NDCG is 1 / log2(1 + rank) and MRR is cut at k (0 past it).
-    """
+    """HR@k, NDCG@k, MRR@k as fractions; NaN ranks are unscored and left out, NaN when none is left."""
     scored = ranks[~np.isnan(ranks)]
-    if not len(scored):
-        return {f"{name}@{k}": float("nan") for k in cutoffs for name in ("HR", "NDCG", "MRR")}
-    values: dict[str, float] = {}
-    for k in cutoffs:
-        hit = scored <= k
-        values[f"HR@{k}"] = float(hit.mean())
-        values[f"NDCG@{k}"] = float(np.where(hit, 1.0 / np.log2(1.0 + scored), 0.0).mean())
-        values[f"MRR@{k}"] = float(np.where(hit, 1.0 / scored, 0.0).mean())
-    return values
+    return {
+        f"{name}@{k}": float(metric_values(scored, name, k).mean()) if len(scored) else float("nan")
+        for k in cutoffs
+        for name in METRIC_NAMES
+    }

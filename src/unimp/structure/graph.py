@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.linalg
 import scipy.sparse as sp
 
@@ -34,7 +36,11 @@ def user_item_matrix(histories: Histories, num_items: int, recency: float = 1.0)
 
 @dataclass(frozen=True)
 class ItemGraph:
-    """weights[i, j]: how much having met item i speaks for item j next. [num_items, num_items] CSR, float32."""
+    """weights[i, j]: how much having met item i speaks for item j next.
+
+    [num_items, num_items] float32: CSR, or a plain array where every entry counts (EASE without `neighbours`:
+    a CSR of full rows would take three times the memory and score more slowly).
+    """
 
     weights: Any
 
@@ -45,7 +51,8 @@ class ItemGraph:
     def score(self, histories: Histories, recency: float = 1.0) -> FloatArray:
         """[U, num_items] sum over a user's items of recency^age times their row of weights."""
         users = user_item_matrix(histories, self.num_items, recency)
-        return np.asarray((users @ self.weights).toarray(), dtype=np.float32)
+        scores = users @ self.weights
+        return np.asarray(scores if isinstance(scores, np.ndarray) else scores.toarray(), dtype=np.float32)
 
 
 def keep_largest(matrix: Any, k: int) -> Any:
@@ -57,7 +64,7 @@ def keep_largest(matrix: Any, k: int) -> Any:
             start + np.sort(np.argpartition(-np.abs(data[start:stop]), k - 1)[:k])
             if stop - start > k
             else np.arange(start, stop)
-            for start, stop in zip(indptr[:-1], indptr[1:], strict=True)
+            for start, stop in pairwise(indptr)
         ]
         counts = np.array([len(part) for part in kept])
         chosen = np.concatenate(kept)
@@ -71,9 +78,12 @@ def keep_largest(matrix: Any, k: int) -> Any:
 
 
 def cosine_graph(
-    train: Histories, num_items: int, *, neighbours: int = 100, shrink: float = 0.0
+    train: Histories, num_items: int, *, neighbours: int | None = 100, shrink: float = 0.0
 ) -> ItemGraph:
-    """Item–item cosine of co-occurrence: c_ij / (sqrt(n_i n_j) + shrink), the best `neighbours` per item."""
+    """Item–item cosine of co-occurrence: c_ij / (sqrt(n_i n_j) + shrink), the best `neighbours` per item.
+
+    None keeps every item that shares a user.
+    """
     users = user_item_matrix(train, num_items)
     together = (users.T @ users).tocsr().astype(np.float32)
     counts = np.maximum(together.diagonal(), 1.0)
@@ -81,13 +91,13 @@ def cosine_graph(
     together.eliminate_zeros()
     rows = np.repeat(np.arange(num_items), np.diff(together.indptr))
     together.data = together.data / (np.sqrt(counts[rows] * counts[together.indices]) + shrink)
-    return ItemGraph(keep_largest(together, neighbours))
+    return ItemGraph(together if neighbours is None else keep_largest(together, neighbours))
 
 
 def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int | None = None) -> ItemGraph:
     """EASE (Steck, WWW 2019, eq. 8): B = I - P / diag(P) with P = (XᵀX + l2 I)⁻¹, zero diagonal.
 
-    `neighbours` keeps the largest entries of every row; None keeps all of them.
+    `neighbours` keeps the largest entries of every row, as CSR; None keeps all of them, as a plain array.
     """
     if num_items > EASE_MAX_ITEMS:
         raise ConfigError(
@@ -95,15 +105,25 @@ def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int |
             "use cosine neighbours instead"
         )
     users = user_item_matrix(train, num_items)
-    gram = (users.T @ users).toarray().astype(np.float32)
+    gram = np.asarray((users.T @ users).toarray(), dtype=np.float32)
     gram[np.diag_indices(num_items)] += l2
-    precision, status = scipy.linalg.lapack.spotrf(gram, lower=False, overwrite_a=True)
+    # LAPACK wants columns: the transposed view of a symmetric matrix is in that order, and is not copied.
+    precision, status = scipy.linalg.lapack.spotrf(gram.T, lower=True, overwrite_a=True)
     if status == 0:
-        precision, status = scipy.linalg.lapack.spotri(precision, lower=False, overwrite_c=True)
+        precision, status = scipy.linalg.lapack.spotri(precision, lower=True, overwrite_c=True)
     if status != 0:
         raise ConfigError(f"EASE: the Gram matrix is singular at l2={l2}; raise l2")
-    upper = np.triu(precision)
-    precision = upper + np.triu(upper, 1).T
-    weights = precision / -np.diag(precision)[None, :]
+    weights = mirror_upper(precision.T)
+    weights /= -np.diag(weights).copy()[None, :]
     weights[np.diag_indices(num_items)] = 0.0
-    return ItemGraph(keep_largest(weights, neighbours or num_items))
+    return ItemGraph(weights if neighbours is None else keep_largest(weights, neighbours))
+
+
+def mirror_upper(matrix: npt.NDArray[np.float32], block: int = 1024) -> npt.NDArray[np.float32]:
+    """Copy the upper triangle onto the lower one, in place, a band of rows at a time."""
+    for start in range(0, len(matrix), block):
+        stop = min(start + block, len(matrix))
+        matrix[start:stop, :start] = matrix[:start, start:stop].T
+        corner = np.triu(matrix[start:stop, start:stop])
+        matrix[start:stop, start:stop] = corner + np.triu(corner, 1).T
+    return matrix
