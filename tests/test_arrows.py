@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": BASE,
     "encode": DATA | {"sentence"},
     "decode": DATA | {"sentence", "encode", "model", "answer", "metrics", "structure"},
-    "tasks": DATA | {"sentence", "encode", "model", "decode", "answer", "metrics", "structure"},
+    "tasks": DATA | {"sentence", "answer", "metrics"},
     "train": DATA | {"sentence", "encode", "model", "decode", "tasks", "answer", "metrics", "structure"},
     "baselines": DATA | {"answer", "metrics", "structure"},
     "bench": DATA | {"answer", "metrics", "baselines"},

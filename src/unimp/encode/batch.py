@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ Noun = TypeVar("Noun", Batch, PictureView, Targets)
 
 def moved(nouns: Noun, device: torch.device) -> Noun:
     """The same dataclass with its tensors on `device`."""
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     for field in fields(nouns):
         value = getattr(nouns, field.name)
         if isinstance(value, Tensor):

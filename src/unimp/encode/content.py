@@ -31,7 +31,7 @@ class ContentConfig(Config):
 
 @dataclass(frozen=True)
 class TextProjector:
-    """TF-IDF (Salton & Buckley 1988) followed by truncated SVD (Deerwester et al. 1990), fitted on a catalogue."""
+    """TF-IDF (Salton & Buckley 1988), then truncated SVD (Deerwester et al. 1990), fitted on a catalogue."""
 
     vocabulary: dict[str, int]
     idf: FloatArray
@@ -66,8 +66,12 @@ def term_matrix(terms: list[list[str]], vocabulary: dict[str, int]) -> Any:
         known = [vocabulary[term] for term in item if term in vocabulary]
         owners.extend([row] * len(known))
         words.extend(known)
-    counts = sp.coo_matrix(
-        (np.ones(len(words), dtype=np.float32), (owners, words)), shape=(len(terms), len(vocabulary))
+    counts: Any = sp.coo_matrix(
+        (
+            np.ones(len(words), dtype=np.float32),
+            (np.array(owners, dtype=np.int64), np.array(words, dtype=np.int64)),
+        ),
+        shape=(len(terms), len(vocabulary)),
     ).tocsr()
     counts.data = 1.0 + np.log(counts.data)
     return counts

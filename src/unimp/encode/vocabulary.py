@@ -46,7 +46,7 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token ids: first the markers, then one per rating level, then the words. Items have a table of their own."""
+    """Token ids: the markers, one per rating level, the words. Items have a table of their own."""
 
     tokenizer: Tokenizer
     fields: tuple[str, ...]

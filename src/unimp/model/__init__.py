@@ -1,1 +1,1 @@
-"""Tensors only: vision encoder, language backbone, gated cross-attention, item table. Imports no other room."""
+"""Tensors only: vision encoder, backbone, gated cross-attention, item table. Imports no other room."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -39,5 +38,5 @@ class ItemTable(nn.Module):
             kept = torch.rand(len(table), 1, device=table.device) >= self.identity_dropout
             table = table * kept
         for name, projection in self.projections.items():
-            table = table + F.linear(content[name], projection.weight)
+            table = table + projection(content[name])
         return table

@@ -146,6 +146,11 @@ class UnimpModel(nn.Module):
 
         return self.decoder(x_BTD, cache, read_pictures)
 
+    def gates(self) -> list[float]:
+        """tanh of every layer's cross-attention gate: 0 is closed."""
+        blocks = [block for block in self.cross_attention if isinstance(block, GatedCrossAttention)]
+        return [float(torch.tanh(block.gate.detach())) for block in blocks]
+
     def item_logits(self, hidden_ND: Tensor, table_ID: Tensor) -> Tensor:
         """[N, I]: the tied table scores every item."""
         return self.scale * hidden_ND @ table_ID.T

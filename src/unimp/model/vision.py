@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ class ConvEncoder(nn.Module):
         channels = [3, width // 4, width // 2, width]
         self.stages = nn.ModuleList(
             nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1)
-            for before, after in zip(channels[:-1], channels[1:], strict=True)
+            for before, after in pairwise(channels)
         )
         self.norms = nn.ModuleList(nn.GroupNorm(1, after) for after in channels[1:])
         self.mix = nn.Conv2d(width, width, kernel_size=3, padding=1)

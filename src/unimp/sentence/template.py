@@ -29,7 +29,7 @@ class SentenceConfig(Config):
     """What of a history is written into the sentence, and how long it may get."""
 
     attributes: Literal["words", "values"] = "values"
-    """`words`: every word is a position (the paper's way). `values`: one position per attribute, far fewer."""
+    """`words`: every word is a position (the paper's way). `values`: one position per attribute."""
     fields: tuple[str, ...] | None = None
     """Attributes to write after each item, in this order; none given: all of the catalogue's. An empty list
     leaves them to the item's own vector, which carries its content anyway (one position per item)."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from unimp.data.histories import Histories
+from unimp.answer import Ranker
+from unimp.data.histories import Cases, Histories
+from unimp.metrics.ranking import rank_cases, ranking_metrics
+from unimp.progress import progress_bar
 from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import Event, Template
-from unimp.tasks.task import Task, Window
+from unimp.tasks.task import Task, TaskScore, Window
 
 
 class Recommendation(Task):
@@ -27,10 +31,16 @@ class Recommendation(Task):
                 continue
             first = int(rng.integers(1, max_items + 1))
             cuts = [0, *range(first, length, max_items), length]
-            windows.extend(
-                Window(user, start, stop) for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
-            )
+            windows.extend(Window(user, start, stop) for start, stop in pairwise(cuts))
         return [window for window in windows if window.stop > window.start]
 
     def sentence(self, template: Template, events: Sequence[Event]) -> UserSentence:
         return template.history(events, self.words)
+
+    def score(
+        self, ranker: Ranker, cases: Cases, *, exclude_history: bool = True, show: bool = False
+    ) -> TaskScore:
+        """HR, NDCG and MRR over the full catalogue."""
+        with progress_bar("ranking", len(cases), show=show) as bar:
+            ranks = rank_cases(ranker, cases, exclude_history=exclude_history, advance=bar.advance)
+        return TaskScore(ranking_metrics(ranks), len(cases), int(np.isnan(ranks).sum()), ranks)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unimp.data.histories import Histories
+from unimp.answer import Ranker
+from unimp.data.histories import Cases, Histories
+from unimp.metrics.ranking import RankArray
 from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import Event, Template
 
@@ -20,6 +22,18 @@ class Window:
     user: int
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """How well a task was done; `unscored` cases are counted, not taken as zero."""
+
+    metrics: dict[str, float]
+    """Fractions, by name."""
+    cases: int
+    unscored: int
+    ranks: RankArray | None = None
+    """[cases] the target's rank, where the task ranks items."""
 
 
 class Task(ABC):
@@ -36,6 +50,16 @@ class Task(ABC):
     @abstractmethod
     def sentence(self, template: Template, events: Sequence[Event]) -> UserSentence:
         """The sentence of a window of a history, and the question after a whole one."""
+
+    @abstractmethod
+    def score(
+        self, ranker: Ranker, cases: Cases, *, exclude_history: bool = True, show: bool = False
+    ) -> TaskScore:
+        """Answer every case and judge the answers."""
+
+    def question(self, template: Template, histories: Histories, user: int) -> UserSentence:
+        """What is asked after all of a user's events."""
+        return self.sentence(template, events_of(histories, user, 0, int(histories.lengths[user])))
 
 
 def events_of(histories: Histories, user: int, start: int, stop: int) -> list[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-USAGE_ERROR = typer.BadParameter.__mro__[1]
+USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """typer's own or click's UsageError, whichever this version of typer is built on."""
 
 COMMANDS = ("demo", "data", "train", "evaluate", "recommend", "bench")

@@ -1,0 +1,47 @@
+"""`unimp train`: a data folder and a recipe in, a run folder out; resumes where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    data: Annotated[Path, typer.Option(help="Data folder made by `unimp data import`.")],
+    out: Annotated[Path, typer.Option(help="Run folder; an unfinished one is resumed.")],
+    recipe: Annotated[
+        str, typer.Option(help="Name of a packaged recipe, or a path to a TOML file.")
+    ] = "small",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a recipe key: train.lr=1e-4. Repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
+) -> None:
+    """Train UniMP on a data folder. Only validation is looked at; `unimp evaluate` reports the test."""
+    from unimp.train.recipe import load_recipe
+
+    chosen = load_recipe(recipe, settings or ())
+    from unimp.data.dataset import Dataset
+    from unimp.train.run import pick_device
+    from unimp.train.run import train as train_run
+
+    result = train_run(Dataset.load(data), chosen, out, device=pick_device(device))
+    if as_json:
+        print(json.dumps({"run": str(out), **result}))
+        return
+    mixture, valid, seconds = result["mixture"], result["valid"], result["seconds"]
+    print(f"run            {out}")
+    print(f"parameters     {result['parameters']:,}")
+    print(f"best epoch     {result['best_epoch']} of {result['epochs']}")
+    print(f"valid NDCG@5   {valid['NDCG@5']:.4f} (model alone {valid['model_alone']:.4f} on its sample)")
+    print(f"mixture        weight {mixture['weight']:g}, recency {mixture['recency']:g}")
+    print(f"seconds        {seconds['preparation']:.0f} preparing, {seconds['training']:.0f} training")
+    print(f"peak memory    {result['peak_memory_mib']:,.0f} MiB")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(train)

@@ -1,0 +1,1 @@
+"""From the model's hidden states to answers: exact ranking of the whole catalogue."""

@@ -1,0 +1,84 @@
+"""Cross-entropy against a large table without ever holding all its logits."""
+
+# N predictions, D width, I items, C predictions per chunk
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK_BYTES = 8 * 2**20
+"""Logits held at a time: small enough to stay in a CPU's cache, large enough for a fast matrix product."""
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """Weighted mean of -log softmax(h Wᵀ)[label], its gradient made chunk by chunk in the forward pass.
+
+    Weights are shares · (1 - p)^gamma without gradient (focal loss, Lin et al. 2017), divided by their sum.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        table_ID: Tensor,
+        labels_N: Tensor,
+        shares_N: Tensor,
+        gamma: float,
+        smoothing: float,
+    ) -> tuple[Tensor, Tensor]:
+        """(the weighted mean, the plain losses [N])."""
+        num_items = len(table_ID)
+        chunk = max(1, CHUNK_BYTES // (num_items * hidden_ND.element_size()))
+        grad_hidden, grad_table = torch.empty_like(hidden_ND), torch.zeros_like(table_ID)
+        losses_N = hidden_ND.new_empty(len(hidden_ND))
+        total = weight_sum = hidden_ND.new_zeros(())
+        buffer = hidden_ND.new_empty(min(chunk, len(hidden_ND)), num_items)
+        for start in range(0, len(hidden_ND), chunk):
+            rows = slice(start, start + chunk)
+            h_CD, labels_C = hidden_ND[rows], labels_N[rows]
+            logits_CI = torch.mm(h_CD, table_ID.T, out=buffer[: len(h_CD)])
+            label_logit_C = logits_CI.gather(1, labels_C[:, None])[:, 0]
+            mean_C = logits_CI.mean(dim=1) if smoothing else label_logit_C
+            highest_C = logits_CI.amax(dim=1, keepdim=True)
+            logits_CI.sub_(highest_C).exp_()
+            sums_C = logits_CI.sum(dim=1, keepdim=True)
+            log_sum_C = (sums_C.log() + highest_C)[:, 0]
+            nll_C = log_sum_C - label_logit_C
+            losses_N[rows] = nll_C
+            weights_C = shares_N[rows] * (1.0 - torch.exp(-nll_C)).clamp(min=1e-6) ** gamma
+            total = total + (weights_C * (nll_C + smoothing * (label_logit_C - mean_C))).sum()
+            weight_sum = weight_sum + weights_C.sum()
+            # From here on the buffer holds weight x d loss / d logits.
+            logits_CI.mul_((weights_C / sums_C[:, 0])[:, None])
+            if smoothing:
+                logits_CI.sub_((weights_C * smoothing / num_items)[:, None])
+            logits_CI.scatter_add_(1, labels_C[:, None], -(weights_C * (1.0 - smoothing))[:, None])
+            grad_hidden[rows] = logits_CI @ table_ID
+            grad_table.addmm_(logits_CI.T, h_CD)
+        ctx.save_for_backward(grad_hidden.div_(weight_sum), grad_table.div_(weight_sum))
+        ctx.mark_non_differentiable(losses_N)
+        return total / weight_sum, losses_N
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden, grad_table = ctx.saved_tensors
+        return grad * grad_hidden, grad * grad_table, None, None, None, None
+
+
+def linear_cross_entropy(
+    hidden_ND: Tensor,
+    table_ID: Tensor,
+    labels_N: Tensor,
+    shares_N: Tensor,
+    *,
+    gamma: float = 0.0,
+    smoothing: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """(weighted mean loss with gradient, plain losses [N] without), in nats."""
+    result: tuple[Tensor, Tensor] = LinearCrossEntropy.apply(
+        hidden_ND, table_ID, labels_N, shares_N, gamma, smoothing
+    )
+    return result

@@ -1,0 +1,1 @@
+"""Recipe, objective, loop, checkpoints: one training loop for every task."""

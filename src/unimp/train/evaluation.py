@@ -1,0 +1,87 @@
+"""Every task of a run, judged on its held-out cases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from unimp.data.catalog import Catalog
+from unimp.data.histories import Cases
+from unimp.errors import ConfigError, DataError, did_you_mean
+from unimp.metrics.ranking import RankArray
+from unimp.tasks.task import Task
+from unimp.train.run import TrainedRun, peak_memory_mib
+from unimp.train.workbench import make_split, set_threads
+
+
+def evaluate_run(
+    run: TrainedRun,
+    *,
+    tasks: Sequence[str] | None = None,
+    split_name: str = "test",
+    ranks_file: Path | None = None,
+    exclude_history: bool = True,
+    show: bool = True,
+) -> dict[str, Any]:
+    """The metrics of every task (or the named ones), as a document for people and programs."""
+    chosen = choose(run.bench.tasks, tasks)
+    if split_name not in {"valid", "test"}:
+        raise ConfigError(f"--split {split_name}: expected valid or test")
+    recipe = run.bench.recipe
+    set_threads(recipe.train.threads)
+    split = make_split(run.dataset, recipe.train.split, recipe.train.seed)
+    cases = split.test if split_name == "test" else split.valid
+    ranker = run.bench.ranker(run.model, run.mixture)
+    started = time.monotonic()
+    report: dict[str, Any] = {
+        "run": str(run.folder),
+        "split": split_name,
+        "protocol": {
+            "split": recipe.train.split,
+            "exclude_history": exclude_history,
+            "ranking": "full catalogue",
+        },
+        "data_hash": run.dataset.data_hash,
+        "tasks": {},
+    }
+    for task in chosen:
+        score = task.score(ranker, cases, exclude_history=exclude_history, show=show)
+        report["tasks"][task.name] = {
+            "metrics": score.metrics,
+            "cases": score.cases,
+            "unscored": score.unscored,
+        }
+        if score.ranks is not None and ranks_file is not None:
+            write_ranks(ranks_file, cases, score.ranks, run.dataset.catalog)
+    return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
+
+
+def choose(tasks: Sequence[Task], names: Sequence[str] | None) -> list[Task]:
+    known = {task.name: task for task in tasks}
+    for name in names or ():
+        if name not in known:
+            raise ConfigError(f"this checkpoint has no task {name!r}{did_you_mean(name, known)}")
+    return [known[name] for name in names] if names else list(tasks)
+
+
+def write_ranks(path: Path, cases: Cases, ranks: RankArray, catalog: Catalog) -> None:
+    """One row per case, so that anyone can compute every figure again; a sure miss ranks infinity."""
+    target_ids = [catalog.item_ids[row] if row >= 0 else None for row in cases.target_rows.tolist()]
+    table = pl.DataFrame(
+        {
+            "user_id": cases.histories.user_ids.tolist(),
+            "item_id": pl.Series(target_ids, dtype=pl.String),
+            "rank": pl.Series(
+                [None if np.isnan(rank) else rank for rank in ranks.tolist()], dtype=pl.Float64
+            ),
+        }
+    )
+    try:
+        table.write_parquet(path, compression="zstd")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,210 @@
+"""The one training loop: dense supervision, early stopping on validation, exact resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimp.data.histories import Cases, Split
+from unimp.decode.reader import as_inputs, batch_pictures
+from unimp.encode.batch import Batch
+from unimp.metrics.ranking import rank_cases, ranking_metrics
+from unimp.model.unimp import UnimpModel
+from unimp.progress import Bar, progress_bar
+from unimp.train.batches import TrainingSentences
+from unimp.train.checkpoint import read_tensors, write_tensors
+from unimp.train.mixture import HEADLINE
+from unimp.train.objective import Loss, objective
+from unimp.train.workbench import Workbench
+
+STATE, BEST, LOG = "state.safetensors", "model.safetensors", "log.jsonl"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Position:
+    """Where the training stands; all that is needed beside tensors to go on as if never stopped."""
+
+    epoch: int = 0
+    batch: int = 0
+    """Batches done in this epoch."""
+    step: int = 0
+    best: float = -1.0
+    best_epoch: int = -1
+    stale: int = 0
+    """Epochs since the best one."""
+    seconds: float = 0.0
+    """Spent training so far, all sittings together."""
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    components: dict[str, float] = field(default_factory=dict)
+    finished: bool = False
+
+
+class Training:
+    """Trains one model into one run folder; made anew, it goes on where the folder's state stopped."""
+
+    def __init__(
+        self, folder: Path, bench: Workbench, split: Split, device: torch.device, *, show: bool = True
+    ) -> None:
+        self.folder, self.bench, self.device, self.show = folder, bench, device, show
+        self.config = bench.recipe.train
+        torch.manual_seed(self.config.seed)
+        self.model = bench.new_model().to(device)
+        self.sentences = TrainingSentences(bench, split.train)
+        self.valid = validation_sample(split.valid, self.config.valid_users, self.config.seed)
+        self.steps_per_epoch = len(self.sentences.plan(0))
+        self.optimizer = torch.optim.AdamW(
+            decay_groups(self.model, self.config.weight_decay), lr=self.config.lr, betas=(0.9, 0.98)
+        )
+        self.position = Position()
+        if (folder / STATE).exists():
+            self._restore()
+
+    def run(self) -> Position:
+        """Train to the end, or to the epoch where validation stopped getting better."""
+        position = self.position
+        total = self.config.epochs * self.steps_per_epoch
+        with progress_bar("training", total, show=self.show) as bar:
+            bar.advance(position.step)
+            while position.epoch < self.config.epochs and not position.finished:
+                self._epoch(bar)
+        return position
+
+    def _epoch(self, bar: Bar) -> None:
+        position, started = self.position, time.monotonic()
+        saved = started
+        for batch in self.sentences.batches(position.epoch, position.batch):
+            loss = self._step(batch.to(self.device))
+            position.step += 1
+            position.batch += 1
+            position.loss_sum += float(loss.total.detach())
+            position.loss_count += 1
+            for name, value in loss.components.items():
+                position.components[name] = position.components.get(name, 0.0) + value
+            now = time.monotonic()
+            rate = batch.num_positions / max(now - started, 1e-9)
+            position.seconds += now - started
+            started = now
+            bar.advance(note=f"epoch {position.epoch + 1} loss {loss.total.item():.3f} {rate:,.0f} tokens/s")
+            if now - saved > self.config.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+                started = saved
+        self._end_of_epoch(started)
+
+    def _step(self, batch: Batch) -> Loss:
+        model = self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        state = model.item_state(self.bench.items)
+        hidden = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
+        loss = objective(model, hidden, state, batch, self.bench.recipe.objective)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.clip)
+        self.optimizer.step()
+        return loss
+
+    def _learning_rate(self) -> float:
+        """Linear warm-up, then cosine decay to `final_lr`."""
+        config, total = self.config, self.config.epochs * self.steps_per_epoch
+        warm = max(1, round(config.warmup * total))
+        if self.position.step < warm:
+            return config.lr * (self.position.step + 1) / warm
+        done = min(1.0, (self.position.step - warm) / max(1, total - warm))
+        return config.lr * (config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * done)) / 2)
+
+    def validate(self) -> dict[str, float]:
+        """Metrics of the model alone on the validation sample."""
+        return ranking_metrics(rank_cases(self.bench.ranker(self.model), self.valid))
+
+    def _end_of_epoch(self, started: float) -> None:
+        position = self.position
+        metrics = self.validate()
+        position.seconds += time.monotonic() - started
+        position.epoch += 1
+        position.batch = 0
+        better = metrics[HEADLINE] > position.best
+        position.stale = 0 if better else position.stale + 1
+        if better:
+            position.best, position.best_epoch = metrics[HEADLINE], position.epoch
+            facts = {"epoch": position.epoch, "step": position.step, "valid": metrics}
+            write_tensors(self.folder / BEST, self.model.state_dict(), facts)
+        count = max(position.loss_count, 1)
+        self._log(
+            {
+                "epoch": position.epoch,
+                "step": position.step,
+                "loss": position.loss_sum / count,
+                "components": {name: value / count for name, value in position.components.items()},
+                "lr": self._learning_rate(),
+                "valid": metrics,
+                "gates": self.model.gates(),
+                "seconds": position.seconds,
+            }
+        )
+        position.loss_sum, position.loss_count, position.components = 0.0, 0, {}
+        position.finished = position.stale >= self.config.patience
+        self._save()
+
+    def _log(self, row: dict[str, Any]) -> None:
+        with (self.folder / LOG).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _save(self) -> None:
+        tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            state = self.optimizer.state.get(parameter, {})
+            for key in MOMENTS:
+                if key in state:
+                    tensors[f"optimizer.{key}.{name}"] = state[key]
+                    tensors[f"optimizer.step.{name}"] = state["step"]
+        tensors["random"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        write_tensors(self.folder / STATE, tensors, asdict(self.position))
+
+    def _restore(self) -> None:
+        tensors, facts = read_tensors(self.folder / STATE)
+        self.position = Position(**facts)
+        model = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+        self.model.load_state_dict(model)
+        for name, parameter in self.model.named_parameters():
+            if f"optimizer.step.{name}" in tensors:
+                moments = {key: tensors[f"optimizer.{key}.{name}"].to(self.device) for key in MOMENTS}
+                self.optimizer.state[parameter] = {"step": tensors[f"optimizer.step.{name}"], **moments}
+        torch.set_rng_state(tensors["random"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        self._trim_log()
+
+    def _trim_log(self) -> None:
+        """Drop log lines that a killed run wrote after its last state."""
+        path = self.folder / LOG
+        if path.exists():
+            rows = [line for line in path.read_text().splitlines() if line.endswith("}")]
+            kept = [line for line in rows if json.loads(line)["step"] <= self.position.step]
+            kept = [line for line in kept if json.loads(line)["epoch"] <= self.position.epoch]
+            path.write_text("".join(line + "\n" for line in kept))
+
+
+def validation_sample(valid: Cases, users: int, seed: int) -> Cases:
+    if len(valid) <= users:
+        return valid
+    return valid.select(np.sort(np.random.default_rng(seed).permutation(len(valid))[:users]))
+
+
+def decay_groups(model: UnimpModel, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; gates, norms and biases do not."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

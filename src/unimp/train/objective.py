@@ -1,0 +1,67 @@
+"""The objective: weighted cross-entropy of what each position predicts, with token-level re-weighting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from unimp.encode.batch import Batch, Targets
+from unimp.encode.encoder import Kind
+from unimp.model.cross_entropy import linear_cross_entropy
+from unimp.model.unimp import ItemState, UnimpModel
+from unimp.train.recipe import ObjectiveConfig
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`total` is minimised; `components` are the unweighted means, in nats, by what is predicted."""
+
+    total: Tensor
+    components: dict[str, float]
+    predicted: int
+    """Positions that were a target."""
+
+
+def objective(
+    model: UnimpModel, hidden_BTD: Tensor, state: ItemState, batch: Batch, config: ObjectiveConfig
+) -> Loss:
+    """Sum over kinds of weight x mean cross-entropy: items over the catalogue, tokens over all words."""
+    hidden = hidden_BTD.reshape(-1, hidden_BTD.shape[-1])
+    total = hidden.new_zeros(())
+    components: dict[str, float] = {}
+    predicted = 0
+    items = batch.item_targets
+    if config.item and len(items.labels):
+        mean, losses = linear_cross_entropy(
+            model.scale * hidden[items.positions],
+            state.table_ID,
+            items.labels,
+            items.shares,
+            gamma=config.gamma,
+            smoothing=config.label_smoothing,
+        )
+        total = total + config.item * mean
+        components["item"] = float(losses.mean())
+        predicted += len(items.labels)
+    for kind, weight in ((Kind.ATTRIBUTE, config.attribute), (Kind.RATING, config.rating)):
+        chosen = of_kind(batch.token_targets, kind)
+        if weight and len(chosen.labels):
+            mean, losses = linear_cross_entropy(
+                hidden[chosen.positions],
+                model.tokens.weight,
+                chosen.labels,
+                chosen.shares,
+                gamma=config.gamma,
+            )
+            total = total + weight * mean
+            components[kind.name.lower()] = float((losses * chosen.shares).sum() / chosen.shares.sum())
+            predicted += int(chosen.shares.sum().round())
+    return Loss(total, components, predicted)
+
+
+def of_kind(targets: Targets, kind: Kind) -> Targets:
+    chosen = targets.kinds == kind
+    return Targets(
+        targets.positions[chosen], targets.labels[chosen], targets.kinds[chosen], targets.shares[chosen]
+    )

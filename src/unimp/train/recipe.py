@@ -1,0 +1,126 @@
+"""A recipe: every choice of a training run in one typed, frozen object, written as TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from unimp.config import Config, merge, parse_overrides, read_toml
+from unimp.data.splits import SplitName
+from unimp.encode.content import ContentConfig
+from unimp.encode.pictures import VisionConfig
+from unimp.encode.vocabulary import TokenizerConfig
+from unimp.errors import ConfigError, did_you_mean
+from unimp.model.unimp import ModelConfig
+from unimp.sentence.template import SentenceConfig
+
+
+class StructureConfig(Config):
+    """The item–item score of the log that is mixed into the model's log-probabilities."""
+
+    kind: Literal["none", "cosine", "ease"] = "ease"
+    """Which closed form; `none` leaves the model alone."""
+    l2: float = Field(250.0, gt=0)
+    """Ridge of EASE."""
+    neighbours: int = Field(300, ge=1)
+    """Largest entries kept per item."""
+    weights: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+    """Mixture weights tried on validation."""
+    recencies: tuple[float, ...] = (1.0, 0.9, 0.8, 0.6, 0.4)
+    """Discounts per step back in the history, tried on validation."""
+
+
+class ObjectiveConfig(Config):
+    """Weights of what is predicted (paper, joint multi-task learning and context reconstruction)."""
+
+    item: float = Field(1.0, ge=0)
+    """The next item."""
+    attribute: float = Field(0.0, ge=0)
+    """Context reconstruction: the words of each item's attributes."""
+    rating: float = Field(0.0, ge=0)
+    """Context reconstruction: the rating after each item."""
+    gamma: float = Field(0.0, ge=0)
+    """Token-level re-weighting (1 - p)^gamma; the paper's runs use 2."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the item target spread over the catalogue."""
+
+
+class TrainConfig(Config):
+    """The loop."""
+
+    epochs: int = Field(30, ge=1)
+    """Passes over all histories, at most."""
+    lr: float = Field(1e-3, gt=0)
+    """Peak learning rate of AdamW."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps with a rising learning rate; cosine decay to `final_lr` follows."""
+    final_lr: float = Field(0.1, ge=0, le=1)
+    """Learning rate at the end, as a share of `lr`."""
+    weight_decay: float = Field(0.01, ge=0)
+    """On matrices; not on gates, norms and biases."""
+    clip: float = Field(1.0, gt=0)
+    """Largest gradient norm."""
+    batch_positions: int = Field(2048, ge=1)
+    """Padded positions per step."""
+    patience: int = Field(5, ge=1)
+    """Stop after this many epochs without a better validation NDCG@5."""
+    valid_users: int = Field(5000, ge=1)
+    """Users that validation looks at after each epoch, chosen by seed."""
+    seed: int = 0
+    """Of the weights, the order and the dropout."""
+    threads: int = Field(0, ge=0)
+    """Threads of the CPU; 0 takes all."""
+    checkpoint_seconds: float = Field(60.0, gt=0)
+    """A training state is written at least this often."""
+    split: SplitName = "leave-one-out"
+    """What is held out."""
+
+
+class Recipe(Config):
+    """All of it; saved with every checkpoint and every result."""
+
+    name: str = "small"
+    tasks: tuple[str, ...] = ("recommendation",)
+    """Tasks trained together."""
+    sentence: SentenceConfig = SentenceConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    content: ContentConfig = ContentConfig()
+    vision: VisionConfig = VisionConfig()
+    model: ModelConfig = ModelConfig()
+    structure: StructureConfig = StructureConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(
+        Path(entry.name).stem
+        for entry in resources.files("unimp.recipes").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The tables of a packaged recipe or a TOML file, laid upon those of its `base`."""
+    if name.endswith(".toml"):
+        values, place = read_toml(Path(name)), Path(name).stem
+    elif name in recipe_names():
+        with resources.as_file(resources.files("unimp.recipes") / f"{name}.toml") as path:
+            values, place = read_toml(path), name
+    else:
+        raise ConfigError(
+            f"unknown recipe {name!r}{did_you_mean(name, recipe_names())}, or a path ending in .toml"
+        )
+    base = values.pop("base", None)
+    values.setdefault("name", place)
+    return merge(read_recipe(base), values) if base else values
+
+
+def load_recipe(name: str, settings: Iterable[str] = ()) -> Recipe:
+    """Recipe `name` with `--set` overrides; ConfigError on an unknown key or a value of the wrong kind."""
+    return Recipe.parse(merge(read_recipe(name), parse_overrides(settings)), f"recipe {name}")

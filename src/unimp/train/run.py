@@ -1,0 +1,230 @@
+"""A run folder: made by `train`, opened by everything else."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unimp.data.dataset import Dataset
+from unimp.decode.ranking import Mixture
+from unimp.encode.content import TextProjector
+from unimp.encode.encoder import SentenceEncoder
+from unimp.encode.vocabulary import Vocabulary
+from unimp.errors import CheckpointError
+from unimp.model.unimp import ItemInputs, UnimpModel
+from unimp.sentence.template import Template
+from unimp.structure.graph import ItemGraph
+from unimp.tasks import load_task
+from unimp.train.checkpoint import read_json, read_tensors, write_json, write_tensors
+from unimp.train.loop import BEST, LOG, STATE, Training
+from unimp.train.mixture import HEADLINE, fit_mixture
+from unimp.train.recipe import Recipe
+from unimp.train.workbench import Workbench, build_workbench, make_split, set_threads
+
+FORMAT = 1
+RUN, VOCABULARY, ITEMS, RESULT = "run.json", "vocabulary.json", "items.safetensors", "result.json"
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run, opened: the model, what it stands on, and the data it was trained on."""
+
+    folder: Path
+    facts: dict[str, Any]
+    result: dict[str, Any]
+    bench: Workbench
+    model: UnimpModel
+    mixture: Mixture
+    dataset: Dataset
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def train(
+    dataset: Dataset, recipe: Recipe, folder: Path, *, device: torch.device | None = None, show: bool = True
+) -> dict[str, Any]:
+    """Train into `folder`, or go on where it stopped; returns its result (validation only, no test figure).
+
+    CheckpointError when the folder belongs to other data or another recipe.
+    """
+    device = device or pick_device()
+    set_threads(recipe.train.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not claim(folder, dataset, recipe):
+        return dict(read_json(folder / RESULT))
+    split = make_split(dataset, recipe.train.split, recipe.train.seed)
+    started = time.monotonic()
+    bench = build_workbench(dataset, recipe, split.train, device=device, show_progress=show)
+    save_workbench(folder, bench)
+    prepared = time.monotonic() - started
+    training = Training(folder, bench, split, device, show=show)
+    position = training.run()
+    model = load_model(folder, bench, device)
+    mixture, tried = fit_mixture(bench.ranker(model), split.valid, recipe.structure)
+    result = {
+        "valid": {HEADLINE: max(tried.values()), "model_alone": position.best, "mixtures": tried},
+        "mixture": mixture.model_dump(),
+        "best_epoch": position.best_epoch,
+        "epochs": position.epoch,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds": {"preparation": prepared, "training": position.seconds},
+        "peak_memory_mib": peak_memory_mib(),
+        "device": device_name(device),
+        "versions": {name: metadata.version(name) for name in ("unimp", "torch", "numpy", "polars")},
+    }
+    write_json(folder / RESULT, result)
+    (folder / STATE).unlink(missing_ok=True)
+    return result
+
+
+def claim(folder: Path, dataset: Dataset, recipe: Recipe) -> bool:
+    """Mark the folder as this run's; False when the run is already finished."""
+    facts = {
+        "format": FORMAT,
+        "recipe": recipe.model_dump(mode="json"),
+        "data": str(dataset.folder.resolve()),
+        "data_hash": dataset.data_hash,
+    }
+    path = folder / RUN
+    if not path.exists():
+        if any(folder.iterdir()):
+            raise CheckpointError(f"{folder}: exists and is not a run folder; choose another --out")
+        write_json(path, facts)
+        return True
+    old = read_json(path)
+    if old.get("data_hash") != dataset.data_hash:
+        raise CheckpointError(
+            f"{folder}: was trained on other data ({old.get('data')}, hash {old.get('data_hash')}, "
+            f"now {dataset.data_hash}); choose another --out"
+        )
+    if old.get("recipe") != facts["recipe"]:
+        changed = first_difference(old.get("recipe", {}), facts["recipe"])
+        raise CheckpointError(f"{folder}: holds a run of another recipe ({changed}); choose another --out")
+    return not (folder / RESULT).exists()
+
+
+def first_difference(old: Any, new: Any, path: str = "") -> str:
+    """`train.lr: 0.001, now 0.002` for the first key that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *new]:
+            if old.get(key) != new.get(key):
+                return first_difference(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    return f"{path}: {old!r}, now {new!r}"
+
+
+def save_workbench(folder: Path, bench: Workbench) -> None:
+    """The frozen parts, so that a run answers without fitting anything again."""
+    bench.vocabulary.save(folder / VOCABULARY)
+    items = bench.items
+    tensors = {f"content.{name}": block for name, block in items.content.items()}
+    optional = {
+        "pixels": items.pixels_IYX3,
+        "visual": items.visual_IVE,
+        "has_picture": items.has_picture_I,
+    }
+    tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+    if bench.graph is not None:
+        weights = bench.graph.weights
+        tensors["graph.data"] = torch.from_numpy(weights.data)
+        tensors["graph.indices"] = torch.from_numpy(weights.indices.astype(np.int32))
+        tensors["graph.offsets"] = torch.from_numpy(weights.indptr.astype(np.int64))
+    words: list[str] = []
+    if bench.text is not None:
+        tensors["text.idf"] = torch.from_numpy(bench.text.idf)
+        tensors["text.components"] = torch.from_numpy(bench.text.components)
+        words = list(bench.text.vocabulary)
+    write_tensors(folder / ITEMS, tensors, {"visual_width": bench.visual_width, "words": words})
+
+
+def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch.device) -> Workbench:
+    from scipy.sparse import csr_matrix
+
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    tensors, facts = read_tensors(folder / ITEMS)
+    content = {
+        n.removeprefix("content."): t.to(device) for n, t in tensors.items() if n.startswith("content.")
+    }
+    on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
+    graph = text = None
+    if "graph.data" in tensors:
+        parts = (tensors[f"graph.{name}"].numpy() for name in ("data", "indices", "offsets"))
+        graph = ItemGraph(csr_matrix(tuple(parts), shape=(vocabulary.num_items,) * 2))
+    if "text.idf" in tensors:
+        columns = {word: column for column, word in enumerate(facts["words"])}
+        text = TextProjector(columns, tensors["text.idf"].numpy(), tensors["text.components"].numpy())
+    items = ItemInputs(
+        content, on_device.get("pixels"), on_device.get("visual"), on_device.get("has_picture")
+    )
+    return Workbench(
+        recipe,
+        Template(dataset.catalog, recipe.sentence),
+        SentenceEncoder(vocabulary, recipe.sentence.attributes),
+        tuple(load_task(name) for name in recipe.tasks),
+        items,
+        facts["visual_width"],
+        graph,
+        text,
+    )
+
+
+def load_model(folder: Path, bench: Workbench, device: torch.device) -> UnimpModel:
+    tensors, _ = read_tensors(folder / BEST)
+    model = bench.new_model().to(device)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{folder / BEST}: does not fit its recipe ({reason}); train again") from None
+    return model.eval()
+
+
+def open_run(folder: Path | str, *, data: Path | str | None = None, device: str = "auto") -> TrainedRun:
+    """Open a finished run; CheckpointError when it is damaged, unfinished, or its data changed."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such run folder; make one with `unimp train`")
+    facts = read_json(folder / RUN)
+    if facts.get("format") != FORMAT:
+        raise CheckpointError(f"{folder}: run format {facts.get('format')}, this version reads {FORMAT}")
+    if not (folder / RESULT).exists():
+        raise CheckpointError(
+            f"{folder}: training is not finished; run the same `unimp train` again to resume"
+        )
+    recipe = Recipe.parse(facts["recipe"], str(folder / RUN))
+    dataset = Dataset.load(data or facts["data"])
+    if dataset.data_hash != facts["data_hash"]:
+        raise CheckpointError(
+            f"{folder}: was trained on data {facts['data_hash']}, {dataset.folder} is {dataset.data_hash}; "
+            "name the right folder with --data, or train again"
+        )
+    target = pick_device(device)
+    bench = load_workbench(folder, recipe, dataset, target)
+    result = read_json(folder / RESULT)
+    model = load_model(folder, bench, target)
+    return TrainedRun(folder, facts, result, bench, model, Mixture(**result["mixture"]), dataset)
+
+
+def peak_memory_mib() -> float:
+    """Largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+
+
+__all__ = ["BEST", "LOG", "TrainedRun", "open_run", "train"]
