@@ -1,0 +1,42 @@
+"""Cached decoding equals the full forward pass; later positions never move earlier ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unimp.model.decoder import CompactDecoder
+
+
+@pytest.fixture
+def decoder() -> CompactDecoder:
+    torch.manual_seed(0)
+    return CompactDecoder(width=16, layers=3, heads=2, hidden=32, dropout=0.5).eval()
+
+
+@pytest.mark.parametrize("pieces", [[7], [1] * 7, [3, 1, 3], [5, 2]])
+def test_cached_equals_full(decoder: CompactDecoder, pieces: list[int]) -> None:
+    x = torch.randn(2, 7, 16)
+    cache = decoder.new_cache(batch=2, capacity=9)
+    parts = [decoder(part, cache) for part in x.split(pieces, dim=1)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), decoder(x), rtol=1e-5, atol=1e-6)
+    assert cache.used == 7
+
+
+def test_cache_overflow_is_an_error(decoder: CompactDecoder) -> None:
+    with pytest.raises(ValueError, match="holds 3 positions, 4 needed"):
+        decoder(torch.randn(1, 4, 16), decoder.new_cache(batch=1, capacity=3))
+
+
+def test_causal(decoder: CompactDecoder) -> None:
+    x = torch.randn(1, 6, 16)
+    changed = x.clone()
+    changed[:, 4:] += 1.0
+    assert torch.equal(decoder(x)[:, :4], decoder(changed)[:, :4])
+    assert not torch.equal(decoder(x)[:, 4:], decoder(changed)[:, 4:])
+
+
+def test_order_matters(decoder: CompactDecoder) -> None:
+    x = torch.randn(1, 4, 16)
+    swapped = x[:, [1, 0, 2, 3]]
+    assert not torch.allclose(decoder(x)[:, -1], decoder(swapped)[:, -1], atol=1e-4)

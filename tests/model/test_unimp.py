@@ -1,0 +1,166 @@
+"""Pictures enter through gates: closed they change nothing, open they change their own sentence alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unimp.decode.reader import as_inputs, batch_pictures
+from unimp.encode.batch import Batch, collate
+from unimp.encode.encoder import EncodedSentence, Kind
+from unimp.model.unimp import ItemInputs, ModelConfig, UnimpModel
+
+NUM_ITEMS, VISUAL = 12, 6
+
+
+def sentence(items: list[int], *, pictures: bool = True, answer: bool = False) -> EncodedSentence:
+    """[CLS], then an item and one word for each, then perhaps an answer position."""
+    kinds, rows, seen, sizes, sees_all = [Kind.FRAME], [-1], [-1], [1], [False]
+    for item in items:
+        kinds += [Kind.ITEM, Kind.ATTRIBUTE]
+        rows += [item, -1]
+        seen += [item if pictures else -1] * 2
+        sizes += [0, 1]
+        sees_all += [False, False]
+    if answer:
+        kinds, rows, seen = [*kinds, Kind.FRAME], [*rows, -1], [*seen, -1]
+        sizes, sees_all = [*sizes, 1], [*sees_all, True]
+    tokens = np.arange(sum(sizes)) % 5
+    return EncodedSentence(
+        np.array(kinds, dtype=np.int8),
+        np.array(rows),
+        np.array(seen),
+        np.array(sees_all),
+        tokens,
+        np.array(sizes),
+    )
+
+
+def make_model(*, sees: bool = True, trains_vision: bool = False) -> UnimpModel:
+    torch.manual_seed(0)
+    config = ModelConfig(width=16, layers=2, heads=2, hidden=32, cross_attention=sees)
+    return UnimpModel(
+        config,
+        NUM_ITEMS,
+        9,
+        {"text": 5},
+        VISUAL if sees else None,
+        pooled_pictures=False,
+        trains_vision=trains_vision,
+    ).eval()
+
+
+def make_items(seed: int = 1) -> ItemInputs:
+    generator = torch.Generator().manual_seed(seed)
+    return ItemInputs(
+        {"text": torch.randn(NUM_ITEMS, 5, generator=generator)},
+        visual_IVE=torch.randn(NUM_ITEMS, 4, VISUAL, generator=generator),
+        has_picture_I=torch.ones(NUM_ITEMS, dtype=torch.bool),
+    )
+
+
+def open_gates(model: UnimpModel) -> UnimpModel:
+    for block in model.cross_attention:
+        block.gate.data.fill_(0.7)
+    return model
+
+
+@torch.inference_mode()
+def read(model: UnimpModel, batch: Batch, items: ItemInputs) -> torch.Tensor:
+    state = model.item_state(items)
+    hidden: torch.Tensor = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
+    return hidden
+
+
+def test_closed_gates_are_bit_equal_to_no_vision() -> None:
+    items, batch = make_items(), collate([sentence([1, 2, 3]), sentence([4])])
+    seeing, blind = make_model(), make_model(sees=False)
+    missing, unexpected = seeing.load_state_dict(blind.state_dict(), strict=False)
+    assert not unexpected
+    assert all(name.startswith("cross_attention") for name in missing)
+    assert torch.equal(read(seeing, batch, items), read(blind, batch, items))
+    assert not torch.equal(read(open_gates(seeing), batch, items), read(blind, batch, items))
+
+
+def test_another_users_pictures_and_padding_move_nothing() -> None:
+    model, items = open_gates(make_model()), make_items()
+    mine = sentence([1, 2])
+    alone = read(model, collate([mine]), items)
+    beside = read(model, collate([mine, sentence([3, 4, 5, 6], answer=True)]), items)
+    torch.testing.assert_close(beside[:1, : len(mine)], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_own_tokens_see_their_item_alone_and_answers_see_all() -> None:
+    model, items = open_gates(make_model()), make_items()
+    batch = collate([sentence([1, 2, 3], answer=True)])
+    before = read(model, batch, items)
+    assert items.visual_IVE is not None
+    changed = items.visual_IVE.clone()
+    changed[2] += 1.0
+    after = read(model, batch, ItemInputs(items.content, None, changed, items.has_picture_I))
+    moved = (before != after).any(dim=-1)[0].tolist()
+    # [CLS] 1 w 2 w 3 w answer: item 2's picture enters at its own tokens; causality carries it rightwards.
+    assert moved == [False, False, False, True, True, True, True, True]
+    first_layer = UnseenBySelfAttention(model)
+    moved = first_layer.moved(batch, items.visual_IVE, changed)
+    assert moved == [False, False, False, True, True, False, False, True]
+
+
+class UnseenBySelfAttention:
+    """The first cross-attention block by itself: what the mask M lets through, nothing else."""
+
+    def __init__(self, model: UnimpModel) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def moved(self, batch: Batch, before: torch.Tensor, after: torch.Tensor) -> list[bool]:
+        block = self.model.cross_attention[0]
+        x = torch.ones(1, batch.items.shape[1], 16)
+        views = as_inputs(batch).views
+        outs = [block(x, block.keys_values(v[batch.picture_rows]), views) for v in (before, after)]
+        return [bool(entry) for entry in (outs[0] != outs[1]).any(dim=-1)[0]]
+
+
+def test_a_missing_picture_is_seen_by_nobody() -> None:
+    model, items = open_gates(make_model()), make_items()
+    blind = collate([sentence([1, 2], pictures=False, answer=True)])
+    assert blind.views == ()
+    assert torch.equal(read(model, blind, items), read(make_model(), blind, items))
+
+
+def test_view_equals_a_dense_masked_attention() -> None:
+    """The grouped attention against the textbook form: every token over all pictures, with mask M."""
+    model, items = open_gates(make_model()), make_items()
+    batch = collate([sentence([1, 2, 1], answer=True), sentence([5])])
+    block = model.cross_attention[0]
+    assert items.visual_IVE is not None
+    x = torch.randn(*batch.items.shape, 16)
+    visual = items.visual_IVE[batch.picture_rows]
+    got = block(x, block.keys_values(visual), as_inputs(batch).views)
+    rows = batch.picture_rows.tolist()
+    seen = {0: {1: [1], 2: [1], 3: [2], 4: [2], 5: [1], 6: [1], 7: [1, 2]}, 1: {1: [5], 2: [5]}}
+    expected = x.clone()
+    for user, positions in seen.items():
+        for position, pictures in positions.items():
+            tokens = torch.cat([visual[rows.index(picture)] for picture in pictures])
+            keys, values = block.key_value(tokens).view(-1, 2, 2, 8).unbind(1)
+            query = block.query(block.norm(x[user, position])).view(2, 8)
+            weights = torch.softmax(torch.einsum("hk,shk->hs", query, keys) / 8**0.5, dim=-1)
+            read_out = block.out(torch.einsum("hs,shk->hk", weights, values).reshape(16))
+            expected[user, position] += torch.tanh(block.gate[0]) * read_out
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("answer", [False, True])
+def test_gradients_reach_the_vision_encoder(answer: bool) -> None:
+    model = open_gates(make_model(trains_vision=True)).train()
+    pixels = torch.randint(0, 255, (NUM_ITEMS, 16, 16, 3), dtype=torch.uint8)
+    items = ItemInputs(
+        {"text": torch.randn(NUM_ITEMS, 5)}, pixels, None, torch.ones(NUM_ITEMS, dtype=torch.bool)
+    )
+    batch = collate([sentence([1, 2], answer=answer)])
+    state = model.item_state(items)
+    model(as_inputs(batch), state.table_ID, batch_pictures(state, batch)).square().sum().backward()
+    assert model.vision is not None
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.vision.parameters())

@@ -1,0 +1,193 @@
+"""Training into a folder: exact save and load, exact resume, and errors that name the remedy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import unimp
+from tests.train.conftest import tiny_recipe
+from unimp.data.dataset import Dataset
+from unimp.data.splits import leave_one_out
+from unimp.errors import CheckpointError, ConfigError, DataError
+from unimp.metrics.ranking import rank_cases, ranking_metrics
+from unimp.train import loop
+from unimp.train.checkpoint import read_tensors
+from unimp.train.evaluation import evaluate_run
+from unimp.train.recipe import load_recipe, recipe_names
+from unimp.train.run import open_run, train
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+@pytest.fixture
+def run_folder(tiny_dataset: Dataset, tmp_path: Path) -> Path:
+    train(tiny_dataset, tiny_recipe(), tmp_path / "run", show=False)
+    return tmp_path / "run"
+
+
+def test_it_learns_the_ring(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    recipe = tiny_recipe(train={"epochs": 40, "patience": 40}, structure={"kind": "none"})
+    train(tiny_dataset, recipe, tmp_path / "run", show=False)
+    report = evaluate_run(open_run(tmp_path / "run"), show=False, ranks_file=tmp_path / "ranks.parquet")
+    score = report["tasks"]["recommendation"]
+    assert score["cases"] == 60
+    assert score["metrics"]["HR@3"] > 0.9
+    import polars as pl
+
+    ranks = pl.read_parquet(tmp_path / "ranks.parquet")
+    assert ranks.columns == ["user_id", "item_id", "rank"]
+    assert ranking_metrics(ranks["rank"].to_numpy()) == score["metrics"]
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+@pytest.mark.parametrize("kill_at", [1, 5, 9])
+def test_resume_after_a_kill_equals_an_uninterrupted_run(
+    tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, trainable: bool
+) -> None:
+    recipe = tiny_recipe(
+        train={"epochs": 3, "checkpoint_seconds": 1e-9}, vision={"trainable": trainable}
+    )
+    train(tiny_dataset, recipe, tmp_path / "whole", show=False)
+    original = loop.Training._step
+    steps = 0
+
+    def dying_step(self: loop.Training, batch: object) -> object:
+        nonlocal steps
+        steps += 1
+        if steps == kill_at:
+            raise Killed
+        return original(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop.Training, "_step", dying_step)
+    with pytest.raises(Killed):
+        train(tiny_dataset, recipe, tmp_path / "parts", show=False)
+    monkeypatch.setattr(loop.Training, "_step", original)
+    train(tiny_dataset, recipe, tmp_path / "parts", show=False)
+    whole, _ = read_tensors(tmp_path / "whole" / "model.safetensors")
+    parts, _ = read_tensors(tmp_path / "parts" / "model.safetensors")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "parts")
+
+
+def log_of(folder: Path) -> list[dict[str, object]]:
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_opened_run_scores_as_the_trained_one(run_folder: Path, tiny_dataset: Dataset) -> None:
+    first, second = open_run(run_folder), open_run(run_folder)
+    cases = leave_one_out(tiny_dataset.interactions.histories, len(tiny_dataset.catalog)).valid
+    scores = [r.bench.ranker(r.model, r.mixture).score(cases.histories) for r in (first, second)]
+    assert np.array_equal(scores[0], scores[1])
+    alone = first.bench.ranker(first.model)
+    reached = ranking_metrics(rank_cases(alone, cases))["NDCG@5"]
+    assert reached == pytest.approx(first.result["valid"]["model_alone"], abs=1e-6)
+
+
+def test_a_finished_run_is_not_trained_again(run_folder: Path, tiny_dataset: Dataset) -> None:
+    before = (run_folder / "model.safetensors").stat().st_mtime_ns
+    train(tiny_dataset, tiny_recipe(), run_folder, show=False)
+    assert (run_folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_user_does_not_move_another(run_folder: Path, tiny_dataset: Dataset) -> None:
+    personalizer = unimp.load(run_folder)
+    histories = tiny_dataset.interactions.histories
+    together = personalizer.score(histories)
+    alone = np.concatenate([personalizer.score(histories.select([user])) for user in range(len(histories))])
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_recommend(run_folder: Path) -> None:
+    personalizer = unimp.load(run_folder)
+    answer = personalizer.recommend(["i05", "i06"], k=4)
+    assert len(answer.items) == 4
+    assert {"i05", "i06"}.isdisjoint(item.item_id for item in answer.items)
+    assert [item.score for item in answer.items] == sorted((i.score for i in answer.items), reverse=True)
+    assert answer.items[0].title.startswith("thing number")
+    cold = personalizer.recommend([], k=100)
+    assert cold.cold_start
+    assert len(cold.items) == 20
+    known = personalizer.recommend(user="u003")
+    assert set(known.history).isdisjoint(item.item_id for item in known.items)
+
+
+def test_recommend_names_what_is_wrong(run_folder: Path) -> None:
+    personalizer = unimp.load(run_folder)
+    with pytest.raises(DataError, match='unknown item "i99"'):
+        personalizer.recommend(["i99"])
+    with pytest.raises(DataError, match='unknown user "nobody"'):
+        personalizer.recommend(user="nobody")
+    with pytest.raises(ConfigError, match="either a user or a history"):
+        personalizer.recommend()
+    with pytest.raises(ConfigError, match="at least 1"):
+        personalizer.recommend([], k=0)
+
+
+def test_damaged_checkpoints_are_named(run_folder: Path) -> None:
+    model = run_folder / "model.safetensors"
+    whole = model.read_bytes()
+    model.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: damaged"):
+        open_run(run_folder)
+    model.write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
+    with pytest.raises(CheckpointError, match="does not match its hash"):
+        open_run(run_folder)
+    model.unlink()
+    with pytest.raises(CheckpointError, match="no such file"):
+        open_run(run_folder)
+
+
+def test_unfinished_and_foreign_folders_are_named(run_folder: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
+    other = replace(
+        tiny_dataset, manifest=tiny_dataset.manifest.model_copy(update={"sha256": {"items.parquet": "x"}})
+    )
+    with pytest.raises(CheckpointError, match="trained on other data"):
+        train(other, tiny_recipe(), run_folder, show=False)
+    with pytest.raises(CheckpointError, match=r"another recipe \(train.lr: 0.005, now 0.1\)"):
+        train(tiny_dataset, tiny_recipe(train={"lr": 0.1}), run_folder, show=False)
+    (run_folder / "result.json").unlink()
+    with pytest.raises(CheckpointError, match="not finished"):
+        open_run(run_folder)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(CheckpointError, match="not a run folder"):
+        train(tiny_dataset, tiny_recipe(), tmp_path / "mine", show=False)
+
+
+def test_changed_data_is_refused_at_load(run_folder: Path, tiny_dataset: Dataset) -> None:
+    manifest = tiny_dataset.folder / "data.json"
+    document = json.loads(manifest.read_text())
+    document["sha256"]["items.parquet"] = "0" * 64
+    manifest.write_text(json.dumps(document))
+    with pytest.raises(CheckpointError, match="--data"):
+        open_run(run_folder)
+    shutil.rmtree(tiny_dataset.folder)
+    with pytest.raises(DataError, match="no such data folder"):
+        open_run(run_folder)
+
+
+def test_recipes_parse_and_wrong_keys_say_what_was_meant() -> None:
+    for name in recipe_names():
+        assert load_recipe(name).name == name
+    with pytest.raises(ConfigError, match=r"unknown key 'train.learning_rat'"):
+        load_recipe("small", ["train.learning_rat=1"])
+    with pytest.raises(ConfigError, match='did you mean "epochs"'):
+        load_recipe("small", ["train.epoch=1"])
+    with pytest.raises(ConfigError, match=r"unknown recipe 'smal'; did you mean \"small\""):
+        load_recipe("smal")
+    with pytest.raises(ConfigError, match="expected key=value"):
+        load_recipe("small", ["train.epochs"])
+    with pytest.raises(ConfigError, match=r"train.epochs: .*got 'many'"):
+        load_recipe("small", ["train.epochs=many"])
+    assert load_recipe("small", ["train.lr=5e-4"]).train.lr == 5e-4
