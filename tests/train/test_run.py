@@ -53,9 +53,7 @@ def test_it_learns_the_ring(tiny_dataset: Dataset, tmp_path: Path) -> None:
 def test_resume_after_a_kill_equals_an_uninterrupted_run(
     tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, trainable: bool
 ) -> None:
-    recipe = tiny_recipe(
-        train={"epochs": 3, "checkpoint_seconds": 1e-9}, vision={"trainable": trainable}
-    )
+    recipe = tiny_recipe(train={"epochs": 3, "checkpoint_seconds": 1e-9}, vision={"trainable": trainable})
     train(tiny_dataset, recipe, tmp_path / "whole", show=False)
     original = loop.Training._step
     steps = 0
@@ -148,7 +146,9 @@ def test_damaged_checkpoints_are_named(run_folder: Path) -> None:
         open_run(run_folder)
 
 
-def test_unfinished_and_foreign_folders_are_named(run_folder: Path, tiny_dataset: Dataset, tmp_path: Path) -> None:
+def test_unfinished_and_foreign_folders_are_named(
+    run_folder: Path, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
     other = replace(
         tiny_dataset, manifest=tiny_dataset.manifest.model_copy(update={"sha256": {"items.parquet": "x"}})
     )

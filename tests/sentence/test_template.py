@@ -1,0 +1,88 @@
+"""The one template: order, budgets, missing values, truncation."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from unimp.data.catalog import Attribute, Catalog
+from unimp.errors import ConfigError
+from unimp.sentence.parts import (
+    Answer,
+    Image,
+    ItemMention,
+    Rating,
+    Start,
+    Task,
+    Text,
+    Truncation,
+)
+from unimp.sentence.template import Event, SentenceConfig, Template
+
+CATALOG = Catalog(
+    pl.DataFrame(
+        {
+            "item_id": ["a", "b"],
+            "picture": ["a.png", None],
+            "title": ["a very long red thing", "short"],
+            "brand": ["Acme", None],
+            "price": [9.5, None],
+        }
+    ),
+    (Attribute("title", "text"), Attribute("brand", "category"), Attribute("price", "number")),
+    "title",
+)
+
+
+def write(events: list[Event], **config: object) -> tuple[object, ...]:
+    template = Template(CATALOG, SentenceConfig.model_validate(config))
+    return template.history(events, "what next").parts
+
+
+def test_order_is_mention_picture_attributes_rating() -> None:
+    parts = write([Event(0, 4.0), Event(1)], ratings=True, budgets={"title": 3})
+    assert parts == (
+        Start(),
+        Task("what next"),
+        ItemMention(0, 0),
+        Image(0, 0, present=True),
+        Text("title", "a very long", 0),
+        Text("brand", "Acme", 0),
+        Text("price", "9.5", 0),
+        Rating(4.0, 0),
+        ItemMention(1, 1),
+        Image(1, 1, present=False),
+        Text("title", "short", 1),
+        Rating(None, 1),
+    )
+
+
+def test_missing_values_are_told_when_asked() -> None:
+    parts = write([Event(1)], show_missing=True, fields=["brand", "title"], task_words=False)
+    assert parts == (
+        Start(),
+        ItemMention(1, 0),
+        Image(1, 0, present=False),
+        Text("brand", None, 0),
+        Text("title", "short", 0),
+    )
+
+
+def test_what_is_cut_is_counted() -> None:
+    template = Template(CATALOG, SentenceConfig(fields=("title",), default_budget=2, max_items=2))
+    sentence = template.history([Event(1), Event(0), Event(0)], "x")
+    assert sentence.truncation == Truncation(items=1, words=6)
+    assert [part.item_row for part in sentence.parts if isinstance(part, ItemMention)] == [0, 0]
+    assert template.history([], "x").truncation == Truncation()
+
+
+def test_answer_comes_last() -> None:
+    sentence = Template(CATALOG, SentenceConfig(fields=())).history([Event(0)], "x", answer=True)
+    assert isinstance(sentence.parts[-1], Answer)
+
+
+def test_unknown_fields_are_named() -> None:
+    with pytest.raises(ConfigError, match="no attribute 'brnd'; did you mean \"brand\""):
+        Template(CATALOG, SentenceConfig(fields=("brnd",)))
+    with pytest.raises(ConfigError, match="no attribute 'titel'"):
+        Template(CATALOG, SentenceConfig(budgets={"titel": 3}))
