@@ -129,4 +129,6 @@ def lost_zero_hint(item_id: str, known: dict[str, int]) -> str:
     for width in range(len(item_id) + 1, len(item_id) + 4):
         if item_id.zfill(width) in known:
             return f'; the catalogue has "{item_id.zfill(width)}": read ids as text, not as numbers'
+    if item_id.lstrip("0") in known:
+        return f'; the catalogue has "{item_id.lstrip("0")}", which lost a leading zero: keep its ids as text'
     return "; check the id, or import the item first"

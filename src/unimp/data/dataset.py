@@ -127,14 +127,10 @@ class Dataset:
         into the temporary folder and `catalog.pictures` names their final place.
         """
         folder = Path(folder)
-        if folder.exists() and not overwrite:
-            raise DataError(f"{folder}: already exists; choose another --out, or add --overwrite")
-        if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
-            raise DataError(f"{folder}: exists and is not a data folder; choose another --out")
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        check_target(folder, overwrite)
         temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
         try:
-            temporary.mkdir()
+            temporary.mkdir(parents=True)
             if extra is not None:
                 extra(temporary)
             tables = {ITEMS: catalog.items, EVENTS: interactions.events}
@@ -157,16 +153,36 @@ class Dataset:
                 sha256={name: file_hash(temporary / name) for name in tables},
             )
             (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(temporary, folder)
-        except OSError as error:
-            raise DataError(
-                f"{folder}: cannot be written ({error.strerror}); nothing was left there"
-            ) from None
+            put_in_place(temporary, folder)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise DataError(f"{folder}: cannot be written ({reason}); nothing was left there") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return cls.load(folder)
+
+
+def check_target(folder: Path, overwrite: bool) -> None:
+    """DataError unless a data folder may be written at `folder`."""
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise DataError(f"{folder}: exists and is not a folder; choose another --out")
+    if any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise DataError(f"{folder}: exists and is not a data folder; choose another --out")
+    if not overwrite:
+        raise DataError(f"{folder}: already exists; choose another --out, or add --overwrite")
+
+
+def put_in_place(temporary: Path, folder: Path) -> None:
+    """Rename `temporary` to `folder`; an older folder is renamed away first, never deleted in place."""
+    if folder.exists():
+        old = temporary.with_suffix(".old")
+        os.replace(folder, old)
+        os.replace(temporary, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.replace(temporary, folder)
 
 
 def picture_path(source: PictureSource | None, folder: Path) -> str | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import threading
+import warnings
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,10 @@ from unimp.errors import DataError
 
 MAX_PIXELS = 50_000_000
 """A picture with more pixels than this is refused before it is decoded."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats that Pillow decodes by itself: others may start a program (PostScript) on a stranger's file."""
+HEADER_LOCK = threading.Lock()
 
 PixelArray = npt.NDArray[np.uint8]
 
@@ -29,18 +36,17 @@ class PictureSource:
     def names(self) -> set[str]:
         """Every reference that can be read."""
         if self.path.is_dir():
-            return {str(file.relative_to(self.path)) for file in self.path.rglob("*") if file.is_file()}
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                return set(archive.namelist())
-        except FileNotFoundError:
-            raise DataError(
-                f"{self.path}: the pictures' folder or zip is gone; put it back, or import again"
-            ) from None
-        except zipfile.BadZipFile:
-            raise DataError(f"{self.path}: not a readable zip archive; fetch it again") from None
+            return {file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()}
+        with self._archive() as archive:
+            return {name for name in archive.namelist() if not name.endswith("/")}
 
-    def read(self, references: Iterable[str]) -> Iterable[tuple[str, bytes]]:
+    def missing(self, references: Iterable[str]) -> set[str]:
+        """Those of `references` that cannot be read; a folder is not listed for it."""
+        if not self.path.is_dir():
+            return set(references) - self.names()
+        return {reference for reference in references if not self._inside(reference)}
+
+    def read(self, references: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Bytes of each picture, in order; the archive is opened once."""
         if self.path.is_dir():
             for reference in references:
@@ -52,23 +58,40 @@ class PictureSource:
                 except OSError as error:
                     raise DataError(f"{file}: {error.strerror}; fix the path or leave it empty") from None
             return
+        with self._archive() as archive:
+            for reference in references:
+                try:
+                    yield reference, archive.read(reference)
+                except KeyError:
+                    raise DataError(f"{self.path}: has no picture {reference!r}") from None
+                except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                    raise DataError(
+                        f"{self.path}: picture {reference!r} is damaged in the archive ({error}); fetch it again"
+                    ) from None
+
+    def _inside(self, reference: str) -> bool:
+        file = self.path / reference
+        return file.is_file() and file.resolve().is_relative_to(self.path.resolve())
+
+    def _archive(self) -> zipfile.ZipFile:
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                for reference in references:
-                    try:
-                        yield reference, archive.read(reference)
-                    except KeyError:
-                        raise DataError(f"{self.path}: has no picture {reference!r}") from None
+            return zipfile.ZipFile(self.path)
         except FileNotFoundError:
-            raise DataError(f"{self.path}: the pictures' zip is gone; put it back, or import again") from None
-        except zipfile.BadZipFile as error:
+            raise DataError(
+                f"{self.path}: the pictures' folder or zip is gone; put it back, or import again"
+            ) from None
+        except (zipfile.BadZipFile, OSError) as error:
             raise DataError(f"{self.path}: not a readable zip archive ({error}); fetch it again") from None
 
 
 def open_picture(data: bytes, place: str) -> Image.Image:
     """Decode a picture to RGB; DataError when it is broken, truncated or larger than MAX_PIXELS."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        # Pillow only warns where we refuse; the lock because warning filters belong to the whole process
+        with HEADER_LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            header = Image.open(io.BytesIO(data), formats=FORMATS)
+        with header as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise DataError(
@@ -77,7 +100,9 @@ def open_picture(data: bytes, place: str) -> Image.Image:
             return image.convert("RGB")
     except DataError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError:
+        raise DataError(f"{place}: not a picture of a known format; replace it or leave it empty") from None
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f"{place}: picture cannot be decoded ({error}); replace it or leave it empty"
         ) from None

@@ -70,7 +70,7 @@ def keep_events(histories: Histories, keep: npt.NDArray[np.bool_]) -> Histories:
 
 
 def new_domain(histories: Histories, num_items: int, held_items: npt.NDArray[np.bool_]) -> Split:
-    """Train on the items outside `held_items` ([num_items]), validate there too, test on the held items alone.
+    """Train on the items outside `held_items` ([num_items]), validate there too, test on the held items.
 
     A test case's history and answer are both of the new domain, so no item of it was seen in training.
     """

@@ -1,0 +1,186 @@
+"""Amazon reviews as published in 2014, 2018 and 2023: one review a line, and a metadata file if there is one.
+
+2014's metadata lines are Python literals, not JSON; they are parsed as literals and never evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from unimp.data.catalog import ATTRIBUTE_DTYPES, Attribute
+from unimp.data.interactions import RatingScale
+from unimp.data.picture_check import find_pictures
+from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
+from unimp.data.reading import open_binary, ratings, read_json_lines, seconds
+from unimp.errors import ConfigError, DataError
+
+STARS = RatingScale(1, 5, 1)
+SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+ATTRIBUTES = (
+    Attribute("title", "text"),
+    Attribute("brand", "category"),
+    Attribute("categories", "categories"),
+    Attribute("price", "number"),
+    Attribute("features", "text"),
+    Attribute("description", "text"),
+)
+REVIEW_SCHEMA: dict[str, pl.DataType] = {
+    "user_id": pl.String(),
+    "item_id": pl.String(),
+    "rating": pl.Float64(),
+    "timestamp": pl.Int64(),
+    "summary": pl.String(),
+    "review": pl.String(),
+}
+ITEM_SCHEMA = {"item_id": pl.String()} | {a.name: ATTRIBUTE_DTYPES[a.kind] for a in ATTRIBUTES}
+PRICE = re.compile(r"\$?\s*(\d[\d,]*(?:\.\d+)?)")
+
+
+class Amazon:
+    """Reviews with stars and words; days (2014, 2018) or seconds (2023); pictures only by `--pictures`."""
+
+    def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
+        reviews_file, meta_file = find_files(path, options)
+        reviews, milliseconds = read_reviews(reviews_file, bad, show_progress)
+        events = seconds(reviews, "timestamp", bad, milliseconds=milliseconds)
+        events = ratings(events, "rating", STARS, bad)
+        named = events.frame.select("item_id", ROW).unique("item_id", keep="first", maintain_order=True)
+        pictures = find_pictures(options.pictures, path, ())
+        if meta_file is None:
+            note = "no metadata file: items have an id and nothing else"
+            return RawTables(Rows(events.file, named), (), (events,), None, STARS, pictures, notes=(note,))
+        items = read_json_lines(
+            meta_file, bad, pick_item, ITEM_SCHEMA, parse=parse_literal_or_json, show_progress=show_progress
+        )
+        # the published files repeat some items, and lack some that were reviewed
+        single = items.frame.unique("item_id", keep="first", maintain_order=True)
+        bare = named.join(single, on="item_id", how="anti", maintain_order="left")
+        counts = {
+            "metadata_repeats": items.frame.height - single.height,
+            "items_without_metadata": bare.height,
+        }
+        notes = tuple(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+        return RawTables(
+            Rows(items.file, pl.concat([single, bare], how="diagonal")),
+            ATTRIBUTES,
+            (events,),
+            "title",
+            STARS,
+            pictures,
+            counts=counts,
+            notes=notes,
+        )
+
+
+def find_files(path: Path, options: ImportOptions) -> tuple[Path, Path | None]:
+    """The review file and the metadata file, None when there is none."""
+    folder = path if path.is_dir() else path.parent
+    files = [file for file in sorted(folder.iterdir()) if file.name.endswith(SUFFIXES)]
+    metas = [file for file in files if file.name.startswith("meta")]
+    if not path.is_dir():
+        reviews = path
+    elif options.events is not None:
+        reviews = folder / options.events
+    else:
+        candidates = [file for file in files if file not in metas]
+        if not candidates:
+            raise DataError(f"{path}: has no review file (*.json, *.jsonl, or gzipped); check the path")
+        if len(candidates) > 1:
+            names = " | ".join(file.name for file in candidates)
+            raise ConfigError(f"{path}: several review files; add --events {names}")
+        reviews = candidates[0]
+    if options.items is not None:
+        given = folder / options.items
+        if not given.is_file():
+            raise DataError(f"{given}: no such file; correct --items")
+        return reviews, given
+    same = [file for file in metas if category(file) == category(reviews)]
+    if not same and path.is_dir() and len(metas) == 1:
+        same = metas  # the folder holds nothing else, so it must be meant
+    return reviews, same[0] if same else None
+
+
+def category(file: Path) -> str:
+    """`reviews_Beauty_5.json.gz`, `Beauty_5.json` and `meta_Beauty.jsonl` are all of `Beauty`."""
+    stem = file.name.split(".json")[0]
+    return re.sub(r"_5$", "", re.sub(r"^(reviews|meta)_", "", stem))
+
+
+def read_reviews(path: Path, bad: BadRows, show_progress: bool) -> tuple[Rows, bool]:
+    """The reviews, and whether their times are milliseconds (2023) rather than seconds (2014, 2018)."""
+    with open_binary(path) as file:
+        first = file.readline()
+    is_2023 = b'"parent_asin"' in first
+    pick = pick_review_2023 if is_2023 else pick_review_2014
+    return read_json_lines(path, bad, pick, REVIEW_SCHEMA, show_progress=show_progress), is_2023
+
+
+def pick_review_2014(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        record["reviewerID"],
+        record["asin"],
+        record["overall"],
+        record["unixReviewTime"],
+        words(record.get("summary")),
+        words(record.get("reviewText")),
+    )
+
+
+def pick_review_2023(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        record["user_id"],
+        record["parent_asin"],
+        record["rating"],
+        record["timestamp"],
+        words(record.get("title")),
+        words(record.get("text")),
+    )
+
+
+def parse_literal_or_json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return ast.literal_eval(line.strip())
+
+
+def pick_item(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        record["parent_asin"] if "parent_asin" in record else record["asin"],
+        words(record.get("title")),
+        words(record.get("brand") or record.get("store")),
+        category_names(record.get("categories") or record.get("category") or []),
+        price_of(record.get("price")),
+        words(record.get("features") or record.get("feature")),
+        words(record.get("description")),
+    )
+
+
+def words(value: object) -> str | None:
+    """Text, or a list of texts in one, with HTML entities decoded; None when blank."""
+    if isinstance(value, list):
+        value = " ".join(str(part) for part in value)
+    text = html.unescape(value).strip() if isinstance(value, str) else ""
+    return text or None
+
+
+def category_names(value: Iterable[Any]) -> list[str] | None:
+    """Every category once, in order, whether the file lists names or lists of names."""
+    flat = [name for part in value for name in (part if isinstance(part, list) else [part])]
+    return list(dict.fromkeys(html.unescape(str(name)).strip() for name in flat if name)) or None
+
+
+def price_of(value: object) -> float | None:
+    """A price in the currency of the shop; None where the file has page fragments instead."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    match = PRICE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(match[1].replace(",", "")) if match else None

@@ -1,0 +1,94 @@
+"""Netflix Prize as LLMRec publishes it (Wei et al., WSDM 2024).
+
+`train.json`, `val.json` and `test.json` map a user to a list of items; `item_attribute.csv` is
+`id,year,title` without a header, or `augmented_item_attribute_agg.csv` the same with director, country and language;
+posters are named by item id in `Netflix_Posters/`, `posters/` or `posters.zip`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from unimp.data.catalog import Attribute
+from unimp.data.picture_check import find_pictures
+from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
+from unimp.data.reading import open_binary, reading_errors
+from unimp.errors import DataError
+
+PARTS = ("train.json", "val.json", "test.json")
+BASIC = ("item_id", "year", "title")
+AUGMENTED = ("director", "country", "language")
+POSTERS = ("Netflix_Posters", "Netflix_Posters.zip", "posters", "posters.zip")
+
+
+class Netflix:
+    """Order only: a user's training items, then the validation items, then the test items, as listed."""
+
+    def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
+        present = [path / name for name in PARTS if (path / name).exists()]
+        if not present or present[0].name != PARTS[0]:
+            raise DataError(f"{path}: has no train.json; give LLMRec's netflix folder")
+        plain, augmented = path / "item_attribute.csv", path / "augmented_item_attribute_agg.csv"
+        columns = BASIC + AUGMENTED if augmented.exists() else BASIC
+        items = read_items(augmented if augmented.exists() else plain, columns, bad)
+        attributes = (
+            Attribute("title", "text"),
+            Attribute("year", "number"),
+            *(Attribute(name, "category") for name in columns[len(BASIC) :]),
+        )
+        return RawTables(
+            items,
+            attributes,
+            tuple(read_lists(file, bad) for file in present),
+            title="title",
+            pictures=find_pictures(options.pictures, path, POSTERS),
+            notes=("order only: training, validation, then test items, as listed",),
+        )
+
+
+def read_items(path: Path, columns: Sequence[str], bad: BadRows) -> Rows:
+    """Films; a title may hold unquoted commas when it is the last column, a year may be unknown."""
+    found: list[tuple[Any, ...]] = []
+    with open_binary(path) as file, reading_errors(path, "utf-8"):
+        reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        for number, fields in enumerate(reader, start=1):
+            if not fields or (number == 1 and not fields[0].strip().isdigit()):
+                continue  # blank, or a header
+            if len(columns) == len(BASIC):
+                fields = [*fields[:2], ",".join(fields[2:])] if len(fields) > 2 else fields
+            if len(fields) != len(columns):
+                bad.add(
+                    f"{path.name}:{number}: row has {len(fields)} field(s), expected {len(columns)} "
+                    f'({",".join(columns)}): "{",".join(fields)[:60]}"; mend or delete the row'
+                )
+                continue
+            found.append((number, *(field.strip() or None for field in fields)))
+    schema = {ROW: pl.Int64()} | dict.fromkeys(columns, pl.String())
+    frame = pl.DataFrame(found, schema=schema, orient="row")
+    return Rows(path.name, frame.with_columns(pl.col("year").cast(pl.Float64, strict=False)))
+
+
+def read_lists(path: Path, bad: BadRows) -> Rows:
+    """One event per listed item; ROW is the position of the user in the file."""
+    with open_binary(path) as file, reading_errors(path, "utf-8"):
+        try:
+            lists = json.load(file)
+        except ValueError as error:
+            raise DataError(f"{path}: not valid JSON ({error}); fetch it again") from None
+    if not isinstance(lists, dict):
+        raise DataError(f"{path}: expected an object of user -> list of items")
+    events: list[tuple[int, str, str]] = []
+    for number, (user, items) in enumerate(lists.items(), start=1):
+        if not isinstance(items, list):
+            bad.add(f'{path.name}:{number}: user "{user}" has "{items}", expected a list of items')
+            continue
+        events += [(number, user, str(item)) for item in items]
+    schema = {ROW: pl.Int64(), "user_id": pl.String(), "item_id": pl.String()}
+    return Rows(path.name, pl.DataFrame(events, schema=schema, orient="row"))
