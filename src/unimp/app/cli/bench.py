@@ -1,0 +1,146 @@
+"""`unimp bench`: judge methods on a data folder, and make the table from what was measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from unimp.errors import ConfigError, UnimpError
+
+if TYPE_CHECKING:
+    from unimp.baselines import MethodEntry
+
+EXTRA_METHODS: dict[str, MethodEntry] = {}
+"""Methods that are no baselines, by name: the benchmark itself never imports what it judges."""
+
+bench = typer.Typer(help="Compare methods by one judge: full catalogue, same cases, ranks kept per user.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the command line."""
+    app.add_typer(bench, name="bench", no_args_is_help=True)
+
+
+def all_methods() -> dict[str, MethodEntry]:
+    from unimp.baselines import METHODS
+
+    return {**METHODS, **EXTRA_METHODS}
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@bench.command()
+def run(
+    data: Path = typer.Option(..., help="Data folder, made by `unimp data import`."),
+    methods: str = typer.Option(..., help="Names, separated by commas; see `unimp bench methods`."),
+    out: Path = typer.Option(..., help="Folder for the results; what is finished there is not done again."),
+    seeds: int = typer.Option(1, min=1, help="Seeds 0, 1, … per method that draws random numbers."),
+    settings: list[str] = typer.Option([], "--set", help="METHOD.KEY=VALUE, may be repeated."),
+    split: str = typer.Option("leave-one-out", help="leave-one-out, new-users, temporal or new-domain."),
+    hold_out: str = typer.Option("", help="For new-domain: ATTRIBUTE=VALUE|VALUE, tested and never trained."),
+    keep_history: bool = typer.Option(False, "--keep-history", help="Do not mask a user's own history."),
+    cutoffs: str = typer.Option("3,5,10", help="The k of HR@k, NDCG@k and MRR@k."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
+    quiet: bool = typer.Option(False, "--quiet", help="No progress."),
+) -> None:
+    """Fit and judge methods; one result file per method, settings and seed."""
+    from unimp.baselines import find_method
+    from unimp.bench.protocol import BenchmarkProtocol
+    from unimp.bench.runner import plan_jobs, run_jobs
+    from unimp.config import parse_overrides
+    from unimp.data.dataset import Dataset
+
+    known = all_methods()
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    if not names:
+        raise ConfigError("--methods: name at least one; see `unimp bench methods`")
+    for name in names:
+        find_method(name, known)
+    rules = {
+        "split": split,
+        "hold_out": hold_out,
+        "exclude_history": not keep_history,
+        "cutoffs": [part.strip() for part in cutoffs.split(",")],
+    }
+    protocol = BenchmarkProtocol.parse(rules, "unimp bench run")
+    jobs = plan_jobs(known, names, seeds=range(seeds), overrides=parse_overrides(settings))
+    outcomes = run_jobs(
+        Dataset.load(data), jobs, out, protocol=protocol, show_progress=not quiet, say=lambda line: say(line)
+    )
+    if as_json:
+        print_json(
+            [
+                {
+                    "method": outcome.job.method,
+                    "seed": outcome.job.seed,
+                    "file": str(outcome.path) if outcome.path else None,
+                    "done_before": outcome.done_before,
+                    "problem": outcome.problem or None,
+                }
+                for outcome in outcomes
+            ]
+        )
+    failed = sorted({outcome.job.method for outcome in outcomes if outcome.path is None})
+    if failed:
+        reasons = "; ".join(f"{o.job.method}: {o.problem}" for o in outcomes if o.path is None)
+        raise UnimpError(f"{len(failed)} of {len(names)} methods failed: {reasons}")
+
+
+@bench.command()
+def table(
+    folder: Path = typer.Argument(help="Result folder of `unimp bench run`."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
+    html: Path | None = typer.Option(None, help="Write the report with plots to this file."),
+) -> None:
+    """The table of a result folder: means over seeds, best marked, paired tests."""
+    from unimp.bench.present import as_document, as_text
+    from unimp.bench.table import build_table
+
+    built = build_table(folder)
+    if html is not None:
+        from unimp.bench.report import write_report
+
+        write_report(built, html)
+        say(f"report: {html}")
+    if as_json:
+        print_json(as_document(built))
+    else:
+        print(as_text(built))
+
+
+@bench.command()
+def methods(
+    as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
+) -> None:
+    """The methods that `run` knows."""
+    known = all_methods()
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": name,
+                    "title": entry.title,
+                    "paper": entry.paper or None,
+                    "inputs": list(entry.inputs),
+                    "seeded": entry.seeded,
+                    "settings": entry.config().model_dump(mode="json"),
+                }
+                for name, entry in known.items()
+            ]
+        )
+        return
+    width = max(len(name) for name in known)
+    title_width = max(len(entry.title) for entry in known.values())
+    for name, entry in known.items():
+        reads = "+".join(entry.inputs)
+        print(f"{name.ljust(width)}  {entry.title.ljust(title_width)}  {reads:<12}  {entry.paper}".rstrip())

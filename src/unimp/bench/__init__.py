@@ -1,0 +1,1 @@
+"""One judge for all methods: the same cases, the same masking, the same metrics, ranks kept per user."""

@@ -1,0 +1,107 @@
+"""A table as text for a terminal and as a document for `--json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unimp.bench.table import Row, Table
+
+
+def header(table: Table) -> str:
+    """What was judged, by which rules."""
+    data, protocol = table.data, table.protocol
+    masked = "history masked" if protocol.exclude_history else "history not masked"
+    split = protocol.split + (f" ({protocol.hold_out})" if protocol.hold_out else "")
+    parts = [
+        f"{data.name} ({data.hash})",
+        f"{split}, full catalogue of {data.items:,} items, {masked}",
+        f"{data.train_events:,} training events, {data.test_cases:,} test cases",
+    ]
+    if data.targets_outside_catalogue:
+        parts.append(f"{data.targets_outside_catalogue:,} targets outside the catalogue (misses)")
+    if data.targets_tied_in_time:
+        parts.append(f"{data.targets_tied_in_time:,} targets as old as the event before (file order)")
+    return "; ".join(parts)
+
+
+def mark(table: Table, row: int, metric: str) -> str:
+    """`*` best and better than the runner-up by the paired test, `+` best, else nothing."""
+    if table.best(metric) != row:
+        return ""
+    lead = table.leads.get(metric)
+    return "*" if lead is not None and lead.best == row and lead.significant else "+"
+
+
+LEGEND = "+ best of its column; * best, and better than the runner-up (paired sign-flip test, p < 0.05)"
+
+
+def side_columns(row: Row) -> dict[str, str]:
+    """What stands beside the metrics."""
+    return {
+        "seeds": str(len(row.results)),
+        "fit s": f"{row.average('seconds_fit'):.1f}",
+        "score s": f"{row.average('seconds_score'):.1f}",
+        "MiB": f"{row.average('peak_memory_mib'):.0f}",
+        "tied": f"{row.average('tied_targets'):.0f}",
+        "unscored": f"{row.average('unscored'):.0f}",
+    }
+
+
+def as_text(table: Table) -> str:
+    """Aligned columns, the legend, and the files that were left out."""
+    lines = [["method", *table.metrics, *side_columns(table.rows[0])]]
+    for number, row in enumerate(table.rows):
+        figures = [f"{row.values[m].mean:.4f}{mark(table, number, m) or ' '}" for m in table.metrics]
+        lines.append([row.label, *figures, *side_columns(row).values()])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    text = [header(table), ""]
+    for line in lines:
+        cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        text.append("  ".join([line[0].ljust(widths[0]), *cells]).rstrip())
+    text += ["", LEGEND]
+    text += [f"left out: {entry.path.name}: {entry.reason}" for entry in table.rejected]
+    return "\n".join(text)
+
+
+def as_document(table: Table) -> dict[str, Any]:
+    """The table as plain values, for JSON."""
+    return {
+        "data": table.data.model_dump(mode="json"),
+        "protocol": table.protocol.model_dump(mode="json"),
+        "sorted_by": table.sorted_by,
+        "rows": [row_document(row) for row in table.rows],
+        "leads": {
+            metric: {
+                "best": table.rows[lead.best].label,
+                "runner_up": table.rows[lead.runner_up].label,
+                "difference": lead.comparison.difference.mean,
+                "interval": [lead.comparison.difference.low, lead.comparison.difference.high],
+                "p_value": lead.comparison.p_value,
+                "significant": lead.significant,
+            }
+            for metric, lead in table.leads.items()
+        },
+        "left_out": [{"file": entry.path.name, "reason": entry.reason} for entry in table.rejected],
+    }
+
+
+def row_document(row: Row) -> dict[str, Any]:
+    return {
+        "method": row.method,
+        "label": row.label,
+        "config": row.config,
+        "seeds": [stored.result.seed for stored in row.results],
+        "metrics": {name: number(value.mean) for name, value in row.values.items()},
+        "intervals": {name: [number(value.low), number(value.high)] for name, value in row.values.items()},
+        "seconds_fit": row.average("seconds_fit"),
+        "seconds_score": row.average("seconds_score"),
+        "peak_memory_mib": row.average("peak_memory_mib"),
+        "tied_targets": row.average("tied_targets"),
+        "unscored": row.average("unscored"),
+        "files": [stored.path.name for stored in row.results],
+    }
+
+
+def number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if value != value else value

@@ -1,0 +1,163 @@
+"""The table: rows from result files only, means over seeds, best marked, `*` where a paired test agrees."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unimp.bench.protocol import BenchmarkProtocol
+from unimp.bench.result import DataIdentity, Rejected, StoredResult, read_result
+from unimp.bench.significance import Comparison, Interval, Values, bootstrap_intervals, compare
+from unimp.errors import DataError
+from unimp.metrics.ranking import METRIC_NAMES, metric_values
+
+SIGNIFICANT = 0.05
+"""p below which the best of a column gets its `*`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one config: means over its seeds."""
+
+    label: str
+    """The title, and the settings that tell it apart where a method has several rows."""
+    results: tuple[StoredResult, ...]
+    """One per seed."""
+    values: dict[str, Interval]
+    """Mean and 95 % interval over users, per metric."""
+
+    @property
+    def method(self) -> str:
+        return self.results[0].result.method
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.results[0].result.config
+
+    def average(self, name: str) -> float:
+        """The mean over seeds of a number of the result files, such as `seconds_fit`."""
+        return float(np.mean([getattr(stored.result, name) for stored in self.results]))
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The best row of a column against the next."""
+
+    best: int
+    runner_up: int
+    comparison: Comparison
+
+    @property
+    def significant(self) -> bool:
+        return self.comparison.p_value < SIGNIFICANT and self.comparison.difference.mean > 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows of one data set under one protocol, best first by `sorted_by`."""
+
+    data: DataIdentity
+    protocol: BenchmarkProtocol
+    metrics: tuple[str, ...]
+    sorted_by: str
+    rows: tuple[Row, ...]
+    leads: dict[str, Lead]
+    """Per metric, where two rows or more were scored."""
+    rejected: tuple[Rejected, ...]
+    """Files of the folder that are in no row, and why."""
+
+    def best(self, metric: str) -> int:
+        means = [row.values[metric].mean for row in self.rows]
+        return int(np.nanargmax(means)) if not np.all(np.isnan(means)) else -1
+
+
+def build_table(folder: Path) -> Table:
+    """The table of a result folder; DataError when there is nothing in it."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such result folder; make one with `unimp bench run`")
+    read = [read_result(path) for path in sorted(folder.glob("*.json"))]
+    rejected = [entry for entry in read if isinstance(entry, Rejected)]
+    stored, foreign = same_rules([entry for entry in read if isinstance(entry, StoredResult)])
+    rejected += foreign
+    if not stored:
+        reasons = "; ".join(f"{entry.path.name}: {entry.reason}" for entry in rejected)
+        raise DataError(
+            f"{folder}: no results{' (' + reasons + ')' if reasons else ''}; run `unimp bench run`"
+        )
+    first = stored[0].result
+    metrics = tuple(f"{name}@{k}" for name in METRIC_NAMES for k in first.protocol.cutoffs)
+    sorted_by = "NDCG@5" if "NDCG@5" in metrics else f"NDCG@{first.protocol.cutoffs[-1]}"
+    rows = make_rows(stored, metrics)
+    # NaN (nothing scored) goes last.
+    rows.sort(key=lambda row: -np.nan_to_num(row.values[sorted_by].mean, nan=-1.0))
+    leads = {metric: lead for metric in metrics if (lead := find_lead(rows, metric)) is not None}
+    return Table(first.data, first.protocol, metrics, sorted_by, tuple(rows), leads, tuple(rejected))
+
+
+def same_rules(stored: Sequence[StoredResult]) -> tuple[list[StoredResult], list[Rejected]]:
+    """The largest group of results with the same data, protocol and cases; the others are foreign to it."""
+    groups: dict[str, list[StoredResult]] = defaultdict(list)
+    for entry in stored:
+        cases = "\n".join(entry.ranks["user_id"].to_list())
+        rules = entry.result.protocol.model_dump_json()
+        groups[f"{entry.result.data.hash} {rules} {hash(cases)}"].append(entry)
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    if not ordered:
+        return [], []
+    kept = ordered[0]
+    reference = kept[0].result
+    foreign = []
+    for entry in (entry for group in ordered[1:] for entry in group):
+        if entry.result.data.hash != reference.data.hash:
+            own, other = entry.result.data, reference.data
+            reason = f"other data ({own.name} {own.hash}, this table is of {other.name} {other.hash})"
+        else:
+            reason = "other protocol or other cases than the rest of this table"
+        foreign.append(Rejected(entry.path, reason))
+    return kept, foreign
+
+
+def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[Row]:
+    by_config: dict[tuple[str, str], list[StoredResult]] = defaultdict(list)
+    for entry in stored:
+        key = (entry.result.method, repr(sorted(entry.result.config.items())))
+        by_config[key].append(entry)
+    rows = []
+    for (method, _), entries in by_config.items():
+        siblings = [others[0].result.config for (name, _), others in by_config.items() if name == method]
+        values = np.stack([user_values(entries, metric) for metric in metrics], axis=1)
+        intervals = bootstrap_intervals(values[~np.isnan(values).any(axis=1)])
+        label = entries[0].result.title + distinguishing(entries[0].result.config, siblings)
+        by_seed = tuple(sorted(entries, key=lambda entry: entry.result.seed))
+        rows.append(Row(label, by_seed, dict(zip(metrics, intervals, strict=True))))
+    return rows
+
+
+def distinguishing(config: dict[str, Any], siblings: Sequence[dict[str, Any]]) -> str:
+    """` (key=value, …)` of the settings in which rows of one method differ."""
+    keys = [key for key in config if any(other.get(key) != config[key] for other in siblings)]
+    return f" ({', '.join(f'{key}={config[key]}' for key in keys)})" if keys else ""
+
+
+def user_values(results: Sequence[StoredResult], metric: str) -> Values:
+    """[N] each user's mean over seeds; NaN for a user that any seed left unscored."""
+    name, _, cutoff = metric.partition("@")
+    values = [metric_values(stored.rank_values(), name, int(cutoff)) for stored in results]
+    mean: Values = np.mean(values, axis=0)
+    return mean
+
+
+def find_lead(rows: Sequence[Row], metric: str) -> Lead | None:
+    """The two best rows of a column, compared user by user."""
+    means = np.array([row.values[metric].mean for row in rows])
+    ranked = [int(row) for row in np.argsort(-means, kind="stable") if not np.isnan(means[row])]
+    if len(ranked) < 2:
+        return None
+    best, runner_up = ranked[:2]
+    values = [user_values(rows[row].results, metric) for row in (best, runner_up)]
+    return Lead(best, runner_up, compare(*values))

@@ -1,0 +1,90 @@
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from unimp.app.cli import bench
+from unimp.baselines import METHODS, MethodEntry
+from unimp.errors import ConfigError, DataError
+from unimp.testing import toy_world
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(toy_world().write(tmp_path_factory.mktemp("data") / "toy").folder)
+
+
+def call(*arguments: str | Path) -> Result:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    bench.register(app)
+    return CliRunner().invoke(app, ["bench", *map(str, arguments)])
+
+
+def run(data: str, out: Path, *more: str) -> Result:
+    return call("run", "--data", data, "--out", out, "--quiet", *more)
+
+
+def test_run_then_table(data: str, tmp_path: Path) -> None:
+    first = run(data, tmp_path, "--methods", "pop,itemknn", "--set", "itemknn.recency=0.5", "--json")
+    assert first.exit_code == 0, first.stderr
+    assert [entry["done_before"] for entry in json.loads(first.stdout)] == [False, False]
+    again = run(data, tmp_path, "--methods", "pop, itemknn", "--set", "itemknn.recency=0.5", "--json")
+    assert [entry["done_before"] for entry in json.loads(again.stdout)] == [True, True]
+
+    shown = call("table", tmp_path, "--json", "--html", tmp_path / "report.html")
+    document = json.loads(shown.stdout)
+    assert [row["method"] for row in document["rows"]] == ["itemknn", "pop"]
+    assert document["rows"][0]["config"]["recency"] == 0.5
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert "ItemKNN" in call("table", tmp_path).stdout
+
+
+def test_methods_are_listed() -> None:
+    listed = json.loads(call("methods", "--json").stdout)
+    assert [entry["name"] for entry in listed] == list(METHODS)
+    assert listed[0] == {
+        "name": "pop",
+        "title": "Pop",
+        "paper": None,
+        "inputs": ["ids"],
+        "seeded": False,
+        "settings": {},
+    }
+    assert "Steck, WWW 2019" in call("methods").stdout
+
+
+def test_an_extra_method_is_run_like_any_other(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = MethodEntry("unimp.baselines.pop:Pop", "One more", "", seeded=False)
+    monkeypatch.setitem(bench.EXTRA_METHODS, "more", extra)
+    assert run(data, tmp_path, "--methods", "more,pop").exit_code == 0
+    assert {row["method"] for row in json.loads(call("table", tmp_path, "--json").stdout)["rows"]} == {
+        "more",
+        "pop",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--methods", "pop,eese"), "unknown method 'eese'; did you mean \"ease\""),
+        (("--methods", "pop", "--set", "ease.l2=3"), "--set ease: expected METHOD.KEY=VALUE"),
+        (("--methods", "ease", "--set", "ease.l2=none"), "--set ease: l2: "),
+        (("--methods", "pop", "--split", "leave-two-out"), "unimp bench run: split: "),
+        (("--methods", "pop", "--cutoffs", "five"), "unimp bench run: cutoffs.0: "),
+        (("--methods", " , "), "--methods: name at least one"),
+    ],
+)
+def test_mistakes_are_named(data: str, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    found = run(data, tmp_path, *arguments)
+    assert isinstance(found.exception, ConfigError)
+    assert message in str(found.exception)
+
+
+def test_absent_folders_are_named(tmp_path: Path) -> None:
+    assert isinstance(run(str(tmp_path / "no"), tmp_path, "--methods", "pop").exception, DataError)
+    assert isinstance(call("table", tmp_path / "no").exception, DataError)

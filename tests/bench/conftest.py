@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from unimp.baselines import METHODS
+from unimp.bench.runner import plan_jobs, run_jobs
+from unimp.data.dataset import Dataset
+from unimp.testing import toy_world
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return toy_world().write(tmp_path_factory.mktemp("data") / "toy")
+
+
+@pytest.fixture
+def results(shop: Dataset, tmp_path: Path) -> Path:
+    """Pop and two settings of ItemKNN, judged."""
+    folder = tmp_path / "results"
+    run_jobs(shop, plan_jobs(METHODS, ["pop", "itemknn", "itemknn-recency"]), folder)
+    run_jobs(shop, plan_jobs(METHODS, ["itemknn"], overrides={"itemknn": {"neighbours": 3}}), folder)
+    return folder
