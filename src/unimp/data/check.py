@@ -120,7 +120,8 @@ def rating_counts(events: pl.DataFrame) -> dict[str, int]:
 def report_lines(report: Report) -> Iterator[str]:
     """The report for people to read."""
     yield f"{report.folder} ({report.source}, {report.data_hash}): hashes match"
-    yield f"users {report.users:,}, items {report.items:,}, events {report.events:,}, queries {report.queries:,}"
+    yield f"users {report.users:,}, items {report.items:,}, events {report.events:,}"
+    yield f"queries: {report.queries:,}"
     yield "history length: " + ", ".join(f"{name} {value:g}" for name, value in report.history_length.items())
     yield f"users with fewer than 3 events: {report.users_under_3_events:,}"
     yield f"items without an event: {report.items_without_events:,}"

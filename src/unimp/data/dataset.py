@@ -68,7 +68,7 @@ class Dataset:
     catalog: Catalog
     interactions: Interactions
     queries: pl.DataFrame | None
-    """Search queries or tags: `user_id`, `item_row` (null: none named), `timestamp`, `text`; None if absent."""
+    """Search queries or tags: `user_id`, `item_row` (null: none named), `timestamp`, `text`."""
     manifest: Manifest
     folder: Path
 
@@ -179,7 +179,11 @@ def put_in_place(temporary: Path, folder: Path) -> None:
     if folder.exists():
         old = temporary.with_suffix(".old")
         os.replace(folder, old)
-        os.replace(temporary, folder)
+        try:
+            os.replace(temporary, folder)
+        except OSError:
+            os.replace(old, folder)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     else:
         os.replace(temporary, folder)

@@ -18,7 +18,7 @@ SAMPLE = 4000
 
 
 def find_pictures(given: Path | None, folder: Path, usual: Sequence[str]) -> PictureSource | None:
-    """The folder or zip that was given, or the first of the layout's `usual` names that exists in `folder`."""
+    """The folder or zip that was given, or the first of the `usual` names that exists in `folder`."""
     if given is not None:
         if not given.exists():
             raise DataError(f"{given}: no such folder or zip of pictures; correct --pictures")

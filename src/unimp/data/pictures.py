@@ -66,7 +66,7 @@ class PictureSource:
                     raise DataError(f"{self.path}: has no picture {reference!r}") from None
                 except (zipfile.BadZipFile, zlib.error, EOFError) as error:
                     raise DataError(
-                        f"{self.path}: picture {reference!r} is damaged in the archive ({error}); fetch it again"
+                        f"{self.path}: picture {reference!r} is damaged ({error}); fetch it again"
                     ) from None
 
     def _inside(self, reference: str) -> bool:
@@ -109,7 +109,7 @@ def open_picture(data: bytes, place: str) -> Image.Image:
 
 
 def fit_pixels(image: Image.Image, height: int, width: int) -> PixelArray:
-    """The whole picture scaled into height x width, white borders where its shape differs: [height, width, 3]."""
+    """The whole picture in [height, width, 3], with white borders where its shape differs."""
     scale = min(width / image.width, height / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     canvas = Image.new("RGB", (width, height), "white")

@@ -1,8 +1,8 @@
 """Netflix Prize as LLMRec publishes it (Wei et al., WSDM 2024).
 
 `train.json`, `val.json` and `test.json` map a user to a list of items; `item_attribute.csv` is
-`id,year,title` without a header, or `augmented_item_attribute_agg.csv` the same with director, country and language;
-posters are named by item id in `Netflix_Posters/`, `posters/` or `posters.zip`.
+`id,year,title` without a header, or `augmented_item_attribute_agg.csv` the same with director, country and
+language; posters are named by item id in `Netflix_Posters/`, `posters/` or `posters.zip`.
 """
 
 from __future__ import annotations
