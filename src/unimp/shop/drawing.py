@@ -22,8 +22,8 @@ OVERSAMPLING = 3
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (205, 38, 46),
-    "orange": (240, 128, 28),
-    "yellow": (242, 203, 44),
+    "orange": (238, 110, 20),
+    "yellow": (246, 212, 50),
     "green": (52, 146, 70),
     "blue": (40, 98, 196),
     "purple": (122, 62, 160),
@@ -123,17 +123,19 @@ def pattern_layer(pattern: str, size: int, rng: np.random.Generator) -> Layer:
     offset = rng.uniform(0.0, period, size=2)
     down, right = np.mgrid[0:size, 0:size].astype(np.float32)
     y, x = (down + offset[0]) / period, (right + offset[1]) / period
+    second: npt.NDArray[Any]
     if pattern == "stripes":
-        return ((y % 1.0) < 0.45).astype(np.float32)
-    if pattern == "dots":
+        second = (y % 1.0) < 0.45
+    elif pattern == "dots":
         # Every other row of dots is shifted by half a period.
         x = x + 0.5 * (np.floor(y) % 2)
-        return (((x % 1.0) - 0.5) ** 2 + ((y % 1.0) - 0.5) ** 2 < 0.095).astype(np.float32)
-    if pattern == "checks":
-        across, along = (x % 1.0) < 0.5, (y % 1.0) < 0.5
-        return (0.5 * across + 0.5 * along).astype(np.float32) * 0.95
-    assert pattern == "plain", pattern
-    return np.zeros((size, size), dtype=np.float32)
+        second = ((x % 1.0) - 0.5) ** 2 + ((y % 1.0) - 0.5) ** 2 < 0.095
+    elif pattern == "checks":
+        second = 0.475 * ((x % 1.0) < 0.5) + 0.475 * ((y % 1.0) < 0.5)
+    else:
+        assert pattern == "plain", pattern
+        second = np.zeros((size, size))
+    return second.astype(np.float32)
 
 
 def paint(

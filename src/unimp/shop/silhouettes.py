@@ -130,6 +130,8 @@ def trousers() -> dict[str, Silhouette]:
 def jackets() -> dict[str, Silhouette]:
     arms = [(0.22, 0.18), (0.31, 0.30), (0.41, 0.76), (0.30, 0.80), (0.23, 0.44), (0.235, 0.87), (0.0, 0.87)]
     zipped = mirror([(0.0, 0.13), (0.10, 0.12), (0.12, 0.15), *arms])
+    tails = [(0.22, 0.17), (0.30, 0.28), (0.37, 0.80), (0.27, 0.82), (0.22, 0.44), (0.26, 0.94), (0.08, 0.94)]
+    blazer = mirror([(0.0, 0.13), (0.10, 0.12), (0.12, 0.15), *tails, (0.0, 0.80)])
     pockets = (((0.33, 0.64), (0.42, 0.70)), ((0.67, 0.64), (0.58, 0.70)))
     zipper = ((0.5, 0.14), (0.5, 0.87))
     collar = ((0.39, 0.13), (0.5, 0.24), (0.61, 0.13))
@@ -145,7 +147,7 @@ def jackets() -> dict[str, Silhouette]:
             lines=(((0.5, 0.27), (0.5, 0.87)), *pockets),
         ),
         "blazer": Silhouette(
-            (zipped,), light=(opening, *buttons), lines=(*lapels, ((0.5, 0.52), (0.5, 0.87)))
+            (blazer,), light=(opening, *buttons), lines=(*lapels, ((0.5, 0.52), (0.5, 0.82)))
         ),
     }
 

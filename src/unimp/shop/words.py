@@ -128,8 +128,8 @@ def write_review(item: Wording, rating: float, visual: bool, rng: np.random.Gene
 def write_query(item: Wording, visual: bool, rng: np.random.Generator) -> str:
     """What someone types who is looking for this item; a visual query is one that only pictures answer."""
     if visual:
-        words = f"{PATTERN_WORDS[item.pattern]} {item.colour}"
-        return f"{words} {item.category}" if rng.random() < 0.7 else f"something {words}"
+        style = f"{PATTERN_WORDS[item.pattern]} {item.colour}"
+        return f"{style} {item.category}" if rng.random() < 0.7 else f"something {style}"
     words = [item.category]
     if item.brand is not None and rng.random() < 0.7:
         words.insert(0, item.brand)
