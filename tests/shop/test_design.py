@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tests.shop.oracles import (
     TEXT_LEVELS,
     Neighbours,
@@ -14,7 +15,6 @@ from tests.shop.oracles import (
     Truth,
     hit_rates,
 )
-
 from unimp.data.dataset import Dataset
 from unimp.data.splits import leave_one_out
 from unimp.shop import write_shop
