@@ -11,6 +11,7 @@ from unimp.baselines.pop import PopConfig
 from unimp.bench.protocol import BenchmarkProtocol, held_out_items
 from unimp.bench.result import RANK_COLUMNS, StoredResult, read_result
 from unimp.bench.runner import Job, plan_jobs, run_jobs
+from unimp.bench.table import build_table
 from unimp.data.dataset import Dataset
 from unimp.data.histories import FloatArray, Histories
 from unimp.errors import ConfigError
@@ -57,6 +58,16 @@ def test_ranks_are_those_of_the_method(shop: Dataset, tmp_path: Path) -> None:
     assert found.ranks["history_length"].to_list() == world.split.test.histories.lengths.tolist()
     counts = np.bincount(world.split.train.item_rows, minlength=61)
     assert found.ranks["item_events"].to_list() == counts[world.split.test.target_rows].tolist()
+
+
+def test_ids_can_be_left_out_and_the_results_still_compare(shop: Dataset, tmp_path: Path) -> None:
+    (named,) = run_jobs(shop, plan_jobs(METHODS, ["pop"]), tmp_path)
+    (bare,) = run_jobs(shop, plan_jobs(METHODS, ["itemknn"]), tmp_path, with_ids=False)
+    ranks = stored(bare.path).ranks
+    assert ranks["user_id"].null_count() == ranks["item_id"].null_count() == 200
+    assert b"user1" in named.path.with_suffix(".parquet").read_bytes()
+    assert b"user1" not in bare.path.with_suffix(".parquet").read_bytes()
+    assert len(build_table(tmp_path).rows) == 2
 
 
 def test_what_is_finished_is_not_done_again(shop: Dataset, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ RANK_COLUMNS: dict[str, pl.DataType] = {
     "item_events": pl.Int32(),
 }
 """Of the Parquet file: the target `item_id` (null outside the catalogue), its 1-based `rank` (mean rank on
-ties, null when unscored, infinity for a miss), the history's events and the target's training events."""
+ties, null when unscored, infinity for a miss), the history's events and the target's training events.
+Both ids are null in a result without ids."""
 
 
 class DataIdentity(Config):
@@ -44,6 +45,8 @@ class DataIdentity(Config):
     train_users: int
     train_events: int
     test_cases: int
+    cases_hash: str
+    """Identity of the test users and their targets, in order: what makes two results comparable by user."""
     targets_outside_catalogue: int
     """Test targets that no method can name: misses."""
     targets_tied_in_time: int
@@ -73,6 +76,8 @@ class ResultFile(Config):
     """Cases for which the method gave NaN."""
     tied_targets: int
     """Cases whose target shared its score with another item."""
+    with_ids: bool
+    """Whether the ranks name users and items; results of data that may not be passed on leave them out."""
     ranks_sha256: str
     """Hash of the Parquet file beside this one."""
 

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from unimp.baselines import MethodEntry, find_method
 from unimp.baselines.baseline import TrainingData
+from unimp.bench.cases import identify, rank_table
 from unimp.bench.environment import Environment, PeakMemory
 from unimp.bench.protocol import BenchmarkProtocol
 from unimp.bench.result import (
-    DataIdentity,
-    Rejected,
     ResultFile,
     StoredResult,
     read_result,
@@ -28,7 +26,7 @@ from unimp.bench.result import (
 )
 from unimp.config import Config
 from unimp.data.dataset import Dataset
-from unimp.data.histories import NO_TIME, Cases, Split
+from unimp.data.histories import Split
 from unimp.errors import ConfigError, UnimpError, did_you_mean
 from unimp.metrics.ranking import Ranks, judge_cases, ranking_metrics
 from unimp.progress import progress_bar
@@ -83,24 +81,41 @@ def plan_jobs(
     return jobs
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What all the jobs of a run share."""
+
+    dataset: Dataset
+    split: Split
+    protocol: BenchmarkProtocol
+    folder: Path
+    with_ids: bool
+    show_progress: bool
+
+    def name_of(self, job: Job) -> str:
+        return result_name(job.method, config_values(job), self.protocol, self.dataset.data_hash, job.seed)
+
+
 def run_jobs(
     dataset: Dataset,
     jobs: Sequence[Job],
     folder: Path,
     *,
     protocol: BenchmarkProtocol | None = None,
+    with_ids: bool = True,
     show_progress: bool = False,
     say: Callable[[str], object] = lambda line: None,
 ) -> list[Outcome]:
     """Do the jobs that have no result in `folder` yet; each is judged by `protocol` and written at once.
 
-    A method that cannot do its job (a user's error) is reported in its outcome and the others go on.
+    `with_ids=False` leaves user and item ids out of the ranks, for data that may not be passed on. A method
+    that cannot do its job (a user's error) is reported in its outcome and the others go on.
     """
     protocol = protocol or BenchmarkProtocol()
-    split = protocol.make_split(dataset)
+    trial = Trial(dataset, protocol.make_split(dataset), protocol, folder, with_ids, show_progress)
     outcomes = []
     for job in jobs:
-        name = result_name(job.method, config_values(job), protocol, dataset.data_hash, job.seed)
+        name = trial.name_of(job)
         path = folder / f"{name}.json"
         if path.exists():
             found = read_result(path)
@@ -108,10 +123,9 @@ def run_jobs(
                 say(f"{name}: already there")
                 outcomes.append(Outcome(job, path, done_before=True))
                 continue
-            assert isinstance(found, Rejected)
             say(f"{name}: {found.reason}; done again")
         try:
-            result = run_job(dataset, split, job, protocol, folder, show_progress)
+            result = run_job(trial, job)
         except UnimpError as error:
             say(f"{name}: failed: {error}")
             outcomes.append(Outcome(job, None, problem=str(error)))
@@ -121,88 +135,64 @@ def run_jobs(
     return outcomes
 
 
-def run_job(
-    dataset: Dataset, split: Split, job: Job, protocol: BenchmarkProtocol, folder: Path, show_progress: bool
-) -> ResultFile:
+def run_job(trial: Trial, job: Job) -> ResultFile:
     """Fit, judge, write."""
-    memory = PeakMemory()
-    method = job.entry.load()(job.config)
-    training = TrainingData.of(split, dataset.catalog, exclude_history=protocol.exclude_history)
-    start = time.perf_counter()
-    method.fit(training, seed=job.seed, show_progress=show_progress)
-    fitted = time.perf_counter()
-    with progress_bar(f"{job.method}: scoring", len(split.test), show=show_progress) as bar:
-        ranks = judge_cases(
-            method,
-            split.test,
-            exclude_history=protocol.exclude_history,
-            batch_size=max(1, min(512, SCORES_AT_ONCE // split.num_items)),
-            advance=bar.advance,
-        )
-    scored = time.perf_counter()
-    peak = memory.mebibytes()
-    name = result_name(job.method, config_values(job), protocol, dataset.data_hash, job.seed)
-    values = ranking_metrics(ranks.values, protocol.cutoffs)
+    measured = measure(trial, job)
+    values = ranking_metrics(measured.ranks.values, trial.protocol.cutoffs)
+    table = rank_table(trial.dataset, trial.split, measured.ranks, trial.with_ids)
     result = ResultFile(
         method=job.method,
         title=job.entry.title,
         config=config_values(job),
         seed=job.seed,
-        protocol=protocol,
-        data=identify(dataset, split),
+        protocol=trial.protocol,
+        data=identify(trial.dataset, trial.split),
         environment=Environment.here(getattr(job.config, "device", "cpu")),
-        seconds_fit=round(fitted - start, 3),
-        seconds_score=round(scored - fitted, 3),
-        peak_memory_mib=round(peak, 1),
+        seconds_fit=round(measured.seconds_fit, 3),
+        seconds_score=round(measured.seconds_score, 3),
+        peak_memory_mib=round(measured.peak_memory_mib, 1),
         metrics={metric: None if math.isnan(value) else value for metric, value in values.items()},
-        unscored=int(np.isnan(ranks.values).sum()),
-        tied_targets=int(ranks.tied.sum()),
-        ranks_sha256=write_ranks(folder / f"{name}.parquet", rank_table(dataset, split, ranks)),
+        unscored=int(np.isnan(measured.ranks.values).sum()),
+        tied_targets=int(measured.ranks.tied.sum()),
+        with_ids=trial.with_ids,
+        ranks_sha256=write_ranks(trial.folder / f"{trial.name_of(job)}.parquet", table),
     )
-    write_result(folder, result)
+    write_result(trial.folder, result)
     return result
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What fitting and judging gave, and what they cost."""
+
+    ranks: Ranks
+    seconds_fit: float
+    seconds_score: float
+    peak_memory_mib: float
+
+
+def measure(trial: Trial, job: Job) -> Measured:
+    """Fit the method on the training part, rank every test case; the method is gone afterwards."""
+    split, masked = trial.split, trial.protocol.exclude_history
+    memory = PeakMemory()
+    method = job.entry.load()(job.config)
+    training = TrainingData.of(split, trial.dataset.catalog, exclude_history=masked)
+    start = time.perf_counter()
+    method.fit(training, seed=job.seed, show_progress=trial.show_progress)
+    fitted = time.perf_counter()
+    with progress_bar(f"{job.method}: scoring", len(split.test), show=trial.show_progress) as bar:
+        ranks = judge_cases(
+            method,
+            split.test,
+            exclude_history=masked,
+            batch_size=max(1, min(512, SCORES_AT_ONCE // split.num_items)),
+            advance=bar.advance,
+        )
+    return Measured(ranks, fitted - start, time.perf_counter() - fitted, memory.mebibytes())
 
 
 def config_values(job: Job) -> dict[str, Any]:
     return job.config.model_dump(mode="json")
-
-
-def identify(dataset: Dataset, split: Split) -> DataIdentity:
-    return DataIdentity(
-        name=dataset.folder.resolve().name,
-        hash=dataset.data_hash,
-        items=split.num_items,
-        train_users=int((split.train.lengths > 0).sum()),
-        train_events=split.train.num_events,
-        test_cases=len(split.test),
-        targets_outside_catalogue=int((split.test.target_rows < 0).sum()),
-        targets_tied_in_time=targets_tied_in_time(dataset, split.test),
-    )
-
-
-def targets_tied_in_time(dataset: Dataset, test: Cases) -> int:
-    """Cases whose answer has the same known time as the last event of its history."""
-    times = dataset.interactions.histories.times
-    known = np.flatnonzero((test.target_events >= 0) & (test.histories.lengths > 0))
-    before = test.histories.times[test.histories.offsets[1:][known] - 1]
-    # The interaction table is in the order of `histories`, so a row of one is an event of the other.
-    return int(((times[test.target_events[known]] == before) & (before != NO_TIME)).sum())
-
-
-def rank_table(dataset: Dataset, split: Split, ranks: Ranks) -> pl.DataFrame:
-    """RANK_COLUMNS of every test case."""
-    targets = split.test.target_rows
-    item_ids, events = dataset.catalog.item_ids, np.bincount(split.train.item_rows, minlength=split.num_items)
-    return pl.DataFrame(
-        {
-            "user_id": split.test.histories.user_ids.tolist(),
-            "item_id": [item_ids[row] if row >= 0 else None for row in targets.tolist()],
-            "rank": pl.Series(ranks.values).fill_nan(None),
-            "history_length": split.test.histories.lengths,
-            "item_events": np.where(targets >= 0, events[np.maximum(targets, 0)], 0),
-        },
-        schema_overrides={"user_id": pl.String(), "item_id": pl.String()},
-    )
 
 
 def summary(result: ResultFile) -> str:

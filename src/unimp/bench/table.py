@@ -103,9 +103,8 @@ def same_rules(stored: Sequence[StoredResult]) -> tuple[list[StoredResult], list
     """The largest group of results with the same data, protocol and cases; the others are foreign to it."""
     groups: dict[str, list[StoredResult]] = defaultdict(list)
     for entry in stored:
-        cases = "\n".join(entry.ranks["user_id"].to_list())
-        rules = entry.result.protocol.model_dump_json()
-        groups[f"{entry.result.data.hash} {rules} {hash(cases)}"].append(entry)
+        data, rules = entry.result.data, entry.result.protocol.model_dump_json()
+        groups[f"{data.hash} {data.cases_hash} {rules}"].append(entry)
     ordered = sorted(groups.values(), key=len, reverse=True)
     if not ordered:
         return [], []

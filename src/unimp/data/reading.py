@@ -57,11 +57,20 @@ def reading_errors(path: Path, encoding: str) -> Iterator[None]:
         raise DataError(f"{path}: not a readable table ({reason}){remedy}") from None
 
 
+@contextmanager
+def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
+    """The text of a plain or gzip file, line breaks as they are; a byte order mark is skipped."""
+    with open_binary(path) as file, reading_errors(path, encoding):
+        text = io.TextIOWrapper(file, "utf-8-sig" if encoding == "utf-8" else encoding, newline="")
+        try:
+            yield text
+        finally:
+            text.detach()
+
+
 def csv_header(path: Path, separator: str, encoding: str) -> list[str]:
     """The column names in the first row."""
-    with open_binary(path) as file, reading_errors(path, encoding):
-        encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-        text = io.TextIOWrapper(file, encoding=encoding, newline="")
+    with open_text(path, encoding) as text:
         names = next(csv.reader(text, delimiter=separator), [])
     if not names:
         raise DataError(f"{path}: empty file; the first row must name the columns")
@@ -153,8 +162,8 @@ def read_fields(
     """A file without header or quotes, its fields parted by `separator`, which may be several characters."""
     columns: list[list[str]] = [[] for _ in names]
     numbers: list[int] = []
-    with open_binary(path) as file, reading_errors(path, encoding):
-        for number, line in enumerate(io.TextIOWrapper(file, encoding=encoding), start=1):
+    with open_text(path, encoding) as lines:
+        for number, line in enumerate(lines, start=1):
             text = line.rstrip("\r\n")
             fields = text.split(separator)
             if len(fields) != len(names):

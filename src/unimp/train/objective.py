@@ -34,7 +34,7 @@ def objective(
     items = batch.item_targets
     if config.item and len(items.labels):
         mean, losses = linear_cross_entropy(
-            model.scale * hidden[items.positions],
+            model.scale * hidden.index_select(0, items.positions),
             state.table_ID,
             items.labels,
             items.shares,
@@ -48,7 +48,7 @@ def objective(
         chosen = of_kind(batch.token_targets, kind)
         if weight and len(chosen.labels):
             mean, losses = linear_cross_entropy(
-                hidden[chosen.positions],
+                hidden.index_select(0, chosen.positions),
                 model.tokens.weight,
                 chosen.labels,
                 chosen.shares,

@@ -13,6 +13,7 @@ from unimp.errors import ConfigError, UnimpError
 
 if TYPE_CHECKING:
     from unimp.baselines import MethodEntry
+    from unimp.bench.runner import Outcome
 
 EXTRA_METHODS: dict[str, MethodEntry] = {}
 """Methods that are no baselines, by name: the benchmark itself never imports what it judges."""
@@ -50,6 +51,11 @@ def run(
     hold_out: str = typer.Option("", help="For new-domain: ATTRIBUTE=VALUE|VALUE, tested and never trained."),
     keep_history: bool = typer.Option(False, "--keep-history", help="Do not mask a user's own history."),
     cutoffs: str = typer.Option("3,5,10", help="The k of HR@k, NDCG@k and MRR@k."),
+    no_ids: bool = typer.Option(
+        False,
+        "--no-ids",
+        help="Leave user and item ids out of the ranks: for data that may not be passed on.",
+    ),
     as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
@@ -75,25 +81,30 @@ def run(
     protocol = BenchmarkProtocol.parse(rules, "unimp bench run")
     jobs = plan_jobs(known, names, seeds=range(seeds), overrides=parse_overrides(settings))
     outcomes = run_jobs(
-        Dataset.load(data), jobs, out, protocol=protocol, show_progress=not quiet, say=lambda line: say(line)
+        Dataset.load(data),
+        jobs,
+        out,
+        protocol=protocol,
+        with_ids=not no_ids,
+        show_progress=not quiet,
+        say=say,
     )
     if as_json:
-        print_json(
-            [
-                {
-                    "method": outcome.job.method,
-                    "seed": outcome.job.seed,
-                    "file": str(outcome.path) if outcome.path else None,
-                    "done_before": outcome.done_before,
-                    "problem": outcome.problem or None,
-                }
-                for outcome in outcomes
-            ]
-        )
-    failed = sorted({outcome.job.method for outcome in outcomes if outcome.path is None})
+        print_json([outcome_document(outcome) for outcome in outcomes])
+    failed = [outcome for outcome in outcomes if outcome.path is None]
     if failed:
-        reasons = "; ".join(f"{o.job.method}: {o.problem}" for o in outcomes if o.path is None)
-        raise UnimpError(f"{len(failed)} of {len(names)} methods failed: {reasons}")
+        reasons = dict.fromkeys(f"{outcome.job.method}: {outcome.problem}" for outcome in failed)
+        raise UnimpError(f"{len(failed)} of {len(outcomes)} runs failed: {'; '.join(reasons)}")
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "method": outcome.job.method,
+        "seed": outcome.job.seed,
+        "file": str(outcome.path) if outcome.path else None,
+        "done_before": outcome.done_before,
+        "problem": outcome.problem or None,
+    }
 
 
 @bench.command()

@@ -8,7 +8,6 @@ language; posters are named by item id in `Netflix_Posters/`, `posters/` or `pos
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import polars as pl
 from unimp.data.catalog import Attribute
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import open_binary, reading_errors
+from unimp.data.reading import open_text
 from unimp.errors import DataError
 
 PARTS = ("train.json", "val.json", "test.json")
@@ -56,9 +55,8 @@ class Netflix:
 def read_items(path: Path, columns: Sequence[str], bad: BadRows) -> Rows:
     """Films; a title may hold unquoted commas when it is the last column, a year may be unknown."""
     found: list[tuple[Any, ...]] = []
-    with open_binary(path) as file, reading_errors(path, "utf-8"):
-        reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
-        for number, fields in enumerate(reader, start=1):
+    with open_text(path, "utf-8") as file:
+        for number, fields in enumerate(csv.reader(file), start=1):
             if not fields or (number == 1 and not fields[0].strip().isdigit()):
                 continue  # blank, or a header
             if len(columns) == len(BASIC):
@@ -77,7 +75,7 @@ def read_items(path: Path, columns: Sequence[str], bad: BadRows) -> Rows:
 
 def read_lists(path: Path, bad: BadRows) -> Rows:
     """One event per listed item; ROW is the position of the user in the file."""
-    with open_binary(path) as file, reading_errors(path, "utf-8"):
+    with open_text(path, "utf-8") as file:
         try:
             lists = json.load(file)
         except ValueError as error:

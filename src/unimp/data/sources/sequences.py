@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import polars as pl
 
 from unimp.data.catalog import Attribute
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import open_binary, read_csv, reading_errors
+from unimp.data.reading import open_text, read_csv
 from unimp.errors import ConfigError, DataError
 
 ITEMS = ("items.csv", "items.csv.gz")
@@ -76,8 +75,8 @@ def read_sequences(path: Path, bad: BadRows) -> Rows:
     items: list[str] = []
     lines: list[int] = []
     seen: set[str] = set()
-    with open_binary(path) as file, reading_errors(path, "utf-8"):
-        for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig"), start=1):
+    with open_text(path, "utf-8") as file:
+        for number, line in enumerate(file, start=1):
             user, *rest = line.split() or [""]
             if not rest or user in seen:
                 if user:
