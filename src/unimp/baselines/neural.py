@@ -30,7 +30,7 @@ class NeuralConfig(Config):
     """Learning rate of AdamW, constant."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay, on every parameter."""
-    batch_events: int = Field(default=2048, ge=1)
+    batch_events: int = Field(default=1024, ge=1)
     """Events in a batch, padding included."""
     device: str = "cpu"
     """Where tensors live: `cpu`, `cuda`, `cuda:1`."""
