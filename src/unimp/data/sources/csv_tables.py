@@ -122,8 +122,8 @@ def split_map(
     settings: tuple[str, ...], items_file: Path, events_file: Path
 ) -> tuple[dict[str, str], dict[str, str]]:
     """`--map column=role` each to the table that has such a role; `ignore` to whichever has the column."""
-    for_items: dict[str, str] = Field(default_factory=dict)
-    for_events: dict[str, str] = Field(default_factory=dict)
+    for_items: dict[str, str] = {}
+    for_events: dict[str, str] = {}
     for setting in settings:
         column, equals, role = setting.rpartition("=")
         if not equals or not column:
