@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from unimp.bench.table import Row, Table, user_values
 from unimp.data.histories import IntArray
 
+LINES = 8
+"""Methods drawn as lines, from the best down: more than that nobody can tell apart."""
 INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""
 COLOURS = ("#3b82c4", "#d97b29", "#3f9e5a", "#c94f57", "#8a6bbf", "#8c6d5a", "#c76ea6", "#6f7780", "#a8a832")
@@ -90,7 +92,7 @@ def group_plot(table: Table, metric: str, column: str, edges: Sequence[int], lab
     names = [group_name(edges, number) + f"\nn={int((group == number).sum())}" for number in present]
 
     def paint(axes: Axes) -> None:
-        for place, row in enumerate(table.rows):
+        for place, row in enumerate(table.rows[:LINES]):
             means = group_means(row, metric, group, present)
             axes.plot(range(len(present)), means, "o-", color=colour(place), label=row.label, linewidth=1.2)
         axes.set_xticks(range(len(present)), names)
