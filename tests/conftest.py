@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.data.csv_shop import shop
+
 # a busy machine must not fail a test: no deadline per example
 settings.register_profile("unimp", deadline=None)
 settings.load_profile("unimp")
@@ -21,3 +23,9 @@ def shared_data() -> Path:
             pytest.fail(f"{SHARED_DATA} is absent, and CI must run the tests that need it")
         pytest.skip(f"needs the real data in {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture
+def shop_folder(tmp_path: Path) -> Path:
+    """A small shop in two CSV tables with pictures."""
+    return shop().write(tmp_path / "shop")

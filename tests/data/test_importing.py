@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.conftest import MAPPING, CsvShop, import_csv, shop
+from tests.data.csv_shop import MAPPING, CsvShop, import_csv, shop
 from unimp.data.dataset import Dataset
 from unimp.errors import DataError
 

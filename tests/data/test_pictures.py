@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import import_csv, import_from, jpeg, shop
+from tests.data.csv_shop import import_csv, import_from, jpeg, shop
 from unimp.data.check import check_dataset
 from unimp.data.dataset import Dataset
 from unimp.data.picture_check import pictures_by_id

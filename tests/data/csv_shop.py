@@ -1,3 +1,5 @@
+"""A small shop in CSV tables for tests, and the importers as tests call them."""
+
 from __future__ import annotations
 
 import csv
@@ -6,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from unimp.data.dataset import Dataset
@@ -80,8 +81,3 @@ def import_from(source: str, path: Path, out: Path, **options: object) -> Datase
     entry = SOURCES[source]
     filters = {"k_core": entry.k_core, "deduplicate": entry.deduplicate}
     return import_dataset(source, path, out, ImportOptions.parse(filters | options, "test"))
-
-
-@pytest.fixture
-def shop_folder(tmp_path: Path) -> Path:
-    return shop().write(tmp_path / "shop")
