@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.data.csv_shop import import_csv, import_from, jpeg, shop
+from unimp.data import picture_check
 from unimp.data.check import check_dataset
 from unimp.data.dataset import Dataset
-from unimp.data.picture_check import pictures_by_id
+from unimp.data.picture_check import pictures_by_id, undecodable_pictures
 from unimp.data.pictures import PictureSource, fit_pixels, open_picture
 from unimp.errors import DataError
 
@@ -59,6 +60,25 @@ def test_an_unchecked_broken_picture_is_found_by_the_check(tmp_path: Path) -> No
     report = check_dataset(tmp_path / "out")
     assert [f"{row}.jpg" in problem for row, problem in enumerate(report.undecodable_pictures)] == [True] * 3
     assert not report.passed
+
+
+def test_a_damaged_archive_is_checked_to_its_end(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "p.zip", a=jpeg("red"), b=b"A" * 500, c=b"broken", d=jpeg("blue"))
+    path.write_bytes(path.read_bytes().replace(b"AAAA", b"BBBB", 1))
+    names = [f"images/{letter}.jpg" for letter in "abcde"]
+    problems = undecodable_pictures(PictureSource(path), names, show_progress=False)
+    assert [part in problem for part, problem in zip("ebc", problems, strict=True)] == [True] * 3
+    assert "no such picture" in problems[0]
+
+
+def test_a_sample_is_spread_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_check, "SAMPLE", 2)
+    folder = shop().write(tmp_path / "shop")
+    (folder / "img" / "1.jpg").write_bytes(b"broken, and not in the sample")
+    notes = import_csv(folder, tmp_path / "out").manifest.notes
+    assert "2 of 4 pictures were decoded to check them; --check-pictures all does all" in notes
+    with pytest.raises(DataError, match="not a picture"):
+        import_csv(folder, tmp_path / "all", check_pictures="all")
 
 
 def test_a_picture_that_the_table_names_must_exist(tmp_path: Path) -> None:

@@ -105,6 +105,11 @@ def test_metadata_is_never_evaluated(tmp_path: Path) -> None:
     [
         ({"overall": 6}, r'^reviews_X\.json:2: rating is outside its scale: "6\.0"; the scale is 1 to 5'),
         ({"unixReviewTime": -5}, r"^reviews_X\.json:2: timestamp is not a time"),
+        (
+            {"overall": "five"},
+            r"^reviews_X\.json:2: malformed line \(could not convert string to float: 'five'",
+        ),
+        ({"unixReviewTime": None}, r"^reviews_X\.json:2: malformed line"),
         ({"asin": None}, r"^reviews_X\.json:2: item_id is nothing"),
     ],
 )

@@ -14,11 +14,12 @@ import polars as pl
 from unimp.data.catalog import Catalog, lost_zero_hint
 from unimp.data.dataset import Dataset, check_target
 from unimp.data.filtering import deduplicate, k_core
+from unimp.data.histories import IntArray
 from unimp.data.interactions import COLUMNS, Interactions
 from unimp.data.picture_check import attach_pictures, check_kept_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, Rows
-from unimp.data.reading import reject, required_text
 from unimp.data.sources import load_source
+from unimp.data.values import reject, required_text
 from unimp.errors import DataError
 
 SHORTEST_TESTABLE = 3
@@ -122,18 +123,12 @@ def reject_unknown(joined: Rows, items: Rows, bad: BadRows) -> None:
 
 def filter_events(items: pl.DataFrame, events: pl.DataFrame, options: ImportOptions) -> Kept:
     """Time order, de-duplication, k-core, and the catalogue that is left."""
-    users = events.select("user_id").unique(maintain_order=True).with_row_index("user")
-    ordered = (
-        events.join(users, on="user_id", how="left", maintain_order="left")
-        # stable: events of the same second keep the order of the file
-        .sort("user", "timestamp", maintain_order=True, nulls_last=True)
-    )
+    ordered = in_time_order(events)
     single = deduplicate(ordered, options.deduplicate)
+    left = single
     if options.k_core:
         core = k_core(single["user"].to_numpy(), single["item_row"].to_numpy(), options.k_core)
         left = single.filter(pl.Series(core))
-    else:
-        left = single
     if left.is_empty():
         raise DataError(
             f"nothing left of {single.height} events after the {options.k_core}-core; lower --k-core"
@@ -143,30 +138,39 @@ def filter_events(items: pl.DataFrame, events: pl.DataFrame, options: ImportOpti
     stays = np.ones_like(seen) if options.keep_unseen_items else seen
     new_row = np.cumsum(stays) - 1
     kept_items = items.filter(pl.Series(stays))
-    lengths = np.bincount(left["user"].to_numpy())
-    lengths = lengths[lengths > 0]
+    counts = {
+        "repeats_dropped": ordered.height - single.height,
+        "below_core_dropped": single.height - left.height,
+        "unseen_items": int((~seen & stays).sum()),
+        "items_dropped": items.height - kept_items.height,
+        "items": kept_items.height,
+        "events": left.height,
+    }
+    renumbered = left.with_columns(pl.Series("item_row", new_row[left["item_row"].to_numpy()]))
+    return Kept(
+        kept_items,
+        renumbered.select(list(COLUMNS)),
+        kept_items.select("item_id").with_row_index("item_row"),
+        counts | user_counts(left["user"].to_numpy()),
+    )
+
+
+def in_time_order(events: pl.DataFrame) -> pl.DataFrame:
+    """Users by first appearance, numbered in `user`; each in time order, ties in the order of the file."""
+    users = events.select("user_id").unique(maintain_order=True).with_row_index("user")
+    joined = events.join(users, on="user_id", how="left", maintain_order="left")
+    return joined.sort("user", "timestamp", maintain_order=True, nulls_last=True)
+
+
+def user_counts(users: IntArray) -> dict[str, int]:
+    """How many users own the events, and how many have too few; DataError when all have."""
+    lengths = np.unique(users, return_counts=True)[1]
     if lengths.max() < SHORTEST_TESTABLE:
         raise DataError(
             f"no user has {SHORTEST_TESTABLE} events (the longest history has {lengths.max()}): "
             "nothing can be held out; lower --k-core or bring more data"
         )
-    counts = {
-        "repeats_dropped": ordered.height - single.height,
-        "below_core_dropped": single.height - left.height,
-        "unseen_items": int((~seen).sum()) if options.keep_unseen_items else 0,
-        "items_dropped": items.height - kept_items.height,
-        "users": len(lengths),
-        "items": kept_items.height,
-        "events": left.height,
-        "users_under_3_events": int((lengths < SHORTEST_TESTABLE).sum()),
-    }
-    left = left.with_columns(pl.Series("item_row", new_row[left["item_row"].to_numpy()]))
-    return Kept(
-        kept_items,
-        left.select(list(COLUMNS)),
-        kept_items.select("item_id").with_row_index("item_row"),
-        counts,
-    )
+    return {"users": len(lengths), "users_under_3_events": int((lengths < SHORTEST_TESTABLE).sum())}
 
 
 def kept_queries(queries: Rows | None, kept: Kept) -> tuple[pl.DataFrame | None, dict[str, int]]:

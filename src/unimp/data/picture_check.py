@@ -94,19 +94,23 @@ def undecodable_pictures(
     source: PictureSource, references: Sequence[str], *, show_progress: bool
 ) -> list[str]:
     """What is wrong with each of `references` that cannot be read or decoded."""
-    problems: list[str] = []
-    done = 0
-    with progress_bar("checking pictures", len(references), show=show_progress) as bar:
-        while done < len(references):
-            # a picture that cannot be read ends the pass over the archive: go on behind it
+    absent = source.missing(references)
+    problems = [
+        f"{source.path}/{reference}: no such picture" for reference in references if reference in absent
+    ]
+    present = [reference for reference in references if reference not in absent]
+    pictures = iter(source.read(present))
+    with progress_bar("checking pictures", len(present), show=show_progress) as bar:
+        for done, reference in enumerate(present, start=1):
+            bar.advance()
             try:
-                for reference, data in source.read(references[done:]):
-                    done += 1
-                    bar.advance()
-                    open_picture(data, f"{source.path}/{reference}")
+                _, data = next(pictures)
             except DataError as error:
                 problems.append(str(error))
-                if bar.done < done or references[done - 1] not in str(error):
-                    done += 1
-                    bar.advance()
+                pictures = iter(source.read(present[done:]))  # the pass has ended: begin one behind it
+                continue
+            try:
+                open_picture(data, f"{source.path}/{reference}")
+            except DataError as error:
+                problems.append(str(error))
     return problems

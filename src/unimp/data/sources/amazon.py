@@ -19,7 +19,8 @@ from unimp.data.catalog import ATTRIBUTE_DTYPES, Attribute
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import open_binary, ratings, read_json_lines, seconds
+from unimp.data.reading import open_binary, read_json_lines
+from unimp.data.values import ratings, seconds
 from unimp.errors import ConfigError, DataError
 
 STARS = RatingScale(1, 5, 1)
@@ -127,8 +128,8 @@ def pick_review_2014(record: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         record["reviewerID"],
         record["asin"],
-        record["overall"],
-        record["unixReviewTime"],
+        float(record["overall"]),
+        int(record["unixReviewTime"]),
         words(record.get("summary")),
         words(record.get("reviewText")),
     )
@@ -138,8 +139,8 @@ def pick_review_2023(record: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         record["user_id"],
         record["parent_asin"],
-        record["rating"],
-        record["timestamp"],
+        float(record["rating"]),
+        int(record["timestamp"]),
         words(record.get("title")),
         words(record.get("text")),
     )

@@ -16,7 +16,8 @@ from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
 from unimp.data.pictures import PictureSource
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import csv_header, numbers, ratings, read_csv, seconds
+from unimp.data.reading import csv_header, read_csv
+from unimp.data.values import numbers, ratings, seconds
 from unimp.errors import ConfigError, DataError, did_you_mean
 
 ITEM_ROLES = {"id", "title", "text", "category", "categories", "number", "picture", "ignore"}

@@ -13,7 +13,8 @@ import polars as pl
 from unimp.data.catalog import Attribute
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import numbers, read_csv, reject, seconds
+from unimp.data.reading import read_csv
+from unimp.data.values import numbers, reject, seconds
 from unimp.errors import ConfigError, DataError, did_you_mean
 
 CATEGORIES = (
