@@ -95,9 +95,7 @@ def undecodable_pictures(
 ) -> list[str]:
     """What is wrong with each of `references` that cannot be read or decoded."""
     absent = source.missing(references)
-    problems = [
-        f"{source.path}/{reference}: no such picture" for reference in references if reference in absent
-    ]
+    problems = [f"{source.path}/{reference}: no such picture" for reference in sorted(absent)]
     present = [reference for reference in references if reference not in absent]
     pictures = iter(source.read(present))
     with progress_bar("checking pictures", len(present), show=show_progress) as bar:

@@ -1,4 +1,4 @@
-"""From text columns to ids, times, ratings and numbers: a row without a proper value is counted and dropped."""
+"""From text columns to ids, times, ratings and numbers; rows without a proper value are counted."""
 
 from __future__ import annotations
 
