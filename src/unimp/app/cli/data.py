@@ -22,7 +22,7 @@ CORE_HELP = (
     + ", ".join(f"{entry.k_core} for {name}" for name, entry in SOURCES.items())
 )
 REPEATS_HELP = (
-    "Of a user's events with one item keep: none (dropped), first or last. Default: "
+    "Of a user's repeated events with one item keep the first or the last; none drops none. Default: "
     + ", ".join(
         f"{entry.deduplicate} for {name}" for name, entry in SOURCES.items() if entry.deduplicate != "none"
     )
