@@ -17,6 +17,10 @@ from unimp.sentence.parts import UserSentence
 from unimp.structure.graph import ItemGraph
 
 
+COLD_SHARE = 1e-3
+"""What the model's log-probability counts beside log popularity when there is no history."""
+
+
 class Mixture(Config):
     """How much the log's closed-form item–item score counts beside the model's log-probability."""
 
@@ -38,6 +42,8 @@ class ModelRanker:
     encoder: SentenceEncoder
     ask: Callable[[Histories, int], UserSentence]
     """Writes the question after one user's history."""
+    popularity: FloatArray
+    """[I] training events of every item: what a user without a history is answered by."""
     graph: ItemGraph | None = None
     mixture: Mixture = field(default_factory=Mixture)
 
@@ -50,8 +56,10 @@ class ModelRanker:
             return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)
 
     def score(self, histories: Histories) -> FloatArray:
-        """[U, I], higher is better."""
+        """[U, I], higher is better; without a history popularity decides, the model among equals."""
         scores = self.log_probabilities(histories)
+        cold = histories.lengths == 0
+        scores[cold] = np.log1p(self.popularity) + COLD_SHARE * scores[cold]
         if self.graph is not None and self.mixture.weight:
             scores += self.mixture.weight * self.graph.score(histories, self.mixture.recency)
         return scores

@@ -96,6 +96,8 @@ class UnimpModel(nn.Module):
         self.vision = ConvEncoder(visual_width) if trains_vision and visual_width is not None else None
         if visual_width is not None and pooled_pictures:
             content_widths = {**content_widths, "picture": visual_width}
+            # Mean tokens of different pictures are much alike: only what sets them apart is content.
+            self.picture_norm = nn.BatchNorm1d(visual_width, affine=False)
         width = config.width
         self.items = ItemTable(num_items, width, content_widths, config.identity_dropout)
         self.tokens = nn.Embedding(num_tokens, width)
@@ -114,9 +116,16 @@ class UnimpModel(nn.Module):
             visual_IVE = self.vision(pixels_from_bytes(items.pixels_IYX3))
         content = dict(items.content)
         if visual_IVE is not None and "picture" in self.items.projections and "picture" not in content:
-            assert items.has_picture_I is not None
-            content["picture"] = pool(visual_IVE) * items.has_picture_I.unsqueeze(-1)
+            content["picture"] = self.pooled_pictures(visual_IVE, items.has_picture_I)
         return ItemState(self.items.vectors(content), visual_IVE)
+
+    def pooled_pictures(self, visual_IVE: Tensor, has_picture_I: Tensor | None) -> Tensor:
+        """[I, E] the mean visual token of each picture, standardised over the catalogue; 0 without one."""
+        assert has_picture_I is not None
+        rows = has_picture_I.nonzero()[:, 0]
+        pooled = self.picture_norm(visual_IVE.index_select(0, rows).float().mean(dim=1))
+        scaled = pooled / pooled.shape[-1] ** 0.5  # about unit length, like every other block of content
+        return scaled.new_zeros(len(visual_IVE), scaled.shape[-1]).index_copy(0, rows, scaled)
 
     def embed(self, inputs: Inputs, table_ID: Tensor) -> Tensor:
         """[B, T, D]: an item's vector, or the mean of a position's tokens."""
@@ -158,8 +167,3 @@ class UnimpModel(nn.Module):
     def token_logits(self, hidden_ND: Tensor) -> Tensor:
         """[N, W]."""
         return hidden_ND @ self.tokens.weight.T
-
-
-def pool(visual_IVE: Tensor) -> Tensor:
-    """[I, E] the mean visual token, at unit length like every other block of content."""
-    return F.normalize(visual_IVE.float().mean(dim=1), dim=-1)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.data.histories import Cases, Split
+from unimp.data.histories import Cases
 from unimp.decode.reader import as_inputs, batch_pictures
 from unimp.encode.batch import Batch
 from unimp.metrics.ranking import rank_cases, ranking_metrics
@@ -23,7 +23,7 @@ from unimp.train.batches import TrainingSentences
 from unimp.train.checkpoint import read_tensors, write_tensors
 from unimp.train.mixture import HEADLINE
 from unimp.train.objective import Loss, objective
-from unimp.train.workbench import Workbench
+from unimp.train.workbench import Lesson, Workbench
 
 STATE, BEST, LOG = "state.safetensors", "model.safetensors", "log.jsonl"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -53,14 +53,14 @@ class Training:
     """Trains one model into one run folder; made anew, it goes on where the folder's state stopped."""
 
     def __init__(
-        self, folder: Path, bench: Workbench, split: Split, device: torch.device, *, show: bool = True
+        self, folder: Path, bench: Workbench, lesson: Lesson, device: torch.device, *, show: bool = True
     ) -> None:
         self.folder, self.bench, self.device, self.show = folder, bench, device, show
         self.config = bench.recipe.train
         torch.manual_seed(self.config.seed)
         self.model = bench.new_model().to(device)
-        self.sentences = TrainingSentences(bench, split.train)
-        self.valid = validation_sample(split.valid, self.config.valid_users, self.config.seed)
+        self.sentences = TrainingSentences(bench, lesson.train)
+        self.valid = validation_sample(lesson.valid, self.config.valid_users, self.config.seed)
         self.steps_per_epoch = len(self.sentences.plan(0))
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, self.config.weight_decay), lr=self.config.lr, betas=(0.9, 0.98)

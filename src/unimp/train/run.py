@@ -28,7 +28,7 @@ from unimp.train.checkpoint import read_json, read_tensors, write_json, write_te
 from unimp.train.loop import BEST, LOG, STATE, Training
 from unimp.train.mixture import HEADLINE, fit_mixture
 from unimp.train.recipe import Recipe
-from unimp.train.workbench import Workbench, build_workbench, make_split, set_threads
+from unimp.train.workbench import Lesson, Workbench, build_workbench, make_split, set_threads
 
 FORMAT = 1
 RUN, VOCABULARY, ITEMS, RESULT = "run.json", "vocabulary.json", "items.safetensors", "result.json"
@@ -65,15 +65,24 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if not claim(folder, dataset, recipe):
         return dict(read_json(folder / RESULT))
-    split = make_split(dataset, recipe.train.split, recipe.train.seed)
+    lesson = Lesson.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
+    _, _, result = learn(lesson, recipe, folder, device, show=show)
+    write_json(folder / RESULT, result)
+    (folder / STATE).unlink(missing_ok=True)
+    return result
+
+
+def learn(
+    lesson: Lesson, recipe: Recipe, folder: Path, device: torch.device, *, show: bool
+) -> tuple[Workbench, UnimpModel, dict[str, Any]]:
+    """Prepare, train, and choose the mixture on validation; state and weights go to `folder`."""
     started = time.monotonic()
-    bench = build_workbench(dataset, recipe, split.train, device=device, show_progress=show)
+    bench = build_workbench(lesson, recipe, device=device, show_progress=show)
     save_workbench(folder, bench)
     prepared = time.monotonic() - started
-    training = Training(folder, bench, split, device, show=show)
-    position = training.run()
+    position = Training(folder, bench, lesson, device, show=show).run()
     model = load_model(folder, bench, device)
-    mixture, tried = fit_mixture(bench.ranker(model), split.valid, recipe.structure)
+    mixture, tried = fit_mixture(bench.ranker(model), lesson.valid, recipe.structure)
     result = {
         "valid": {HEADLINE: max(tried.values()), "model_alone": position.best, "mixtures": tried},
         "mixture": mixture.model_dump(),
@@ -85,9 +94,7 @@ def train(
         "device": device_name(device),
         "versions": {name: metadata.version(name) for name in ("unimp", "torch", "numpy", "polars")},
     }
-    write_json(folder / RESULT, result)
-    (folder / STATE).unlink(missing_ok=True)
-    return result
+    return bench, model, result
 
 
 def claim(folder: Path, dataset: Dataset, recipe: Recipe) -> bool:
@@ -136,6 +143,7 @@ def save_workbench(folder: Path, bench: Workbench) -> None:
         "has_picture": items.has_picture_I,
     }
     tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+    tensors["popularity"] = torch.from_numpy(bench.popularity)
     if bench.graph is not None:
         weights = bench.graph.weights
         tensors["graph.data"] = torch.from_numpy(weights.data)
@@ -175,6 +183,7 @@ def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         tuple(load_task(name) for name in recipe.tasks),
         items,
         facts["visual_width"],
+        tensors["popularity"].numpy(),
         graph,
         text,
     )

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
-from unimp.data.histories import Histories, Split
+from unimp.data.histories import Cases, FloatArray, Histories, Split
+from unimp.data.interactions import RatingScale
 from unimp.data.splits import leave_one_out, new_users, temporal
 from unimp.decode.ranking import Mixture, ModelRanker
 from unimp.encode.content import TextProjector, fit_text, log_factors
@@ -37,6 +39,8 @@ class Workbench:
     tasks: tuple[Task, ...]
     items: ItemInputs
     visual_width: int | None
+    popularity: FloatArray
+    """[I] training events of every item."""
     graph: ItemGraph | None
     text: TextProjector | None
 
@@ -67,7 +71,7 @@ class Workbench:
         def ask(histories: Histories, user: int) -> UserSentence:
             return task.question(self.template, histories, user)
 
-        return ModelRanker(model, state, self.encoder, ask, self.graph, mixture or Mixture())
+        return ModelRanker(model, state, self.encoder, ask, self.popularity, self.graph, mixture or Mixture())
 
 
 def make_split(dataset: Dataset, name: str, seed: int = 0) -> Split:
@@ -86,14 +90,28 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads or os.cpu_count() or 1)
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What may be learned from and chosen by; the test cases are not in it."""
+
+    catalog: Catalog
+    rating_scale: RatingScale | None
+    train: Histories
+    valid: Cases
+
+    @classmethod
+    def of(cls, dataset: Dataset, split: Split) -> Lesson:
+        return cls(dataset.catalog, dataset.interactions.rating_scale, split.train, split.valid)
+
+
 def build_workbench(
-    dataset: Dataset, recipe: Recipe, train: Histories, *, device: torch.device, show_progress: bool = True
+    lesson: Lesson, recipe: Recipe, *, device: torch.device, show_progress: bool = True
 ) -> Workbench:
     """Fit everything that is not learned by gradient, on the training part alone."""
-    catalog = dataset.catalog
+    catalog, train = lesson.catalog, lesson.train
     tasks = tuple(load_task(name) for name in recipe.tasks)
     vocabulary = build_vocabulary(
-        catalog, dataset.interactions.rating_scale, [task.words for task in tasks], recipe.tokenizer
+        catalog, lesson.rating_scale, [task.words for task in tasks], recipe.tokenizer
     )
     projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
     content: dict[str, np.ndarray] = {}
@@ -101,7 +119,7 @@ def build_workbench(
         content["text"] = projector.project(catalog)
     if recipe.content.log:
         content["log"] = log_factors(train, len(catalog), recipe.content.log)
-    items, visual_width = item_inputs(dataset, recipe, content, device, show_progress=show_progress)
+    items, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     return Workbench(
         recipe,
         Template(catalog, recipe.sentence),
@@ -109,13 +127,14 @@ def build_workbench(
         tasks,
         items,
         visual_width,
+        np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32),
         fit_graph(train, len(catalog), recipe.structure),
         projector,
     )
 
 
 def item_inputs(
-    dataset: Dataset,
+    catalog: Catalog,
     recipe: Recipe,
     content: dict[str, np.ndarray],
     device: torch.device,
@@ -127,15 +146,13 @@ def item_inputs(
     vision = recipe.vision
     pixels = None
     if vision.enabled:
-        pixels = load_pixels(
-            dataset.catalog, vision.height, vision.picture_width, show_progress=show_progress
-        )
+        pixels = load_pixels(catalog, vision.height, vision.picture_width, show_progress=show_progress)
     if pixels is None:
         return ItemInputs(blocks), None
     present = torch.from_numpy(pixels.present).to(device)
     if vision.trainable:
         return ItemInputs(blocks, torch.from_numpy(pixels.values).to(device), None, present), vision.width
-    features = frozen_features(dataset.catalog, pixels, vision, seed=recipe.train.seed, show=show_progress)
+    features = frozen_features(catalog, pixels, vision, seed=recipe.train.seed, show=show_progress)
     return ItemInputs(blocks, None, features.to(device), present), vision.width
 
 

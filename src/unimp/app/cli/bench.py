@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from unimp.baselines import MethodEntry
     from unimp.bench.runner import Outcome
 
-EXTRA_METHODS: dict[str, MethodEntry] = {}
-"""Methods that are no baselines, by name: the benchmark itself never imports what it judges."""
-
 bench = typer.Typer(help="Compare methods by one judge: full catalogue, same cases, ranks kept per user.")
 
 
@@ -27,9 +24,17 @@ def register(app: typer.Typer) -> None:
 
 
 def all_methods() -> dict[str, MethodEntry]:
-    from unimp.baselines import METHODS
+    """The baselines, and UniMP itself: the benchmark never imports what it judges."""
+    from unimp.baselines import METHODS, MethodEntry
 
-    return {**METHODS, **EXTRA_METHODS}
+    unimp = MethodEntry(
+        "unimp.train.method:UnimpMethod",
+        "UniMP",
+        "Wei et al., ICLR 2024",
+        ("ids", "text", "image"),
+        test="tests/train/test_method.py",
+    )
+    return {**METHODS, "unimp": unimp}
 
 
 def say(line: str) -> None:

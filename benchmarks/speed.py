@@ -1,0 +1,194 @@
+"""Speed of training, ranking and picture encoding, each against the naive way, in one run on one model.
+
+    python benchmarks/speed.py --data DIR [--recipe small] [--threads 2] [--out FILE.json]
+
+naive training   one row per prefix of a history, one target a row (a common way to feed sequential models)
+naive ranking    one user at a time, the item table made anew for each
+naive pictures   every picture of every history decoded and encoded again, not once per picture
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unimp.data.dataset import Dataset
+from unimp.data.histories import Histories
+from unimp.data.pictures import fit_pixels, open_picture
+from unimp.decode.reader import as_inputs, batch_pictures
+from unimp.encode.batch import Batch, Targets, collate
+from unimp.model.unimp import UnimpModel
+from unimp.model.vision import ConvEncoder, pixels_from_bytes
+from unimp.tasks.task import events_of
+from unimp.train.batches import cut
+from unimp.train.loop import decay_groups
+from unimp.train.objective import objective
+from unimp.train.recipe import load_recipe
+from unimp.train.workbench import Lesson, Workbench, build_workbench, make_split, set_threads
+
+SEED = 0
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def rows_of(bench: Workbench, histories: Histories, *, every_prefix: bool) -> list[Any]:
+    """Encoded sentences: one per user, or one per prefix that ends in a target."""
+    task, limit = bench.tasks[0], bench.recipe.sentence.max_items
+    sentences = []
+    for user, length in enumerate(histories.lengths.tolist()):
+        stops = range(1, length + 1) if every_prefix else [length]
+        for stop in stops:
+            events = events_of(histories, user, max(0, stop - limit), stop)
+            sentences.append(bench.encoder.encode(task.sentence(bench.template, events)))
+    return sentences
+
+
+def last_target_only(batch: Batch) -> Batch:
+    """Keep each row's last item target: what a row per prefix is trained on."""
+    items, width = batch.item_targets, batch.items.shape[1]
+    owner = items.positions // width
+    last = torch.ones(len(owner), dtype=torch.bool)
+    last[:-1] = owner[1:] != owner[:-1]
+    kept = Targets(items.positions[last], items.labels[last], items.kinds[last], items.shares[last])
+    return replace(batch, item_targets=kept)
+
+
+def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, dense: bool) -> int:
+    """One epoch over `sentences`; the number of targets trained."""
+    optimizer = torch.optim.AdamW(decay_groups(model, 0.01), lr=1e-3)
+    lengths = np.array([len(sentence) for sentence in sentences])
+    order = np.argsort(lengths, kind="stable")
+    trained = 0
+    model.train()
+    for rows in cut(order, lengths, bench.recipe.train.batch_positions):
+        batch = collate([sentences[row] for row in rows])
+        batch = batch if dense else last_target_only(batch)
+        state = model.item_state(bench.items)
+        hidden = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
+        loss = objective(model, hidden, state, batch, bench.recipe.objective)
+        optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        optimizer.step()
+        trained += loss.predicted
+    return trained
+
+
+def measure_training(bench: Workbench, train: Histories, users: int) -> dict[str, float]:
+    sample = train.select(np.sort(np.random.default_rng(SEED).permutation(len(train))[:users]))
+    figures: dict[str, float] = {"users": len(sample), "events": sample.num_events}
+    for name, dense in (("ours", True), ("naive", False)):
+        torch.manual_seed(SEED)
+        model = bench.new_model()
+        sentences = rows_of(bench, sample, every_prefix=not dense)
+        train_pass(bench, model, sentences[:64], dense=dense)
+        spent = seconds(lambda: train_pass(bench, model, sentences, dense=dense))  # noqa: B023
+        figures[f"{name} users/s"] = len(sample) / spent
+        figures[f"{name} events/s"] = sample.num_events / spent
+        figures[f"{name} positions"] = float(sum(len(sentence) for sentence in sentences))
+        figures[f"{name} positions/s"] = figures[f"{name} positions"] / spent
+    figures["ratio"] = figures["ours users/s"] / figures["naive users/s"]
+    return figures
+
+
+def measure_ranking(bench: Workbench, histories: Histories, users: int) -> dict[str, float]:
+    torch.manual_seed(SEED)
+    model = bench.new_model()
+    sample = histories.select(np.sort(np.random.default_rng(SEED).permutation(len(histories))[:users]))
+    few = sample.slice(0, max(20, users // 20))
+
+    def together() -> None:
+        ranker = bench.ranker(model)
+        for start in range(0, len(sample), 512):
+            ranker.score(sample.slice(start, start + 512)).argmax(axis=1)
+
+    def one_by_one() -> None:
+        for user in range(len(few)):
+            bench.ranker(model).score(few.slice(user, user + 1)).argmax(axis=1)
+
+    together()
+    ours, naive = len(sample) / seconds(together), len(few) / seconds(one_by_one)
+    return {"ours users/s": ours, "naive users/s": naive, "ratio": ours / naive}
+
+
+def measure_pictures(
+    bench: Workbench, dataset: Dataset, histories: Histories, users: int
+) -> dict[str, float]:
+    """Pictures that histories show, per second: encoded once each, against once per mention."""
+    catalog, vision = dataset.catalog, bench.recipe.vision
+    if catalog.pictures is None:
+        return {}
+    encoder = ConvEncoder(vision.width).eval()
+    sample = histories.select(np.sort(np.random.default_rng(SEED).permutation(len(histories))[:users]))
+    references = catalog.picture_references
+    mentions = [references[row] for row in sample.item_rows.tolist()]
+    shown = [reference for reference in mentions if reference is not None]
+
+    def encode(names: list[str]) -> None:
+        assert catalog.pictures is not None
+        pixels = [
+            fit_pixels(open_picture(data, name), vision.height, vision.picture_width)
+            for name, data in catalog.pictures.read(names)
+        ]
+        encoder(pixels_from_bytes(torch.from_numpy(np.stack(pixels))))
+
+    def in_batches(names: list[str], size: int) -> None:
+        with torch.inference_mode():
+            for start in range(0, len(names), size):
+                encode(names[start : start + size])
+
+    few = shown[: max(50, len(shown) // 20)]
+    ours = len(shown) / seconds(lambda: in_batches(sorted(set(shown)), 256))
+    naive = len(few) / seconds(lambda: in_batches(few, 16))
+    return {
+        "mentions": len(shown),
+        "pictures": len(set(shown)),
+        "ours pictures/s": ours,
+        "naive pictures/s": naive,
+        "ratio": ours / naive,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--recipe", default="small")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--users", type=int, default=2000)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    recipe = load_recipe(options.recipe, ["structure.kind=none"])
+    set_threads(options.threads)
+    dataset = Dataset.load(options.data)
+    split = make_split(dataset, "leave-one-out")
+    bench = build_workbench(
+        Lesson.of(dataset, split), recipe, device=torch.device("cpu"), show_progress=False
+    )
+    report = {
+        "data": options.data.name,
+        "recipe": recipe.name,
+        "threads": options.threads,
+        "training": measure_training(bench, split.train, options.users),
+        "ranking": measure_ranking(bench, split.test.histories, options.users),
+        "pictures": measure_pictures(bench, dataset, split.train, len(split.train)),
+    }
+    print(json.dumps(report, indent=2))
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The demo: generate the shop, train on it, compare, show."""

@@ -1,0 +1,166 @@
+"""The demo's report: one HTML file with real pictures, the comparison and the training curves."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from matplotlib.axes import Axes
+
+from unimp.answer import Recommendation
+from unimp.bench.plots import draw
+from unimp.data.catalog import Catalog
+from unimp.shop import shop_users
+from unimp.train.run import LOG
+
+if TYPE_CHECKING:
+    from unimp.app.demo.demo import Demo
+
+USERS_PER_TASTE = 3
+SHOWN_HISTORY, SHOWN_ITEMS = 6, 6
+EXPLAINED = {
+    "picture": "choose by colour and pattern, which only the pictures show",
+    "text": "choose by category, brand and price",
+    "habit": "follow what they bought before",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One item as the page shows it."""
+
+    title: str
+    picture: str
+    """Data URI; empty when the item has no picture."""
+    note: str
+    chosen: bool = False
+    """The item the user really chose next."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """One user: what they had, what is recommended."""
+
+    user: str
+    taste: str
+    style: str
+    history: tuple[Card, ...]
+    earlier: int
+    recommended: tuple[Card, ...]
+    truth: Card
+    rank: int | None
+    """Place of the chosen item among the shown ones."""
+
+
+def write_report(demo: Demo) -> None:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = resources.files("unimp.app.demo").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    page = environment.from_string(template).render(
+        comparison=demo.comparison,
+        tastes=list(demo.comparison.users_by_taste),
+        explained=EXPLAINED,
+        metrics=["HR@5", "NDCG@5", "MRR@5", "HR@10"],
+        stories=stories(demo),
+        curves=[curve(demo, "loss", "training loss"), curve(demo, "valid", "validation NDCG@5")],
+        seconds=demo.seconds,
+        result=demo.personalizer.run.result,
+    )
+    demo.report.write_text(page, encoding="utf-8")
+
+
+def stories(demo: Demo) -> list[Story]:
+    """The first users of each taste, in file order: nobody picked the good ones."""
+    chosen = [
+        int(row)
+        for taste in demo.comparison.users_by_taste
+        for row in np.flatnonzero(demo.tastes == taste)[:USERS_PER_TASTE]
+    ]
+    return [story(demo, row) for row in chosen]
+
+
+def story(demo: Demo, row: int) -> Story:
+    catalog = demo.personalizer.run.dataset.catalog
+    cases = demo.split.test
+    user = str(cases.histories.user_ids[row])
+    history = [catalog.item_ids[item] for item in cases.histories.items_of(row).tolist()]
+    target = catalog.item_ids[int(cases.target_rows[row])]
+    answer = demo.personalizer.recommend(history, k=SHOWN_ITEMS)
+    names = [item.item_id for item in answer.items]
+    pictures = data_uris(catalog, [*history[-SHOWN_HISTORY:], *names, target])
+    return Story(
+        user,
+        str(demo.tastes[row]),
+        style_of(demo, user),
+        tuple(card(catalog, item_id, pictures) for item_id in history[-SHOWN_HISTORY:]),
+        max(0, len(history) - SHOWN_HISTORY),
+        recommended_cards(answer, catalog, pictures, target),
+        card(catalog, target, pictures),
+        names.index(target) + 1 if target in names else None,
+    )
+
+
+def recommended_cards(
+    answer: Recommendation, catalog: Catalog, pictures: dict[str, str], target: str
+) -> tuple[Card, ...]:
+    return tuple(
+        card(catalog, item.item_id, pictures, f"score {item.score:.2f}", item.item_id == target)
+        for item in answer.items
+    )
+
+
+def card(
+    catalog: Catalog, item_id: str, pictures: dict[str, str], note: str | None = None, chosen: bool = False
+) -> Card:
+    item = catalog.item(catalog.row_of[item_id])
+    price = item.attributes.get("price")
+    shown = note if note is not None else (f"{float(price):.2f}" if price else "")
+    return Card(catalog.label(item.row), pictures.get(item_id, ""), shown, chosen)
+
+
+def data_uris(catalog: Catalog, item_ids: list[str]) -> dict[str, str]:
+    """item_id -> its picture's bytes as a data URI; items without a picture are left out."""
+    references = {i: catalog.picture_references[catalog.row_of[i]] for i in dict.fromkeys(item_ids)}
+    named = {item_id: reference for item_id, reference in references.items() if reference is not None}
+    if catalog.pictures is None:
+        return {}
+    read = catalog.pictures.read(named.values())
+    return {
+        item_id: "data:image/png;base64," + base64.b64encode(data).decode()
+        for item_id, (_, data) in zip(named, read, strict=True)
+    }
+
+
+def style_of(demo: Demo, user: str) -> str:
+    users = shop_users(demo.personalizer.run.dataset.folder)
+    row = users.row(users["user_id"].to_list().index(user), named=True)
+    wanted = [row[name] for name in ("colour", "pattern", "category", "brand", "line") if row.get(name)]
+    return ", ".join(str(value) for value in wanted)
+
+
+def curve(demo: Demo, key: str, label: str) -> str:
+    """SVG of a logged value by epoch, for the seeing model and the blind one."""
+    folder = demo.personalizer.run.folder
+
+    def paint(axes: Axes) -> None:
+        for name, run, colour in (
+            ("UniMP", folder, "#3b82c4"),
+            ("image-blind", folder.parent / "run-blind", "#d97b29"),
+        ):
+            rows = read_log(run / LOG)
+            values = [row[key] if key == "loss" else row[key]["NDCG@5"] for row in rows]
+            axes.plot([row["epoch"] for row in rows], values, label=name, color=colour)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.legend()
+
+    return draw((4.6, 2.8), paint)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,63 @@
+"""UniMP as a method of the benchmark: fitted and scored under the same contract as every baseline."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pydantic import Field
+
+from unimp.config import Config, merge
+from unimp.data.catalog import Catalog
+from unimp.data.histories import Cases, FloatArray, Histories
+from unimp.decode.ranking import Mixture, ModelRanker
+from unimp.train.recipe import Recipe, read_recipe
+from unimp.train.run import learn, pick_device
+from unimp.train.workbench import Lesson, set_threads
+
+
+class Seen(Protocol):
+    """The part of the benchmark's training data that UniMP uses."""
+
+    @property
+    def train(self) -> Histories: ...
+    @property
+    def valid(self) -> Cases: ...
+    @property
+    def catalog(self) -> Catalog: ...
+
+
+class UnimpMethodConfig(Config):
+    """A recipe, and what is changed of it."""
+
+    recipe: str = "small"
+    """Name of a packaged recipe, or a path to a TOML file."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Tables laid upon the recipe, such as {"train": {"epochs": 5}}."""
+
+
+class UnimpMethod:
+    """Trains in a temporary folder; `score` ranks with the mixture chosen on validation."""
+
+    config_class: ClassVar[type[Config]] = UnimpMethodConfig
+
+    def __init__(self, config: UnimpMethodConfig) -> None:
+        self.config = config
+        self.ranker: ModelRanker | None = None
+
+    def recipe(self, seed: int) -> Recipe:
+        values = merge(read_recipe(self.config.recipe), self.config.settings)
+        return Recipe.parse(merge(values, {"train": {"seed": seed}}), f"recipe {self.config.recipe}")
+
+    def fit(self, data: Seen, *, seed: int, show_progress: bool = False) -> None:
+        recipe = self.recipe(seed)
+        set_threads(recipe.train.threads)
+        lesson = Lesson(data.catalog, None, data.train, data.valid)
+        with tempfile.TemporaryDirectory() as folder:
+            bench, model, result = learn(lesson, recipe, Path(folder), pick_device(), show=show_progress)
+        self.ranker = bench.ranker(model, Mixture(**result["mixture"]))
+
+    def score(self, histories: Histories) -> FloatArray:
+        assert self.ranker is not None, "fit first"
+        return self.ranker.score(histories)
