@@ -31,6 +31,13 @@ class ItemTable(nn.Module):
             assert isinstance(projection, nn.Linear)
             nn.init.normal_(projection.weight, std=0.02)
 
+    @torch.no_grad()
+    def forget_identities(self, kept_rows: Tensor) -> None:
+        """Set every other item's identity to zero: known by content alone."""
+        kept = torch.zeros(len(self.identity.weight), dtype=torch.bool, device=kept_rows.device)
+        kept[kept_rows] = True
+        self.identity.weight *= kept[:, None]
+
     def vectors(self, content: Mapping[str, Tensor]) -> Tensor:
         """[I, D] every item's vector; `content` maps each block's name to its [I, F] values."""
         table = self.identity.weight

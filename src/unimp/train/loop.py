@@ -59,6 +59,8 @@ class Training:
         self.config = bench.recipe.train
         torch.manual_seed(self.config.seed)
         self.model = bench.new_model().to(device)
+        if bench.items.candidates is not None:
+            self.model.items.forget_identities(bench.items.candidates)
         self.sentences = TrainingSentences(bench, lesson.train)
         self.valid = validation_sample(lesson.valid, self.config.valid_users, self.config.seed)
         self.steps_per_epoch = len(self.sentences.plan(0))
@@ -107,7 +109,8 @@ class Training:
             group["lr"] = self._learning_rate()
         state = model.item_state(self.bench.items)
         hidden = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
-        loss = objective(model, hidden, state, batch, self.bench.recipe.objective)
+        items = self.bench.items
+        loss = objective(model, hidden, state, batch, self.bench.recipe.objective, items.candidates)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.clip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from unimp.encode.batch import Batch, Targets
@@ -24,7 +25,12 @@ class Loss:
 
 
 def objective(
-    model: UnimpModel, hidden_BTD: Tensor, state: ItemState, batch: Batch, config: ObjectiveConfig
+    model: UnimpModel,
+    hidden_BTD: Tensor,
+    state: ItemState,
+    batch: Batch,
+    config: ObjectiveConfig,
+    candidates: Tensor | None = None,
 ) -> Loss:
     """Sum over kinds of weight x mean cross-entropy: items over the catalogue, tokens over all words."""
     hidden = hidden_BTD.reshape(-1, hidden_BTD.shape[-1])
@@ -33,10 +39,11 @@ def objective(
     predicted = 0
     items = batch.item_targets
     if config.item and len(items.labels):
+        table_ID, labels = among_candidates(state.table_ID, items.labels, candidates)
         mean, losses = linear_cross_entropy(
             model.scale * hidden.index_select(0, items.positions),
-            state.table_ID,
-            items.labels,
+            table_ID,
+            labels,
             items.shares,
             gamma=config.gamma,
             smoothing=config.label_smoothing,
@@ -58,6 +65,15 @@ def objective(
             components[kind.name.lower()] = float((losses * chosen.shares).sum() / chosen.shares.sum())
             predicted += int(chosen.shares.sum().round())
     return Loss(total, components, predicted)
+
+
+def among_candidates(
+    table_ID: Tensor, labels_N: Tensor, candidates: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The rows of the table that compete, and the labels as places among them (every label is one)."""
+    if candidates is None:
+        return table_ID, labels_N
+    return table_ID.index_select(0, candidates), torch.searchsorted(candidates, labels_N)
 
 
 def of_kind(targets: Targets, kind: Kind) -> Targets:

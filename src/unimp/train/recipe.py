@@ -45,6 +45,9 @@ class ObjectiveConfig(Config):
     """Context reconstruction: the rating after each item."""
     gamma: float = Field(0.0, ge=0)
     """Token-level re-weighting (1 - p)^gamma; the paper's runs use 2."""
+    cold_negatives: bool = True
+    """Count items without any training event among the wrong answers. Off, they are pushed nowhere: their
+    identity starts at zero and they are known by their content alone, as a new item is."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the item target spread over the catalogue."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -120,6 +120,10 @@ def build_workbench(
     if recipe.content.log:
         content["log"] = log_factors(train, len(catalog), recipe.content.log)
     items, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
+    popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
+    if not recipe.objective.cold_negatives:
+        trained = torch.from_numpy(np.flatnonzero(popularity)).to(device)
+        items = replace(items, candidates=trained)
     return Workbench(
         recipe,
         Template(catalog, recipe.sentence),
@@ -127,7 +131,7 @@ def build_workbench(
         tasks,
         items,
         visual_width,
-        np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32),
+        popularity,
         fit_graph(train, len(catalog), recipe.structure),
         projector,
     )
