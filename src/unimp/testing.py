@@ -40,7 +40,7 @@ class ToyWorld:
 
     @property
     def training(self) -> TrainingData:
-        return TrainingData.of(self.split, self.catalog)
+        return TrainingData.of(self.split, self.catalog, features=ToyFeatures())
 
     @property
     def unknown_item(self) -> int:
@@ -50,6 +50,27 @@ class ToyWorld:
     def write(self, folder: Path) -> Dataset:
         """The world as a data folder."""
         return Dataset.write(folder, self.catalog, self.interactions, source="toy")
+
+
+class ToyFeatures:
+    """What a picture and a title would tell: the cluster's colour, and the place in its circle."""
+
+    def text(self) -> FloatArray:
+        """[61, 16] unit rows: one column per cluster and one per place."""
+        rows = np.arange(NUM_CLUSTERS * CLUSTER_SIZE + 1)
+        table = np.zeros((len(rows), NUM_CLUSTERS + CLUSTER_SIZE), dtype=np.float32)
+        table[rows, rows // CLUSTER_SIZE % NUM_CLUSTERS] = 0.8
+        table[rows, NUM_CLUSTERS + rows % CLUSTER_SIZE] = 0.6
+        return table
+
+    def image(self) -> FloatArray:
+        """[61, 8] the cluster's colour and a little noise; the item that nobody had has no picture."""
+        rows = np.arange(NUM_CLUSTERS * CLUSTER_SIZE + 1)
+        random = np.random.default_rng(7)
+        colours = random.standard_normal((NUM_CLUSTERS, 8))
+        table = colours[rows // CLUSTER_SIZE % NUM_CLUSTERS] + 0.1 * random.standard_normal((len(rows), 8))
+        table[-1] = 0.0
+        return table.astype(np.float32)
 
 
 def toy_world(seed: int = 0) -> ToyWorld:

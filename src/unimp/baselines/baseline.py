@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,25 @@ import numpy.typing as npt
 from unimp.config import Config
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories, Split
-from unimp.errors import CheckpointError
+from unimp.errors import CheckpointError, DataError
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+Modality = Literal["text", "image"]
+
+
+class ItemFeatures(Protocol):
+    """Frozen content of the items, the same for every method; made when it is first asked for."""
+
+    def text(self) -> FloatArray | None:
+        """[num_items, F] rows of length 1, zeros for items without a word; None when no item has text."""
+        ...
+
+    def image(self) -> FloatArray | None:
+        """[num_items, F], zeros for items without a picture; None when no item has one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,15 +45,47 @@ class TrainingData:
     catalog: Catalog
     exclude_history: bool = True
     """Whether the judge masks a user's own history; validate by the same rule."""
+    features: ItemFeatures | None = None
+    """Text and picture features, for the methods that read them."""
 
     @classmethod
-    def of(cls, split: Split, catalog: Catalog, *, exclude_history: bool = True) -> TrainingData:
+    def of(
+        cls,
+        split: Split,
+        catalog: Catalog,
+        *,
+        exclude_history: bool = True,
+        features: ItemFeatures | None = None,
+    ) -> TrainingData:
         """The part of a split that is not the test."""
-        return cls(split.train, split.valid, catalog, exclude_history)
+        return cls(split.train, split.valid, catalog, exclude_history, features)
 
     @property
     def num_items(self) -> int:
         return len(self.catalog)
+
+    def content(self, modality: Modality, method: str) -> FloatArray:
+        """[num_items, F] features for `method`; DataError says what is missing and what works without it."""
+        found = None
+        if self.features is not None:
+            found = self.features.text() if modality == "text" else self.features.image()
+        if found is None:
+            raise DataError(missing_content(modality, method, with_features=self.features is not None))
+        return found
+
+
+def missing_content(modality: Modality, method: str, *, with_features: bool) -> str:
+    """One line: which column is missing, and the methods that do without."""
+    from unimp.baselines import METHODS
+
+    others = ", ".join(name for name, entry in METHODS.items() if modality not in entry.inputs)
+    if not with_features:
+        lack = f"needs {modality} features and the training data brings none (TrainingData.features)"
+    elif modality == "image":
+        lack = 'needs pictures, and column "picture" of the catalogue is empty'
+    else:
+        lack = "needs text, and no text or category column of the catalogue has a word that two items share"
+    return f"{method}: {lack}; methods that work without: {others}"
 
 
 class Method(Protocol):

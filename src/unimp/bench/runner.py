@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unimp.baselines import MethodEntry, find_method
-from unimp.baselines.baseline import TrainingData
+from unimp.baselines.baseline import ItemFeatures, TrainingData
 from unimp.bench.cases import identify, rank_table
 from unimp.bench.environment import Environment, PeakMemory
 from unimp.bench.protocol import BenchmarkProtocol
@@ -91,6 +91,7 @@ class Trial:
     folder: Path
     with_ids: bool
     show_progress: bool
+    features: ItemFeatures | None = None
 
     def name_of(self, job: Job) -> str:
         return result_name(job.method, config_values(job), self.protocol, self.dataset.data_hash, job.seed)
@@ -104,15 +105,18 @@ def run_jobs(
     protocol: BenchmarkProtocol | None = None,
     with_ids: bool = True,
     show_progress: bool = False,
+    features: ItemFeatures | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> list[Outcome]:
     """Do the jobs that have no result in `folder` yet; each is judged by `protocol` and written at once.
 
     `with_ids=False` leaves user and item ids out of the ranks, for data that may not be passed on. A method
-    that cannot do its job (a user's error) is reported in its outcome and the others go on.
+    that cannot do its job (a user's error) is reported in its outcome and the others go on. `features` is
+    handed to the methods as it is.
     """
     protocol = protocol or BenchmarkProtocol()
-    trial = Trial(dataset, protocol.make_split(dataset), protocol, folder, with_ids, show_progress)
+    split = protocol.make_split(dataset)
+    trial = Trial(dataset, split, protocol, folder, with_ids, show_progress, features)
     outcomes = []
     for job in jobs:
         name = trial.name_of(job)
@@ -176,7 +180,7 @@ def measure(trial: Trial, job: Job) -> Measured:
     split, masked = trial.split, trial.protocol.exclude_history
     memory = PeakMemory()
     method = job.entry.load()(job.config)
-    training = TrainingData.of(split, trial.dataset.catalog, exclude_history=masked)
+    training = TrainingData.of(split, trial.dataset.catalog, exclude_history=masked, features=trial.features)
     start = time.perf_counter()
     method.fit(training, seed=job.seed, show_progress=trial.show_progress)
     fitted = time.perf_counter()

@@ -65,6 +65,7 @@ def run(
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
     """Fit and judge methods; one result file per method, settings and seed."""
+    from unimp.app.content import CatalogFeatures
     from unimp.baselines import find_method
     from unimp.bench.protocol import BenchmarkProtocol
     from unimp.bench.runner import plan_jobs, run_jobs
@@ -85,13 +86,15 @@ def run(
     }
     protocol = BenchmarkProtocol.parse(rules, "unimp bench run")
     jobs = plan_jobs(known, names, seeds=range(seeds), overrides=parse_overrides(settings))
+    dataset = Dataset.load(data)
     outcomes = run_jobs(
-        Dataset.load(data),
+        dataset,
         jobs,
         out,
         protocol=protocol,
         with_ids=not no_ids,
         show_progress=not quiet,
+        features=CatalogFeatures(dataset.catalog, show_progress=not quiet),
         say=say,
     )
     if as_json:
