@@ -24,7 +24,7 @@ from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
 from unimp.data.pictures import fit_pixels, open_picture
 from unimp.decode.reader import as_inputs, batch_pictures
-from unimp.encode.batch import Batch, Targets, collate
+from unimp.encode.batch import Batch, collate
 from unimp.model.unimp import UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.tasks.task import events_of
@@ -61,8 +61,7 @@ def last_target_only(batch: Batch) -> Batch:
     owner = items.positions // width
     last = torch.ones(len(owner), dtype=torch.bool)
     last[:-1] = owner[1:] != owner[:-1]
-    kept = Targets(items.positions[last], items.labels[last], items.kinds[last], items.shares[last])
-    return replace(batch, item_targets=kept)
+    return replace(batch, item_targets=items.where(last))
 
 
 def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, dense: bool) -> int:

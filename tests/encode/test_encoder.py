@@ -11,7 +11,7 @@ import torch
 from tests.sentence.test_template import CATALOG
 from unimp.data.histories import Histories
 from unimp.data.interactions import RatingScale
-from unimp.encode.batch import collate
+from unimp.encode.batch import Horizon, collate
 from unimp.encode.content import fit_text, log_factors
 from unimp.encode.encoder import Kind, SentenceEncoder
 from unimp.encode.vocabulary import MISSING, UNRATED, TokenizerConfig, Vocabulary, build_vocabulary
@@ -77,16 +77,27 @@ def test_targets_are_what_comes_next(vocabulary: Vocabulary) -> None:
     width = len(long)
     # short: [CLS] b r           long: [CLS] a title r b title r
     assert batch.item_targets.positions.tolist() == [0, width, width + 3]
-    assert batch.item_targets.labels.tolist() == [1, 0, 1]
+    assert batch.item_targets.labels.tolist() == [[1], [0], [1]]
     ratings = batch.token_targets.kinds == Kind.RATING
     assert batch.token_targets.positions[ratings].tolist() == [1, width + 2, width + 5]
-    assert batch.token_targets.labels[ratings].tolist() == [vocabulary.rating(v) for v in (1.0, 4.0, 2.0)]
+    assert batch.token_targets.labels[ratings, 0].tolist() == [vocabulary.rating(v) for v in (1.0, 4.0, 2.0)]
     attributes = batch.token_targets.kinds == Kind.ATTRIBUTE
     assert set(batch.token_targets.positions[attributes].tolist()) == {width + 1, width + 4}
     assert batch.token_targets.shares[attributes].sum().item() == pytest.approx(2.0)
     assert batch.lengths.tolist() == [3, 7]
     assert batch.picture_rows.tolist() == [0]
     assert torch.equal(batch.items[0], torch.tensor([-1, 1, -1, -1, -1, -1, -1]))
+
+
+def test_a_horizon_reaches_further_items_of_the_same_sentence(vocabulary: Vocabulary) -> None:
+    encoder = SentenceEncoder(vocabulary, "values")
+    three = encoder.encode(sentence_of([Event(0), Event(1), Event(1)], fields=[]))
+    one = encoder.encode(sentence_of([Event(0)], fields=[]))
+    found = collate([three, one], Horizon(items=3, decay=0.5)).item_targets
+    parts = [[4 / 7, 2 / 7, 1 / 7], [2 / 3, 1 / 3, 0], [1, 0, 0], [1, 0, 0]]
+    torch.testing.assert_close(found.parts, torch.tensor(parts))
+    assert found.labels.tolist() == [[0, 1, 1], [1, 1, 1], [1, 1, 1], [0, 0, 0]]
+    assert found.positions.tolist() == [0, 1, 2, 4]
 
 
 def test_text_content_puts_like_items_together() -> None:

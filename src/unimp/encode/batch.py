@@ -35,16 +35,35 @@ class PictureView:
 
 @dataclass(frozen=True)
 class Targets:
-    """What is to be predicted, and from where. A position predicts what the next position holds."""
+    """What is to be predicted, and from where: a position predicts what comes next.
+
+    A prediction may have up to H right answers (the next items of the history), each with its part.
+    """
 
     positions: Tensor
     """[N] flat positions b * T + t."""
     labels: Tensor
-    """[N] item rows, or token ids."""
+    """[N, H] item rows, or token ids; any valid one where `parts` is 0."""
+    parts: Tensor
+    """[N, H] the part of each right answer; rows sum to 1."""
     kinds: Tensor
     """[N] the `Kind` predicted."""
     shares: Tensor
     """[N] 1, or 1 / size for each token of a bag: a position counts once however many words share it."""
+
+    def where(self, chosen: Tensor) -> Targets:
+        """The predictions where `chosen` ([N] bool) is True."""
+        return Targets(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How far ahead an item target reaches."""
+
+    items: int = 1
+    """Right answers per prediction: the next item, and so many less one after it."""
+    decay: float = 1.0
+    """Part of each further item, relative to the one before it."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +113,11 @@ def moved(nouns: Noun, device: torch.device) -> Noun:
     return replace(nouns, **changes)
 
 
-def collate(sentences: Sequence[EncodedSentence]) -> Batch:
-    """Lay encoded sentences side by side. Every position's target is what the next one holds."""
+def collate(sentences: Sequence[EncodedSentence], horizon: Horizon | None = None) -> Batch:
+    """Lay encoded sentences side by side. Every position's target is what the next one holds.
+
+    With a `horizon`, a position before an item predicts the items after that one too.
+    """
     lengths = np.array([len(sentence) for sentence in sentences])
     size, width = len(sentences), int(lengths.max())
     flat = np.concatenate(
@@ -121,21 +143,31 @@ def collate(sentences: Sequence[EncodedSentence]) -> Batch:
         torch.from_numpy(lengths),
         torch.from_numpy(picture_rows),
         views,
-        targets(
-            flat[is_item] - 1, entry_items[is_item], kinds[is_item], np.ones(int(is_item.sum()), np.float32)
-        ),
-        targets(
-            token_positions[is_target] - 1, tokens[is_target], token_kinds[is_target], token_shares[is_target]
+        item_targets(flat[is_item], entry_items[is_item], width, horizon or Horizon()),
+        Targets(
+            torch.from_numpy(token_positions[is_target] - 1),
+            torch.from_numpy(tokens[is_target, None]),
+            torch.ones(int(is_target.sum()), 1),
+            torch.from_numpy(token_kinds[is_target].astype(np.int64)),
+            torch.from_numpy(token_shares[is_target]),
         ),
     )
 
 
-def targets(positions: IntArray, labels: IntArray, kinds: np.ndarray, shares: np.ndarray) -> Targets:
+def item_targets(positions: IntArray, items: IntArray, width: int, horizon: Horizon) -> Targets:
+    """The position before each item predicts it, and the items of its sentence that follow within reach."""
+    count = len(items)
+    ahead = np.arange(count)[:, None] + np.arange(horizon.items)
+    inside = np.minimum(ahead, max(count - 1, 0))
+    owners = positions // width
+    real = (ahead < count) & (owners[inside] == owners[:, None])
+    parts = np.where(real, np.float32(horizon.decay) ** np.arange(horizon.items, dtype=np.float32), 0.0)
     return Targets(
-        torch.from_numpy(positions),
-        torch.from_numpy(labels),
-        torch.from_numpy(kinds.astype(np.int64)),
-        torch.from_numpy(shares),
+        torch.from_numpy(positions - 1),
+        torch.from_numpy(np.where(real, items[inside], items[:, None])),
+        torch.from_numpy((parts / parts.sum(axis=1, keepdims=True)).astype(np.float32)),
+        torch.full((count,), int(Kind.ITEM)),
+        torch.ones(count),
     )
 
 

@@ -1,6 +1,6 @@
 """Cross-entropy against a large table without ever holding all its logits."""
 
-# N predictions, D width, I items, C predictions per chunk
+# N predictions, H right answers of each, D width, I items, C predictions per chunk
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK_BYTES = 8 * 2**20
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """Weighted mean of -log softmax(h Wᵀ)[label], its gradient made chunk by chunk in the forward pass.
+    """Weighted mean of -Σ_H part · log softmax(h Wᵀ)[label], its gradient made chunk by chunk while forward.
 
     Weights are shares · (1 - p)^gamma without gradient (focal loss, Lin et al. 2017), divided by their sum.
     """
@@ -24,7 +24,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         ctx: Any,
         hidden_ND: Tensor,
         table_ID: Tensor,
-        labels_N: Tensor,
+        labels_NH: Tensor,
+        parts_NH: Tensor,
         shares_N: Tensor,
         gamma: float,
         smoothing: float,
@@ -38,9 +39,9 @@ class LinearCrossEntropy(torch.autograd.Function):
         buffer = hidden_ND.new_empty(min(chunk, len(hidden_ND)), num_items)
         for start in range(0, len(hidden_ND), chunk):
             rows = slice(start, start + chunk)
-            h_CD, labels_C = hidden_ND[rows], labels_N[rows]
+            h_CD, labels_CH, parts_CH = hidden_ND[rows], labels_NH[rows], parts_NH[rows]
             logits_CI = torch.mm(h_CD, table_ID.T, out=buffer[: len(h_CD)])
-            label_logit_C = logits_CI.gather(1, labels_C[:, None])[:, 0]
+            label_logit_C = (logits_CI.gather(1, labels_CH) * parts_CH).sum(dim=1)
             mean_C = logits_CI.mean(dim=1) if smoothing else label_logit_C
             highest_C = logits_CI.amax(dim=1, keepdim=True)
             logits_CI.sub_(highest_C).exp_()
@@ -55,7 +56,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             logits_CI.mul_((weights_C / sums_C[:, 0])[:, None])
             if smoothing:
                 logits_CI.sub_((weights_C * smoothing / num_items)[:, None])
-            logits_CI.scatter_add_(1, labels_C[:, None], -(weights_C * (1.0 - smoothing))[:, None])
+            logits_CI.scatter_add_(1, labels_CH, -(weights_C * (1.0 - smoothing))[:, None] * parts_CH)
             grad_hidden[rows] = logits_CI @ table_ID
             grad_table.addmm_(logits_CI.T, h_CD)
         ctx.save_for_backward(grad_hidden.div_(weight_sum), grad_table.div_(weight_sum))
@@ -65,13 +66,14 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_table = ctx.saved_tensors
-        return grad * grad_hidden, grad * grad_table, None, None, None, None
+        return grad * grad_hidden, grad * grad_table, None, None, None, None, None
 
 
 def linear_cross_entropy(
     hidden_ND: Tensor,
     table_ID: Tensor,
-    labels_N: Tensor,
+    labels_NH: Tensor,
+    parts_NH: Tensor,
     shares_N: Tensor,
     *,
     gamma: float = 0.0,
@@ -79,6 +81,6 @@ def linear_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """(weighted mean loss with gradient, plain losses [N] without), in nats."""
     result: tuple[Tensor, Tensor] = LinearCrossEntropy.apply(
-        hidden_ND, table_ID, labels_N, shares_N, gamma, smoothing
+        hidden_ND, table_ID, labels_NH, parts_NH, shares_N, gamma, smoothing
     )
     return result

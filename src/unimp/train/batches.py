@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from unimp.data.histories import Histories
-from unimp.encode.batch import Batch, collate
+from unimp.encode.batch import Batch, Horizon, collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.tasks.task import Task, Window, events_of
 from unimp.train.workbench import Workbench
@@ -23,6 +23,8 @@ class TrainingSentences:
         self.bench = bench
         self.histories = histories
         self.recipe = bench.recipe
+        objective = bench.recipe.objective
+        self.horizon = Horizon(objective.horizon, objective.horizon_decay)
         self._encoded: dict[tuple[str, Window], EncodedSentence] = {}
 
     def encode(self, task: Task, window: Window) -> EncodedSentence:
@@ -57,7 +59,7 @@ class TrainingSentences:
     def batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """The epoch's batches, from number `skip` on."""
         for pairs in self.plan(epoch)[skip:]:
-            yield collate([self.encode(*pair) for pair in pairs])
+            yield collate([self.encode(*pair) for pair in pairs], self.horizon)
 
 
 def cut(rows: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[list[int]]:

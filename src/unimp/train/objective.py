@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unimp.encode.batch import Batch, Targets
+from unimp.encode.batch import Batch
 from unimp.encode.encoder import Kind
 from unimp.model.cross_entropy import linear_cross_entropy
 from unimp.model.unimp import ItemState, UnimpModel
@@ -44,6 +44,7 @@ def objective(
             model.scale * hidden.index_select(0, items.positions),
             table_ID,
             labels,
+            items.parts,
             items.shares,
             gamma=config.gamma,
             smoothing=config.label_smoothing,
@@ -52,12 +53,13 @@ def objective(
         components["item"] = float(losses.mean())
         predicted += len(items.labels)
     for kind, weight in ((Kind.ATTRIBUTE, config.attribute), (Kind.RATING, config.rating)):
-        chosen = of_kind(batch.token_targets, kind)
+        chosen = batch.token_targets.where(batch.token_targets.kinds == int(kind))
         if weight and len(chosen.labels):
             mean, losses = linear_cross_entropy(
                 hidden.index_select(0, chosen.positions),
                 model.tokens.weight,
                 chosen.labels,
+                chosen.parts,
                 chosen.shares,
                 gamma=config.gamma,
             )
@@ -67,17 +69,8 @@ def objective(
     return Loss(total, components, predicted)
 
 
-def among_candidates(
-    table_ID: Tensor, labels_N: Tensor, candidates: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def among_candidates(table_ID: Tensor, labels_NH: Tensor, candidates: Tensor | None) -> tuple[Tensor, Tensor]:
     """The rows of the table that compete, and the labels as places among them (every label is one)."""
     if candidates is None:
-        return table_ID, labels_N
-    return table_ID.index_select(0, candidates), torch.searchsorted(candidates, labels_N)
-
-
-def of_kind(targets: Targets, kind: Kind) -> Targets:
-    chosen = targets.kinds == kind
-    return Targets(
-        targets.positions[chosen], targets.labels[chosen], targets.kinds[chosen], targets.shares[chosen]
-    )
+        return table_ID, labels_NH
+    return table_ID.index_select(0, candidates), torch.searchsorted(candidates, labels_NH)

@@ -45,6 +45,11 @@ class ObjectiveConfig(Config):
     """Context reconstruction: the rating after each item."""
     gamma: float = Field(0.0, ge=0)
     """Token-level re-weighting (1 - p)^gamma; the paper's runs use 2."""
+    horizon: int = Field(1, ge=1)
+    """Right answers of one item prediction: the next item, and so many less one after it. More than one
+    where the order within a history says little (baskets, films rated in one evening)."""
+    horizon_decay: float = Field(0.8, gt=0, le=1)
+    """Part of each further item, relative to the one before it."""
     cold_negatives: bool = True
     """Count items without any training event among the wrong answers. Off, they are pushed nowhere: their
     identity starts at zero and they are known by their content alone, as a new item is."""
@@ -116,9 +121,8 @@ def read_recipe(name: str) -> dict[str, Any]:
         with resources.as_file(resources.files("unimp.recipes") / f"{name}.toml") as path:
             values, place = read_toml(path), name
     else:
-        raise ConfigError(
-            f"unknown recipe {name!r}{did_you_mean(name, recipe_names())}, or a path ending in .toml"
-        )
+        hint = did_you_mean(name, recipe_names())
+        raise ConfigError(f"unknown recipe {name!r}{hint} (or give a path that ends in .toml)")
     base = values.pop("base", None)
     values.setdefault("name", place)
     return merge(read_recipe(base), values) if base else values
