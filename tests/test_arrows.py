@@ -74,7 +74,8 @@ def test_only_scale_imports_the_distributed_engine() -> None:
     for path in SOURCE.rglob("*.py"):
         if room_of(path) != "scale":
             modules = imported_modules(path)
-            assert not any(m.split(".")[0] == "ray" or m.startswith("torch.distributed") for m in modules), path
+            engines = [m for m in modules if m.split(".")[0] == "ray" or m.startswith("torch.distributed")]
+            assert not engines, f"{path} imports {engines}"
 
 
 def test_import_is_light() -> None:

@@ -16,7 +16,6 @@ from unimp.model.unimp import ItemState, UnimpModel
 from unimp.sentence.parts import UserSentence
 from unimp.structure.graph import ItemGraph
 
-
 COLD_SHARE = 1e-3
 """What the model's log-probability counts beside log popularity when there is no history."""
 
