@@ -76,6 +76,24 @@ METHODS: dict[str, MethodEntry] = {
         seeded=False,
         test="tests/baselines/test_ease.py",
     ),
+    "mf": MethodEntry(
+        "unimp.baselines.mf:MF",
+        "MF (BPR)",
+        "Rendle et al., UAI 2009",
+        test="tests/baselines/test_mf.py",
+    ),
+    "lightgcn": MethodEntry(
+        "unimp.baselines.lightgcn:LightGCN",
+        "LightGCN",
+        "He et al., SIGIR 2020",
+        test="tests/baselines/test_lightgcn.py",
+    ),
+    "ultragcn": MethodEntry(
+        "unimp.baselines.ultragcn:UltraGCN",
+        "UltraGCN",
+        "Mao et al., CIKM 2021",
+        test="tests/baselines/test_ultragcn.py",
+    ),
     "sasrec": MethodEntry(
         "unimp.baselines.sasrec:SASRec",
         "SASRec (full cross-entropy)",
