@@ -89,7 +89,7 @@ def test_opened_run_scores_as_the_trained_one(run_folder: Path, tiny_dataset: Da
     assert np.array_equal(scores[0], scores[1])
     alone = first.bench.ranker(first.model)
     reached = ranking_metrics(rank_cases(alone, cases))["NDCG@5"]
-    assert reached == pytest.approx(first.result["valid"]["model_alone"], abs=1e-6)
+    assert reached == pytest.approx(first.result["valid"]["reached"]["model alone"], abs=1e-6)
 
 
 def test_a_finished_run_is_not_trained_again(run_folder: Path, tiny_dataset: Dataset) -> None:

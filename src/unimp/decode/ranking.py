@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from unimp.config import Config
 from unimp.data.histories import FloatArray, Histories
@@ -20,18 +21,24 @@ COLD_SHARE = 1e-3
 """What the model's log-probability counts beside log popularity when there is no history."""
 
 
-class Mixture(Config):
-    """How much the log's closed-form item–item score counts beside the model's log-probability."""
+class Share(Config):
+    """What one source of scores counts beside the model's log-probability."""
 
-    weight: float = 0.0
-    """Factor of the graph's score."""
+    weight: float
+    """Factor of its score."""
     recency: float = 1.0
-    """Each step back in the history counts this much less in the graph's score."""
+    """Each step back in the history counts this much less."""
+
+
+class Mixture(Config):
+    """Shares by source: a graph's name, or `popularity` (log of training events + 1)."""
+
+    shares: dict[str, Share] = Field(default_factory=dict)
 
 
 @dataclass
 class ModelRanker:
-    """Scores of UniMP: log p(item | sentence) + weight · graph score (satisfies `Ranker`).
+    """Scores of UniMP: log p(item | sentence) + Σ weight · score of a graph (satisfies `Ranker`).
 
     The mixture is that of nearest-neighbour language models (Khandelwal et al. 2020), in the logits.
     """
@@ -43,7 +50,7 @@ class ModelRanker:
     """Writes the question after one user's history."""
     popularity: FloatArray
     """[I] training events of every item: what a user without a history is answered by."""
-    graph: ItemGraph | None = None
+    graphs: Mapping[str, ItemGraph] = field(default_factory=dict)
     mixture: Mixture = field(default_factory=Mixture)
 
     def log_probabilities(self, histories: Histories) -> FloatArray:
@@ -59,6 +66,12 @@ class ModelRanker:
         scores = self.log_probabilities(histories)
         cold = histories.lengths == 0
         scores[cold] = np.log1p(self.popularity) + COLD_SHARE * scores[cold]
-        if self.graph is not None and self.mixture.weight:
-            scores += self.mixture.weight * self.graph.score(histories, self.mixture.recency)
+        for name, share in self.mixture.shares.items():
+            scores += self.share_of(name, share, histories)
         return scores
+
+    def share_of(self, name: str, share: Share, histories: Histories) -> FloatArray:
+        """[U, I] (or [1, I], the same for all) what one source adds."""
+        if name == "popularity":
+            return np.float32(share.weight) * np.log1p(self.popularity)[None]
+        return np.float32(share.weight) * self.graphs[name].score(histories, share.recency)

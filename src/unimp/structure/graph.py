@@ -94,6 +94,22 @@ def cosine_graph(
     return ItemGraph(together if neighbours is None else keep_largest(together, neighbours))
 
 
+def content_graph(content: FloatArray, *, neighbours: int = 100, threshold: float = 0.5) -> ItemGraph:
+    """The cosine of two items' content above `threshold`, the best `neighbours` per item, itself left out.
+
+    content: [num_items, F] unit rows (or zeros). Cut at a threshold, a few close relatives are not drowned
+    by many distant ones.
+    """
+    num_items, chunk = len(content), max(1, 2**24 // max(1, len(content)))
+    parts = []
+    for start in range(0, num_items, chunk):
+        rows = content[start : start + chunk]
+        close = rows @ content.T - np.float32(threshold)
+        close[np.arange(len(rows)), start + np.arange(len(rows))] = 0.0
+        parts.append(keep_largest(sp.csr_matrix(np.maximum(close, 0.0)), neighbours))
+    return ItemGraph(sp.vstack(parts, format="csr"))
+
+
 def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int | None = None) -> ItemGraph:
     """EASE (Steck, WWW 2019, eq. 8): B = I - P / diag(P) with P = (XᵀX + l2 I)⁻¹, zero diagonal.
 

@@ -80,11 +80,12 @@ def learn(
     bench = build_workbench(lesson, recipe, device=device, show_progress=show)
     save_workbench(folder, bench)
     prepared = time.monotonic() - started
-    position = Training(folder, bench, lesson, device, show=show).run()
+    training = Training(folder, bench, lesson, device, show=show)
+    position = training.run()
     model = load_model(folder, bench, device)
-    mixture, tried = fit_mixture(bench.ranker(model), lesson.valid, recipe.structure)
+    mixture, reached = fit_mixture(bench.ranker(model), training.valid, recipe.structure)
     result = {
-        "valid": {HEADLINE: max(tried.values()), "model_alone": position.best, "mixtures": tried},
+        "valid": {HEADLINE: max(reached.values()), "users": len(training.valid), "reached": reached},
         "mixture": mixture.model_dump(),
         "best_epoch": position.best_epoch,
         "epochs": position.epoch,
@@ -144,17 +145,18 @@ def save_workbench(folder: Path, bench: Workbench) -> None:
     }
     tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
     tensors["popularity"] = torch.from_numpy(bench.popularity)
-    if bench.graph is not None:
-        weights = bench.graph.weights
-        tensors["graph.data"] = torch.from_numpy(weights.data)
-        tensors["graph.indices"] = torch.from_numpy(weights.indices.astype(np.int32))
-        tensors["graph.offsets"] = torch.from_numpy(weights.indptr.astype(np.int64))
+    for name, graph in bench.graphs.items():
+        weights = graph.weights
+        tensors[f"graph.{name}.data"] = torch.from_numpy(weights.data)
+        tensors[f"graph.{name}.indices"] = torch.from_numpy(weights.indices.astype(np.int32))
+        tensors[f"graph.{name}.offsets"] = torch.from_numpy(weights.indptr.astype(np.int64))
     words: list[str] = []
     if bench.text is not None:
         tensors["text.idf"] = torch.from_numpy(bench.text.idf)
         tensors["text.components"] = torch.from_numpy(bench.text.components)
         words = list(bench.text.vocabulary)
-    write_tensors(folder / ITEMS, tensors, {"visual_width": bench.visual_width, "words": words})
+    facts = {"visual_width": bench.visual_width, "words": words, "graphs": list(bench.graphs)}
+    write_tensors(folder / ITEMS, tensors, facts)
 
 
 def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch.device) -> Workbench:
@@ -166,10 +168,11 @@ def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         n.removeprefix("content."): t.to(device) for n, t in tensors.items() if n.startswith("content.")
     }
     on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
-    graph = text = None
-    if "graph.data" in tensors:
-        parts = (tensors[f"graph.{name}"].numpy() for name in ("data", "indices", "offsets"))
-        graph = ItemGraph(csr_matrix(tuple(parts), shape=(vocabulary.num_items,) * 2))
+    graphs: dict[str, ItemGraph] = {}
+    for name in facts["graphs"]:
+        parts = [tensors[f"graph.{name}.{part}"].numpy() for part in ("data", "indices", "offsets")]
+        graphs[name] = ItemGraph(csr_matrix(tuple(parts), shape=(vocabulary.num_items,) * 2))
+    text = None
     if "text.idf" in tensors:
         columns = {word: column for column, word in enumerate(facts["words"])}
         text = TextProjector(columns, tensors["text.idf"].numpy(), tensors["text.components"].numpy())
@@ -184,7 +187,7 @@ def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         items,
         facts["visual_width"],
         tensors["popularity"].numpy(),
-        graph,
+        graphs,
         text,
     )
 

@@ -22,7 +22,7 @@ from unimp.errors import ConfigError
 from unimp.model.unimp import ItemInputs, UnimpModel
 from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import Template
-from unimp.structure.graph import ItemGraph, cosine_graph, ease_graph
+from unimp.structure.graph import ItemGraph, content_graph, cosine_graph, ease_graph
 from unimp.tasks import load_task
 from unimp.tasks.task import Task
 from unimp.train.recipe import Recipe, StructureConfig
@@ -41,7 +41,8 @@ class Workbench:
     visual_width: int | None
     popularity: FloatArray
     """[I] training events of every item."""
-    graph: ItemGraph | None
+    graphs: dict[str, ItemGraph]
+    """Item–item scores by name: `log`, `content`."""
     text: TextProjector | None
 
     @property
@@ -71,7 +72,9 @@ class Workbench:
         def ask(histories: Histories, user: int) -> UserSentence:
             return task.question(self.template, histories, user)
 
-        return ModelRanker(model, state, self.encoder, ask, self.popularity, self.graph, mixture or Mixture())
+        return ModelRanker(
+            model, state, self.encoder, ask, self.popularity, self.graphs, mixture or Mixture()
+        )
 
 
 def make_split(dataset: Dataset, name: str, seed: int = 0) -> Split:
@@ -132,7 +135,7 @@ def build_workbench(
         items,
         visual_width,
         popularity,
-        fit_graph(train, len(catalog), recipe.structure),
+        fit_graphs(train, content, len(catalog), recipe.structure),
         projector,
     )
 
@@ -160,9 +163,16 @@ def item_inputs(
     return ItemInputs(blocks, None, features.to(device), present), vision.width
 
 
-def fit_graph(train: Histories, num_items: int, config: StructureConfig) -> ItemGraph | None:
+def fit_graphs(
+    train: Histories, content: dict[str, np.ndarray], num_items: int, config: StructureConfig
+) -> dict[str, ItemGraph]:
+    graphs: dict[str, ItemGraph] = {}
     if config.kind == "ease":
-        return ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
-    if config.kind == "cosine":
-        return cosine_graph(train, num_items, neighbours=config.neighbours)
-    return None
+        graphs["log"] = ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
+    elif config.kind == "cosine":
+        graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours)
+    if config.content and "text" in content:
+        graphs["content"] = content_graph(
+            content["text"], neighbours=config.content_neighbours, threshold=config.content_threshold
+        )
+    return graphs

@@ -33,12 +33,17 @@ def train(
     if as_json:
         print(json.dumps({"run": str(out), **result}))
         return
-    mixture, valid, seconds = result["mixture"], result["valid"], result["seconds"]
+    valid, seconds = result["valid"], result["seconds"]
+    shares = [
+        f"{name} {share['weight']:g} (recency {share['recency']:g})"
+        for name, share in result["mixture"]["shares"].items()
+    ]
     print(f"run            {out}")
     print(f"parameters     {result['parameters']:,}")
     print(f"best epoch     {result['best_epoch']} of {result['epochs']}")
-    print(f"valid NDCG@5   {valid['NDCG@5']:.4f} (model alone {valid['model_alone']:.4f} on its sample)")
-    print(f"mixture        weight {mixture['weight']:g}, recency {mixture['recency']:g}")
+    alone = valid["reached"]["model alone"]
+    print(f"valid NDCG@5   {valid['NDCG@5']:.4f} on {valid['users']:,} users (model alone {alone:.4f})")
+    print(f"mixture        {', '.join(shares) or 'the model alone'}")
     print(f"seconds        {seconds['preparation']:.0f} preparing, {seconds['training']:.0f} training")
     print(f"peak memory    {result['peak_memory_mib']:,.0f} MiB")
 
