@@ -82,6 +82,12 @@ METHODS: dict[str, MethodEntry] = {
         "Rendle et al., UAI 2009",
         test="tests/baselines/test_mf.py",
     ),
+    "macr": MethodEntry(
+        "unimp.baselines.macr:MACR",
+        "MACR (MF)",
+        "Wei et al., KDD 2021",
+        test="tests/baselines/test_macr.py",
+    ),
     "lightgcn": MethodEntry(
         "unimp.baselines.lightgcn:LightGCN",
         "LightGCN",
@@ -93,6 +99,20 @@ METHODS: dict[str, MethodEntry] = {
         "UltraGCN",
         "Mao et al., CIKM 2021",
         test="tests/baselines/test_ultragcn.py",
+    ),
+    "vbpr": MethodEntry(
+        "unimp.baselines.vbpr:VBPR",
+        "VBPR",
+        "He & McAuley, AAAI 2016",
+        ("ids", "image"),
+        test="tests/baselines/test_vbpr.py",
+    ),
+    "causalrec": MethodEntry(
+        "unimp.baselines.causalrec:CausalRec",
+        "CausalRec",
+        "Qiu et al., ACM MM 2021",
+        ("ids", "image"),
+        test="tests/baselines/test_causalrec.py",
     ),
     "sasrec": MethodEntry(
         "unimp.baselines.sasrec:SASRec",

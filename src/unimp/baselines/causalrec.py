@@ -53,13 +53,13 @@ def fuse(match: Tensor, visual: Tensor) -> Tensor:
 class CausalRec(FoldInBaseline[CausalRecConfig]):
     """Causal inference for visual debiasing (Qiu et al., ACM MM 2021).
 
-    M = β_i + γ_u · (γ_i + γ_i ∘ E_m f_i) is the match, in which the picture mediates; N = θ_u · E f_i + β' · f_i
-    is the picture's direct effect; Y = σ(M + N) σ(M) σ(N). Training takes BPR over Y, over M and over N.
-    Ranking takes the total indirect effect Y(M, N) − Y(M*, N), where M* is the match with the mean item:
-    mean bias, mean γ and mean features, which are zero after centring.
+    M = β_i + γ_u · (γ_i + γ_i ∘ E_m f_i) is the match, in which the picture mediates;
+    N = θ_u · E f_i + β' · f_i is the picture's direct effect; Y = σ(M + N) σ(M) σ(N).
+    Training takes BPR over Y, over M and over N. Ranking takes the total indirect effect Y(M, N) − Y(M*, N),
+    where M* is the match with the mean item: mean bias, mean γ and mean features (zero after centring).
 
-    The authors' published hyper-parameters scale the second term; `effect` does, and is 1 as in the paper's
-    formula. Features and optimiser deviate as in VBPR. Scoring folds the history in: γ_u is
+    `effect` scales the second term, as a public implementation does (.8 there); 1 is the plain formula.
+    Features and optimiser deviate as in VBPR. Scoring folds the history in: γ_u is
     c · |H|^-½ Σ (γ_i + γ_i ∘ E_m f_i) and θ_u is c' · |H|^-½ Σ E f_i (see `fold_in_scale`).
     """
 

@@ -69,13 +69,11 @@ class MACR(FoldInBaseline[MACRConfig]):
 
     config_class = MACRConfig
     module: ThreeBranches
-    reference: float
 
     def build(self, num_items: int) -> ThreeBranches:
         return ThreeBranches(self.pairs.num_users, num_items, self.config.width)
 
     def learn(self, data: TrainingData, *, seed: int, show_progress: bool) -> None:
-        self.reference = self.config.reference or 0.0
         super().learn(data, seed=seed, show_progress=show_progress)
         if self.config.reference is None and len(data.valid):
             self.choose_reference(data)
@@ -83,11 +81,11 @@ class MACR(FoldInBaseline[MACRConfig]):
     def choose_reference(self, data: TrainingData) -> None:
         """The c with the best validation NDCG@5; the smallest of equals."""
         quality = {}
-        for self.reference in sorted(self.config.references):
-            self.learnt["reference"] = torch.tensor([self.reference], device=self.config.device)
-            quality[self.reference] = NeuralBaseline.validate(self, data)
-        self.reference = max(quality, key=lambda value: quality[value])
-        self.learnt["reference"] = torch.tensor([self.reference], device=self.config.device)
+        for value in sorted(self.config.references):
+            self.learnt["reference"] = torch.tensor([value], device=self.config.device)
+            quality[value] = NeuralBaseline.validate(self, data)  # the weights stay: nothing to summarise
+        best = max(quality, key=lambda value: quality[value])
+        self.learnt["reference"] = torch.tensor([best], device=self.config.device)
 
     def losses(self, data: TrainingData, random: np.random.Generator) -> Iterator[Tensor]:
         for batch in self.pairs.epoch(self.config.batch_events, random, device=self.config.device):
@@ -114,7 +112,7 @@ class MACR(FoldInBaseline[MACRConfig]):
             "item_gate": torch.sigmoid(self.module.read_item(items_ID)).squeeze(1),
             "user_weight": self.module.read_user.weight,
             "user_bias": self.module.read_user.bias,
-            "reference": torch.tensor([self.reference], device=items_ID.device),
+            "reference": torch.tensor([self.config.reference or 0.0], device=items_ID.device),
         }
 
     def score_batch(self, histories: Histories) -> Tensor:
