@@ -114,6 +114,20 @@ METHODS: dict[str, MethodEntry] = {
         ("ids", "image"),
         test="tests/baselines/test_causalrec.py",
     ),
+    "mmgcl": MethodEntry(
+        "unimp.baselines.mmgcl:MMGCL",
+        "MMGCL",
+        "Yi et al., SIGIR 2022",
+        ("ids", "text", "image"),
+        test="tests/baselines/test_mmgcl.py",
+    ),
+    "mmssl": MethodEntry(
+        "unimp.baselines.mmssl:MMSSL",
+        "MMSSL",
+        "Wei et al., WWW 2023",
+        ("ids", "text", "image"),
+        test="tests/baselines/test_mmssl.py",
+    ),
     "sasrec": MethodEntry(
         "unimp.baselines.sasrec:SASRec",
         "SASRec (full cross-entropy)",
