@@ -76,7 +76,7 @@ def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, den
         batch = batch if dense else last_target_only(batch)
         state = model.item_state(bench.items)
         hidden = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
-        loss = objective(model, hidden, state, batch, bench.recipe.objective)
+        loss = objective(model, hidden, state, batch, bench.recipe.objective, bench.items)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         optimizer.step()

@@ -24,13 +24,16 @@ def test_equals_the_plain_loss(
     parts /= parts.sum(dim=1, keepdim=True)
     answers = torch.zeros(23, 50, dtype=torch.float64).scatter_add(1, labels, parts)
     shares = torch.rand(23, dtype=torch.float64)
-    logits = hidden @ table.T
+    bias = torch.randn(50, dtype=torch.float64)
+    logits = hidden @ table.T + bias
     losses = F.cross_entropy(logits, answers, reduction="none")
     smoothed = F.cross_entropy(logits, answers, reduction="none", label_smoothing=smoothing)
     weights = shares * (1 - torch.exp(-losses.detach())) ** gamma
     expected = (weights * smoothed).sum() / weights.sum()
     expected_grads = torch.autograd.grad(expected * 3.0, (hidden, table))
-    mean, plain = linear_cross_entropy(hidden, table, labels, parts, shares, gamma=gamma, smoothing=smoothing)
+    mean, plain = linear_cross_entropy(
+        hidden, table, labels, parts, shares, bias_I=bias, gamma=gamma, smoothing=smoothing
+    )
     grads = torch.autograd.grad(mean * 3.0, (hidden, table))
     torch.testing.assert_close(mean, expected)
     torch.testing.assert_close(plain, losses.detach())

@@ -134,6 +134,43 @@ METHODS: dict[str, MethodEntry] = {
         "Kang & McAuley, ICDM 2018; Klenitskiy & Vasilev, RecSys 2023",
         test="tests/baselines/test_sasrec.py",
     ),
+    "hgn": MethodEntry(
+        "unimp.baselines.hgn:HGN",
+        "HGN",
+        "Ma et al., KDD 2019",
+        test="tests/baselines/test_hgn.py",
+    ),
+    "gru4rec": MethodEntry(
+        "unimp.baselines.gru4rec:GRU4Rec",
+        "GRU4Rec (BPR-max)",
+        "Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018",
+        test="tests/baselines/test_gru4rec.py",
+    ),
+    "bert4rec": MethodEntry(
+        "unimp.baselines.bert4rec:BERT4Rec",
+        "BERT4Rec",
+        "Sun et al., CIKM 2019",
+        test="tests/baselines/test_bert4rec.py",
+    ),
+    "gsasrec": MethodEntry(
+        "unimp.baselines.gsasrec:GSASRec",
+        "gSASRec",
+        "Petrov & Macdonald, RecSys 2023",
+        test="tests/baselines/test_gsasrec.py",
+    ),
+    "hstu": MethodEntry(
+        "unimp.baselines.hstu:HSTU",
+        "HSTU",
+        "Zhai et al., ICML 2024",
+        inputs=("ids", "time"),
+        test="tests/baselines/test_hstu.py",
+    ),
+    "bsarec": MethodEntry(
+        "unimp.baselines.bsarec:BSARec",
+        "BSARec",
+        "Shin et al., AAAI 2024",
+        test="tests/baselines/test_bsarec.py",
+    ),
 }
 """Every method by the name it has on the command line."""
 

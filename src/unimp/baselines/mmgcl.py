@@ -163,7 +163,10 @@ class MMGCL(FoldInBaseline[MMGCLConfig]):
         hard = replace_channel(own, other[:, channel * width : (channel + 1) * width], channel)
         parts = module.read_user(users[batch.users]), module.read_item(own), module.read_item(hard)
         blocks = zip(*(part.split(self.config.contrast_pairs) for part in parts), strict=True)
-        losses = [contrast_loss(*block, self.config.temperature) * len(block[0]) for block in blocks]
+        losses = [
+            contrast_loss(user, item, other, self.config.temperature) * len(user)
+            for user, item, other in blocks
+        ]
         return torch.stack(losses).sum() / len(batch.users)
 
     def summary(self) -> Learnt:

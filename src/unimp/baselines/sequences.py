@@ -22,17 +22,27 @@ class Windows:
     """[W] first event."""
     lengths: IntArray
     """[W] number of events."""
+    times: IntArray
+    """[E] UTC seconds; NO_TIME where unknown."""
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def padded(self, chosen: IntArray) -> IntArray:
         """[B, T] item rows, padded on the right with row 0, which callers tell apart by the lengths."""
+        return self.lay_out(self.item_rows, chosen)
+
+    def padded_times(self, chosen: IntArray) -> IntArray:
+        """[B, T] the times of the same events, padded with 0."""
+        return self.lay_out(self.times, chosen)
+
+    def lay_out(self, values: IntArray, chosen: IntArray) -> IntArray:
+        """[B, T] the windows' part of values [E], padded on the right with 0."""
         lengths = self.lengths[chosen]
         steps = np.arange(lengths.max(initial=0))
         events = self.starts[chosen][:, None] + steps
         real = steps < lengths[:, None]
-        return np.where(real, self.item_rows[np.where(real, events, 0)], 0)
+        return np.where(real, values[np.where(real, events, 0)], 0)
 
 
 def training_windows(histories: Histories, max_targets: int) -> Windows:
@@ -46,13 +56,13 @@ def training_windows(histories: Histories, max_targets: int) -> Windows:
     nth_from_end = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     stops = histories.offsets[1:][owners] - nth_from_end * max_targets
     starts = np.maximum(stops - max_targets - 1, histories.offsets[:-1][owners])
-    return Windows(histories.item_rows, starts, stops - starts)
+    return Windows(histories.item_rows, starts, stops - starts, histories.times)
 
 
 def whole_windows(histories: Histories, max_events: int) -> Windows:
     """Each user's latest `max_events` events as one window, in the order of the users."""
     latest = histories.last(max_events)
-    return Windows(latest.item_rows, latest.offsets[:-1], latest.lengths)
+    return Windows(latest.item_rows, latest.offsets[:-1], latest.lengths, latest.times)
 
 
 def batches_by_length(lengths: IntArray, budget: int, random: np.random.Generator) -> Iterator[IntArray]:

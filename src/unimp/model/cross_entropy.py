@@ -27,6 +27,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         labels_NH: Tensor,
         parts_NH: Tensor,
         shares_N: Tensor,
+        bias_I: Tensor | None,
         gamma: float,
         smoothing: float,
     ) -> tuple[Tensor, Tensor]:
@@ -41,6 +42,8 @@ class LinearCrossEntropy(torch.autograd.Function):
             rows = slice(start, start + chunk)
             h_CD, labels_CH, parts_CH = hidden_ND[rows], labels_NH[rows], parts_NH[rows]
             logits_CI = torch.mm(h_CD, table_ID.T, out=buffer[: len(h_CD)])
+            if bias_I is not None:
+                logits_CI.add_(bias_I)
             label_logit_C = (logits_CI.gather(1, labels_CH) * parts_CH).sum(dim=1)
             mean_C = logits_CI.mean(dim=1) if smoothing else label_logit_C
             highest_C = logits_CI.amax(dim=1, keepdim=True)
@@ -66,7 +69,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_table = ctx.saved_tensors
-        return grad * grad_hidden, grad * grad_table, None, None, None, None, None
+        return grad * grad_hidden, grad * grad_table, None, None, None, None, None, None
 
 
 def linear_cross_entropy(
@@ -76,11 +79,15 @@ def linear_cross_entropy(
     parts_NH: Tensor,
     shares_N: Tensor,
     *,
+    bias_I: Tensor | None = None,
     gamma: float = 0.0,
     smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """(weighted mean loss with gradient, plain losses [N] without), in nats."""
+    """(weighted mean loss with gradient, plain losses [N] without), in nats.
+
+    `bias_I` is added to the logits of every prediction and gets no gradient.
+    """
     result: tuple[Tensor, Tensor] = LinearCrossEntropy.apply(
-        hidden_ND, table_ID, labels_NH, parts_NH, shares_N, gamma, smoothing
+        hidden_ND, table_ID, labels_NH, parts_NH, shares_N, bias_I, gamma, smoothing
     )
     return result

@@ -30,7 +30,7 @@ class ShopConfig(Config):
     """Chance that an event has nothing to do with the user's taste."""
     popularity: float = Field(0.6, ge=0)
     """Exponent of the items' popularity by rank (Zipf); 0 makes all equally popular."""
-    preview_share: float = Field(0.25, ge=0, le=1)
+    preview_share: float = Field(0.05, ge=0, le=1)
     """Last part of the old season in which arrivals appear one by one; few meet them before the launch."""
     old_days: int = Field(100, ge=1)
     """Days of the old season: every event of a user but the last two."""

@@ -109,8 +109,7 @@ class Training:
             group["lr"] = self._learning_rate()
         state = model.item_state(self.bench.items)
         hidden = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
-        items = self.bench.items
-        loss = objective(model, hidden, state, batch, self.bench.recipe.objective, items.candidates)
+        loss = objective(model, hidden, state, batch, self.bench.recipe.objective, self.bench.items)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.clip)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unimp.encode.batch import Batch
+from unimp.encode.batch import Batch, Targets
 from unimp.encode.encoder import Kind
 from unimp.model.cross_entropy import linear_cross_entropy
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.unimp import ItemInputs, ItemState, UnimpModel
 from unimp.train.recipe import ObjectiveConfig
 
 
@@ -30,7 +30,7 @@ def objective(
     state: ItemState,
     batch: Batch,
     config: ObjectiveConfig,
-    candidates: Tensor | None = None,
+    inputs: ItemInputs,
 ) -> Loss:
     """Sum over kinds of weight x mean cross-entropy: items over the catalogue, tokens over all words."""
     hidden = hidden_BTD.reshape(-1, hidden_BTD.shape[-1])
@@ -39,16 +39,7 @@ def objective(
     predicted = 0
     items = batch.item_targets
     if config.item and len(items.labels):
-        table_ID, labels = among_candidates(state.table_ID, items.labels, candidates)
-        mean, losses = linear_cross_entropy(
-            model.scale * hidden.index_select(0, items.positions),
-            table_ID,
-            labels,
-            items.parts,
-            items.shares,
-            gamma=config.gamma,
-            smoothing=config.label_smoothing,
-        )
+        mean, losses = item_loss(model, hidden, state, items, config, inputs)
         total = total + config.item * mean
         components["item"] = float(losses.mean())
         predicted += len(items.labels)
@@ -69,8 +60,29 @@ def objective(
     return Loss(total, components, predicted)
 
 
-def among_candidates(table_ID: Tensor, labels_NH: Tensor, candidates: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The rows of the table that compete, and the labels as places among them (every label is one)."""
-    if candidates is None:
-        return table_ID, labels_NH
-    return table_ID.index_select(0, candidates), torch.searchsorted(candidates, labels_NH)
+def item_loss(
+    model: UnimpModel,
+    hidden_ND: Tensor,
+    state: ItemState,
+    targets: Targets,
+    config: ObjectiveConfig,
+    inputs: ItemInputs,
+) -> tuple[Tensor, Tensor]:
+    """(mean, losses [N]) of the item targets among the candidates, logits adjusted by the items' prior."""
+    table_ID, labels_NH, bias_I = state.table_ID, targets.labels, None
+    if config.prior and inputs.log_popularity_I is not None:
+        bias_I = config.prior * inputs.log_popularity_I
+    if inputs.candidates is not None:
+        table_ID = table_ID.index_select(0, inputs.candidates)
+        labels_NH = torch.searchsorted(inputs.candidates, labels_NH)  # every label is a candidate
+        bias_I = None if bias_I is None else bias_I[inputs.candidates]
+    return linear_cross_entropy(
+        model.scale * hidden_ND.index_select(0, targets.positions),
+        table_ID,
+        labels_NH,
+        targets.parts,
+        targets.shares,
+        bias_I=bias_I,
+        gamma=config.gamma,
+        smoothing=config.label_smoothing,
+    )

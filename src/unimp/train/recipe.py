@@ -36,7 +36,7 @@ class StructureConfig(Config):
     """Cosine of two items' text below which they are strangers."""
     weights: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
     """Weights of an item–item score tried on validation (0 is always among them)."""
-    popularity_weights: tuple[float, ...] = (-0.2, -0.1, 0.1, 0.2, 0.4)
+    popularity_weights: tuple[float, ...] = (-0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
     """Weights of log popularity tried on validation."""
     recencies: tuple[float, ...] = (1.0, 0.9, 0.8, 0.6, 0.4)
     """Discounts per step back in the history, tried on validation."""
@@ -58,6 +58,9 @@ class ObjectiveConfig(Config):
     where the order within a history says little (baskets, films rated in one evening)."""
     horizon_decay: float = Field(0.8, gt=0, le=1)
     """Part of each further item, relative to the one before it."""
+    prior: float = Field(0.0, ge=0)
+    """Logit adjustment (Menon et al., ICLR 2021): adds this times log(training events + 1) to an item's
+    logit while training, so that the model learns what suits rather than what is popular."""
     cold_negatives: bool = True
     """Count items without any training event among the wrong answers. Off, they are pushed nowhere: their
     identity starts at zero and they are known by their content alone, as a new item is."""

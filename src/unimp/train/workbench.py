@@ -124,6 +124,7 @@ def build_workbench(
         content["log"] = log_factors(train, len(catalog), recipe.content.log)
     items, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
+    items = replace(items, log_popularity_I=torch.from_numpy(np.log1p(popularity)).to(device))
     if not recipe.objective.cold_negatives:
         trained = torch.from_numpy(np.flatnonzero(popularity)).to(device)
         items = replace(items, candidates=trained)
