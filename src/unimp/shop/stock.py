@@ -26,7 +26,7 @@ ATTRIBUTES = (
     Attribute("description", "text"),
 )
 BASE_PRICES = dict(zip(CATEGORIES, (18.0, 42.0, 48.0, 85.0, 55.0, 9.0, 36.0, 16.0), strict=True))
-LINE_FACTORS = (0.7, 1.1, 1.9)
+LINE_FACTORS = (0.7, 1.0, 1.5, 2.2)
 """Price of a line relative to its category's base price; individual prices vary by a tenth."""
 
 

@@ -11,10 +11,10 @@ BRANDS = (
     *("Norrvik", "Halden", "Mirabel", "Castor & Lund", "Okapi", "Solenne"),
     *("Tamsin", "Brightwell", "Ferro", "Juniper Lane"),
 )
-LINES = ("Everyday", "Studio", "Atelier")
+LINES = ("Everyday", "Studio", "Select", "Atelier")
 """Price bands, cheap to dear; the description names the line, and the price follows it."""
-PRICE_WORDS = ("cheap", "affordable", "luxury")
-"""What people call the three lines when they search."""
+PRICE_WORDS = ("cheap", "affordable", "upscale", "luxury")
+"""What people call the four lines when they search."""
 PATTERN_WORDS = {"plain": "plain", "stripes": "striped", "dots": "dotted", "checks": "checked"}
 
 NAMES = (
