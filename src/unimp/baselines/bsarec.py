@@ -1,0 +1,131 @@
+"""BSARec: a frequency filter beside self-attention keeps what attention would smooth away."""
+
+# B users, T events, D width, N the paper's padded length
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
+from unimp.baselines.transformer import SelfAttention, check_heads, draw_small
+from unimp.errors import ConfigError
+
+
+class BSARecConfig(CausalConfig):
+    width: int = Field(default=64, ge=1)
+    """Size of item vectors and hidden states."""
+    layers: int = Field(default=2, ge=1)
+    """Blocks."""
+    heads: int = Field(default=1, ge=1)
+    """Attention heads; must divide the width."""
+    expansion: int = Field(default=4, ge=1)
+    """Inner width of the feed-forward layer, in widths."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """On the input, in attention and behind every sub-layer."""
+    filter_share: float = Field(default=0.7, ge=0, le=1)
+    """α: the filter's share of a layer's output; the rest is self-attention's."""
+    cutoff: int = Field(default=5, ge=1)
+    """c, odd: how many of the lowest of the N frequencies (the constant, and pairs ±f) are the low part."""
+
+
+class FrequencyFilter(nn.Module):
+    """The attentive inductive bias of sec. 4: low frequencies as they are, high ones scaled by β².
+
+    The paper pads a history on the left to N = max_events, transforms it as a whole and reads the last
+    position only. At that position the low part is a weighted sum of the history: the event d steps back
+    weighs k(d) = (1 + 2 Σ_{f=1}^{(c−1)/2} cos(2π f d / N)) / N. Doing so at every position filters each
+    prefix as the paper would filter it alone, and no position sees a later one.
+    """
+
+    kernel: Tensor
+    """[N, N] k(t − s), zero above the diagonal."""
+
+    def __init__(self, config: BSARecConfig) -> None:
+        super().__init__()
+        self.high_scale = nn.Parameter(torch.randn(config.width))
+        self.norm, self.drop = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        self.register_buffer("kernel", low_pass_kernel(config.max_events, config.cutoff), persistent=False)
+
+    def low_part(self, x_BTD: Tensor) -> Tensor:
+        length = x_BTD.shape[1]
+        return self.kernel[:length, :length] @ x_BTD
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        low_BTD = self.low_part(x_BTD)
+        filtered_BTD = low_BTD + self.high_scale**2 * (x_BTD - low_BTD)
+        normed: Tensor = self.norm(x_BTD + self.drop(filtered_BTD))
+        return normed
+
+
+class BSARecBlock(nn.Module):
+    """α · filter + (1 − α) · self-attention, then a feed-forward layer, normalised behind residuals."""
+
+    def __init__(self, config: BSARecConfig) -> None:
+        super().__init__()
+        width, inner = config.width, config.width * config.expansion
+        self.share = config.filter_share
+        self.filter = FrequencyFilter(config)
+        self.attention = SelfAttention(width, config.heads, config.dropout)
+        self.feed_forward = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+        self.norm_attention, self.norm_feed_forward = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        attended_BTD = self.norm_attention(x_BTD + self.drop(self.attention(x_BTD)))
+        mixed_BTD = self.share * self.filter(x_BTD) + (1 - self.share) * attended_BTD
+        normed: Tensor = self.norm_feed_forward(mixed_BTD + self.drop(self.feed_forward(mixed_BTD)))
+        return normed
+
+
+class BSARecNetwork(CausalNetwork):
+    """Items and positions through the blocks; the item table is read at both ends."""
+
+    def __init__(self, config: BSARecConfig, num_items: int) -> None:
+        super().__init__()
+        self.items = nn.Embedding(num_items, config.width)
+        self.positions = nn.Embedding(config.max_events, config.width)
+        self.blocks = nn.ModuleList(BSARecBlock(config) for _ in range(config.layers))
+        self.norm, self.drop = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
+        draw_small(self)
+
+    def forward(self, rows_BT: Tensor) -> Tensor:
+        """[B, T, D]."""
+        x_BTD = self.drop(self.norm(self.items(rows_BT) + self.positions.weight[: rows_BT.shape[1]]))
+        for block in self.blocks:
+            x_BTD = block(x_BTD)
+        return x_BTD
+
+
+class BSARec(CausalBaseline[BSARecConfig]):
+    """Beyond self-attention for sequential recommendation (Shin et al., AAAI 2024).
+
+    Full cross-entropy, as in the paper, but at every position of one pass where the paper makes a row per
+    prefix. A Fourier transform of the whole row would show every position its future; `FrequencyFilter` is
+    the paper's filter as each prefix meets it, at its last position, so the first layer is the same, and
+    later layers read earlier positions as their own prefixes left them. Padding is zero here (the paper's has
+    position vectors), and positions are counted from the start of what is read, the paper's from the end.
+    """
+
+    config_class = BSARecConfig
+
+    def build(self, num_items: int) -> BSARecNetwork:
+        check_heads("bsarec", self.config.width, self.config.heads)
+        if self.config.cutoff % 2 == 0:
+            raise ConfigError(
+                f"bsarec: cutoff {self.config.cutoff} is even; frequencies come in pairs ±f, so odd"
+            )
+        return BSARecNetwork(self.config, num_items)
+
+
+def low_pass_kernel(length: int, cutoff: int) -> Tensor:
+    """[N, N] row t holds what the events s ≤ t weigh in the low part at t, the end of a row of N."""
+    back = torch.arange(length)[:, None] - torch.arange(length)
+    angles = 2 * math.pi * back.double() / length
+    highest = min((cutoff - 1) // 2, (length - 1) // 2)
+    waves = [2 * torch.cos(frequency * angles) for frequency in range(1, highest + 1)]
+    weights = sum(waves, torch.ones_like(angles)) / length
+    return torch.where(back >= 0, weights, 0.0).float()

@@ -1,0 +1,64 @@
+"""gSASRec: SASRec with many sampled negatives and a loss that undoes the overconfidence they bring."""
+
+# N positions, G groups of S positions, I items, D width, K negatives
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from unimp.baselines.causal import CausalBaseline
+from unimp.baselines.sasrec import SASRecConfig, SASRecNetwork
+from unimp.baselines.transformer import check_heads
+
+
+class GSASRecConfig(SASRecConfig):
+    negatives: int = Field(default=256, ge=1)
+    """Negatives of a target, uniform over the catalogue; the paper's k."""
+    share: int = Field(default=8, ge=1)
+    """Neighbouring targets of a batch that use the same drawing of negatives; the paper's is 1."""
+    calibration: float = Field(default=0.75, ge=0, le=1)
+    """t: 0 is plain binary cross-entropy, 1 gives calibrated probabilities."""
+
+
+class GSASRec(CausalBaseline[GSASRecConfig]):
+    """Reduced overconfidence by negative sampling (Petrov & Macdonald, RecSys 2023): generalised binary
+    cross-entropy, gBCE.
+
+    As in the paper a negative may happen to be the target or another event of the user. Deviation: `share`
+    neighbouring targets, mostly of one history, use the same negatives, which is several times faster and
+    the same loss on average. The network is `sasrec`'s; the full softmax on it is the method `sasrec`.
+    """
+
+    config_class = GSASRecConfig
+    module: SASRecNetwork
+
+    def build(self, num_items: int) -> SASRecNetwork:
+        check_heads("gsasrec", self.config.width, self.config.heads)
+        return SASRecNetwork(self.config, num_items)
+
+    def position_loss(self, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
+        config, num_items = self.config, self.module.items.num_embeddings
+        groups = -(-len(targets_N) // config.share)
+        drawn_GK = torch.randint(num_items, (groups, config.negatives), device=hidden_ND.device)
+        filled_ND = F.pad(hidden_ND, (0, 0, 0, groups * config.share - len(targets_N)))
+        hidden_GSD = filled_ND.view(groups, config.share, -1)
+        negative_GSK = hidden_GSD @ self.module.items(drawn_GK).transpose(1, 2)
+        negative_NK = negative_GSK.flatten(0, 1)[: len(targets_N)]
+        positive_N = (hidden_ND * self.module.items(targets_N)).sum(dim=1)
+        return gbce(positive_N, negative_NK, gbce_power(config.negatives, num_items, config.calibration))
+
+
+def gbce_power(negatives: int, num_items: int, calibration: float) -> float:
+    """β = α (t (1 − 1/α) + 1/α), with the sampling rate α = k / (|I| − 1), at most 1."""
+    rate = min(1.0, negatives / max(num_items - 1, 1))
+    return rate * (calibration * (1.0 - 1.0 / rate) + 1.0 / rate)
+
+
+def gbce(positive_N: Tensor, negative_NK: Tensor, beta: float) -> Tensor:
+    """Mean over positions of −(log σ(s⁺)^β + Σ log(1 − σ(s⁻))) / (K + 1), over K sampled negatives."""
+    own_N = -beta * F.logsigmoid(positive_N)
+    others_N = -F.logsigmoid(-negative_NK).sum(dim=1)
+    return (own_N + others_N).mean() / (negative_NK.shape[1] + 1)
