@@ -13,13 +13,15 @@ import torch
 
 import unimp
 from tests.train.conftest import tiny_recipe
+from unimp.baselines.baseline import TrainingData
 from unimp.data.dataset import Dataset
-from unimp.data.splits import leave_one_out
+from unimp.data.splits import leave_one_out, new_users
 from unimp.errors import CheckpointError, ConfigError, DataError
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 from unimp.train import loop
 from unimp.train.checkpoint import read_tensors
 from unimp.train.evaluation import evaluate_run
+from unimp.train.method import UnimpMethod, UnimpMethodConfig
 from unimp.train.recipe import load_recipe, recipe_names
 from unimp.train.run import open_run, train
 
@@ -163,6 +165,21 @@ def test_unfinished_and_foreign_folders_are_named(
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(CheckpointError, match="not a run folder"):
         train(tiny_dataset, tiny_recipe(), tmp_path / "mine", show=False)
+
+
+def test_a_finished_run_can_be_judged_by_the_benchmark(run_folder: Path, tiny_dataset: Dataset) -> None:
+    split = leave_one_out(tiny_dataset.interactions.histories, len(tiny_dataset.catalog))
+    method = UnimpMethod(UnimpMethodConfig(run=str(run_folder)))
+    method.fit(TrainingData.of(split, tiny_dataset.catalog), seed=0)
+    opened = open_run(run_folder)
+    expected = opened.bench.ranker(opened.model, opened.mixture).score(split.test.histories)
+    assert np.array_equal(method.score(split.test.histories), expected)
+    assert method.reported_cost is not None
+    other = new_users(tiny_dataset.interactions.histories, len(tiny_dataset.catalog))
+    with pytest.raises(ConfigError, match="learned from other events"):
+        method.fit(TrainingData.of(other, tiny_dataset.catalog), seed=0)
+    with pytest.raises(ConfigError, match="trained with seed 0, not 1"):
+        method.fit(TrainingData.of(split, tiny_dataset.catalog), seed=1)
 
 
 def test_changed_data_is_refused_at_load(run_folder: Path, tiny_dataset: Dataset) -> None:

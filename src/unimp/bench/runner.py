@@ -192,7 +192,10 @@ def measure(trial: Trial, job: Job) -> Measured:
             batch_size=max(1, min(512, SCORES_AT_ONCE // split.num_items)),
             advance=bar.advance,
         )
-    return Measured(ranks, fitted - start, time.perf_counter() - fitted, memory.mebibytes())
+    scoring, peak = time.perf_counter() - fitted, memory.mebibytes()
+    # A method that opened an earlier training reports what that one cost.
+    seconds, earlier_peak = getattr(method, "reported_cost", None) or (fitted - start, 0.0)
+    return Measured(ranks, seconds, scoring, max(peak, earlier_peak))
 
 
 def config_values(job: Job) -> dict[str, Any]:

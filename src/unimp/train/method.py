@@ -6,14 +6,16 @@ import tempfile
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from pydantic import Field
 
 from unimp.config import Config, merge
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.decode.ranking import Mixture, ModelRanker
+from unimp.errors import ConfigError
 from unimp.train.recipe import Recipe, read_recipe
-from unimp.train.run import learn, pick_device
+from unimp.train.run import learn, open_run, pick_device
 from unimp.train.workbench import Lesson, set_threads
 
 
@@ -33,6 +35,9 @@ class UnimpMethodConfig(Config):
 
     recipe: str = "small"
     """Name of a packaged recipe, or a path to a TOML file."""
+    run: str | None = None
+    """A finished run folder to judge instead of training one now; it must have learned from the same events
+    with the same seed."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Tables laid upon the recipe, such as {"train": {"epochs": 5}}."""
 
@@ -45,18 +50,34 @@ class UnimpMethod:
     def __init__(self, config: UnimpMethodConfig) -> None:
         self.config = config
         self.ranker: ModelRanker | None = None
+        self.reported_cost: tuple[float, float] | None = None
+        """(seconds, MiB) of a training that happened before; None when `fit` trains."""
 
     def recipe(self, seed: int) -> Recipe:
         values = merge(read_recipe(self.config.recipe), self.config.settings)
         return Recipe.parse(merge(values, {"train": {"seed": seed}}), f"recipe {self.config.recipe}")
 
     def fit(self, data: Seen, *, seed: int, show_progress: bool = False) -> None:
+        if self.config.run is not None:
+            self._open(Path(self.config.run), data, seed)
+            return
         recipe = self.recipe(seed)
         set_threads(recipe.train.threads)
         lesson = Lesson(data.catalog, None, data.train, data.valid)
         with tempfile.TemporaryDirectory() as folder:
             bench, model, result = learn(lesson, recipe, Path(folder), pick_device(), show=show_progress)
         self.ranker = bench.ranker(model, Mixture(**result["mixture"]))
+
+    def _open(self, folder: Path, data: Seen, seed: int) -> None:
+        run = open_run(folder)
+        if run.bench.recipe.train.seed != seed:
+            raise ConfigError(f"{folder}: was trained with seed {run.bench.recipe.train.seed}, not {seed}")
+        events = np.bincount(data.train.item_rows, minlength=len(data.catalog))
+        if not np.array_equal(events, run.bench.popularity):
+            raise ConfigError(f"{folder}: learned from other events than this benchmark's training part")
+        set_threads(run.bench.recipe.train.threads)
+        self.ranker = run.bench.ranker(run.model, run.mixture)
+        self.reported_cost = (sum(run.result["seconds"].values()), run.result["peak_memory_mib"])
 
     def score(self, histories: Histories) -> FloatArray:
         assert self.ranker is not None, "fit first"
