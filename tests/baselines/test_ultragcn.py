@@ -22,7 +22,7 @@ class TestUltraGCN(RankerContract):
         "negatives": 10,
         "threads": 1,
     }
-    floor = 0.38
+    floor = 0.5
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ class LightGCNConfig(NeuralConfig):
     """K, rounds of propagation; the paper's is 3."""
     l2: float = Field(default=1e-3, ge=0)
     """λ: half the squared norm of a triple's layer-0 vectors (the paper's 1e-4 suits larger data)."""
-    lr: float = Field(default=5e-3, gt=0)
+    lr: float = Field(default=1e-2, gt=0)
     """Learning rate of AdamW, constant."""
     batch_events: int = Field(default=8192, ge=1)
     """Pairs in a batch, each with one negative. Every batch propagates over the whole graph, so few large
