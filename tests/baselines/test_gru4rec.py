@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from unimp.baselines.gru4rec import GRU4Rec, GRU4RecConfig, bpr_max
-from unimp.testing import RankerContract
+from unimp.testing import RankerContract, fit_once
 
 SMALL = {
     "width": 16,
-    "epochs": 40,
-    "patience": 40,
+    "epochs": 30,
+    "patience": 30,
     "validate_every": 5,
     "dropout": 0.1,
     "lr": 0.01,
@@ -78,8 +78,8 @@ def test_negatives_are_the_other_targets_and_the_drawn_ones(method: GRU4Rec) -> 
     assert found.item() == pytest.approx(sum(naive) / 3, rel=1e-5)
 
 
-def test_negatives_are_drawn_by_popularity_to_the_power(method: GRU4Rec) -> None:
-    fitted = TestGRU4Rec.fit()
+def test_negatives_are_drawn_by_popularity_to_the_power() -> None:
+    fitted = fit_once(TestGRU4Rec)
     assert isinstance(fitted, GRU4Rec)
     expected = torch.from_numpy(fitted.popularity).clamp(min=1e-3) ** 0.75
     torch.testing.assert_close(fitted.module.drawing, expected)

@@ -6,7 +6,7 @@ import torch
 
 from unimp.baselines.hstu import HSTU, HSTUConfig, HSTUNetwork, gap_classes
 from unimp.data.histories import NO_TIME, Histories
-from unimp.testing import RankerContract, toy_world
+from unimp.testing import RankerContract, fit_once, toy_world
 
 
 class TestHSTU(RankerContract):
@@ -80,7 +80,7 @@ def test_unknown_times_are_the_layer_without_time(network: HSTUNetwork) -> None:
 
 
 def test_times_reach_the_scores() -> None:
-    fitted = TestHSTU.fit()
+    fitted = fit_once(TestHSTU)
     histories = toy_world().split.test.histories.slice(0, 5)
     bare = Histories.from_lists([histories.items_of(user).tolist() for user in range(5)])
     assert isinstance(fitted, HSTU)

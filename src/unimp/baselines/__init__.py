@@ -171,6 +171,12 @@ METHODS: dict[str, MethodEntry] = {
         "Shin et al., AAAI 2024",
         test="tests/baselines/test_bsarec.py",
     ),
+    "s3rec": MethodEntry(
+        "unimp.baselines.s3rec:S3Rec",
+        "S3-Rec",
+        "Zhou et al., CIKM 2020",
+        test="tests/baselines/test_s3rec.py",
+    ),
 }
 """Every method by the name it has on the command line."""
 

@@ -99,9 +99,9 @@ class UnimpModel(nn.Module):
         sees = config.cross_attention and visual_width is not None
         self.vision = ConvEncoder(visual_width) if trains_vision and visual_width is not None else None
         if visual_width is not None and pooled_pictures:
-            content_widths = {**content_widths, "picture": visual_width}
-            # Mean tokens of different pictures are much alike: only what sets them apart is content.
-            self.picture_norm = nn.BatchNorm1d(visual_width, affine=False)
+            content_widths = {**content_widths, "picture": 2 * visual_width}
+            # Pooled tokens of different pictures are much alike: only what sets them apart is content.
+            self.picture_norm = nn.BatchNorm1d(2 * visual_width, affine=False)
         width = config.width
         self.items = ItemTable(num_items, width, content_widths, config.identity_dropout)
         self.tokens = nn.Embedding(num_tokens, width)
@@ -124,10 +124,11 @@ class UnimpModel(nn.Module):
         return ItemState(self.items.vectors(content), visual_IVE)
 
     def pooled_pictures(self, visual_IVE: Tensor, has_picture_I: Tensor | None) -> Tensor:
-        """[I, E] the mean visual token of each picture, standardised over the catalogue; 0 without one."""
+        """[I, 2E] mean and maximum of a picture's visual tokens, standardised over all pictures; 0 without."""
         assert has_picture_I is not None
         rows = has_picture_I.nonzero()[:, 0]
-        pooled = self.picture_norm(visual_IVE.index_select(0, rows).float().mean(dim=1))
+        tokens = visual_IVE.index_select(0, rows).float()
+        pooled = self.picture_norm(torch.cat((tokens.mean(dim=1), tokens.amax(dim=1)), dim=-1))
         scaled = pooled / pooled.shape[-1] ** 0.5  # about unit length, like every other block of content
         return scaled.new_zeros(len(visual_IVE), scaled.shape[-1]).index_copy(0, rows, scaled)
 
