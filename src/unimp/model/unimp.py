@@ -124,7 +124,7 @@ class UnimpModel(nn.Module):
         return ItemState(self.items.vectors(content), visual_IVE)
 
     def pooled_pictures(self, visual_IVE: Tensor, has_picture_I: Tensor | None) -> Tensor:
-        """[I, 2E] mean and maximum of a picture's visual tokens, standardised over all pictures; 0 without."""
+        """[I, 2E] mean and maximum of each picture, standardised over all pictures; 0 where there is none."""
         assert has_picture_I is not None
         rows = has_picture_I.nonzero()[:, 0]
         tokens = visual_IVE.index_select(0, rows).float()
