@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from tests.train.conftest import TINY, tiny_dataset  # noqa: F401 - a fixture
 from unimp.app.cli import main
 from unimp.data.dataset import Dataset
 from unimp.metrics.ranking import ranking_metrics
+from unimp.train import checkpoint
 from unimp.train.checkpoint import read_tensors
 
 SETTINGS = [
@@ -103,6 +105,30 @@ def test_mistakes_are_one_line(
     assert "another recipe" in says("train", "--data", tmp_path / "data", "--out", run_folder)
     assert "Missing option" in says("train", "--out", tmp_path / "r")
     assert "No such command" in says("trian")
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    tiny_dataset: Dataset,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disk fills up at the second validation; with room again the same command goes on."""
+    arguments = ("train", "--data", tiny_dataset.folder, "--out", tmp_path / "run", *SETTINGS)
+    original, written = checkpoint.save_file, 0
+
+    def full(*positional: object, **named: object) -> None:
+        nonlocal written
+        written += 1
+        if written > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(*positional, **named)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    assert "No space left on device" in refused(capsys, monkeypatch, *arguments)
+    assert not list((tmp_path / "run").glob(".*"))
+    monkeypatch.setattr(checkpoint, "save_file", original)
+    assert "best epoch" in call(capsys, monkeypatch, *arguments)
 
 
 def test_a_killed_command_goes_on_where_it_stopped(tiny_dataset: Dataset, tmp_path: Path) -> None:  # noqa: F811

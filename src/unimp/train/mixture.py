@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from unimp.data.histories import Cases, FloatArray
@@ -40,20 +38,15 @@ def fit_mixture(
     for turn in range(ROUNDS):
         for name in (*ranker.graphs, "popularity"):
             base = alone + blend(ranker, valid, {key: share for key, share in chosen.items() if key != name})
-            for share in candidates(name, config):
-                value = quality(base + blend(ranker, valid, {name: share}), valid)
-                if value > best:
-                    best, chosen[name] = value, share
+            weights = config.popularity_weights if name == "popularity" else config.weights
+            for recency in (1.0,) if name == "popularity" else config.recencies:
+                unit = ranker.share_of(name, Share(weight=1.0, recency=recency), valid.histories)
+                for weight in weights:
+                    value = quality(base + np.float32(weight) * unit, valid)
+                    if value > best:
+                        best, chosen[name] = value, Share(weight=weight, recency=recency)
             reached[f"round {turn + 1}: {name}"] = best
     return Mixture(shares=chosen), reached
-
-
-def candidates(name: str, config: StructureConfig) -> Iterator[Share]:
-    if name == "popularity":
-        yield from (Share(weight=weight) for weight in config.popularity_weights)
-        return
-    for recency in config.recencies:
-        yield from (Share(weight=weight, recency=recency) for weight in config.weights)
 
 
 def blend(ranker: ModelRanker, cases: Cases, shares: dict[str, Share]) -> FloatArray | np.float32:

@@ -57,6 +57,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:  # a full disk, a folder without permission: the user's to mend as well
+        fail(f"{error.filename or 'file system'}: {error.strerror or error}")
     sys.exit(status if isinstance(status, int) else 0)
 
 
