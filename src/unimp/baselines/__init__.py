@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unimp.baselines.baseline import Method
     from unimp.config import Config
 
-Input = Literal["ids", "text", "image", "time"]
+Input = Literal["ids", "text", "image", "time", "attributes"]
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,7 @@ METHODS: dict[str, MethodEntry] = {
         "unimp.baselines.s3rec:S3Rec",
         "S3-Rec",
         "Zhou et al., CIKM 2020",
+        inputs=("ids", "attributes"),
         test="tests/baselines/test_s3rec.py",
     ),
 }
