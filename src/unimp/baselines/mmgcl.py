@@ -41,9 +41,9 @@ class MMGCLConfig(NeuralConfig):
     """Weight of half the squared norm of a triple's id vectors; the authors' is 1.1e-4."""
     lr: float = Field(default=3e-3, gt=0)
     """Learning rate of AdamW, constant."""
-    epochs: int = Field(default=40, ge=1)
+    epochs: int = Field(default=60, ge=1)
     """At most this many passes over the training pairs."""
-    batch_events: int = Field(default=4096, ge=1)
+    batch_events: int = Field(default=8192, ge=1)
     """Pairs in a batch. Every batch propagates over the whole graph, so few large batches are quicker."""
     validate_every: int = Field(default=3, ge=1)
     """Epochs from one validation to the next."""

@@ -56,7 +56,7 @@ class MMSSLConfig(NeuralConfig):
     """Learning rate of AdamW, constant."""
     epochs: int = Field(default=60, ge=1)
     """At most this many passes over the training pairs."""
-    batch_events: int = Field(default=4096, ge=1)
+    batch_events: int = Field(default=8192, ge=1)
     """Pairs in a batch. Every batch propagates over the whole graph, so few large batches are quicker."""
     validate_every: int = Field(default=3, ge=1)
     """Epochs from one validation to the next."""

@@ -20,8 +20,8 @@ from unimp.data.histories import FloatArray
 
 
 class VBPRConfig(NeuralConfig):
-    width: int = Field(default=32, ge=1)
-    """Size of the vectors of users and items (γ); the paper's 20 dimensions are half γ and half θ."""
+    width: int = Field(default=64, ge=1)
+    """Size of the vectors of users and items (γ), as MF's here; the paper's 20 are half γ and half θ."""
     visual_width: int = Field(default=32, ge=1)
     """Size of the visual vectors of users (θ), to which the features are projected."""
     content: Modality = "image"

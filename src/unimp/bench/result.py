@@ -62,6 +62,8 @@ class ResultFile(Config):
     title: str
     config: dict[str, Any]
     """The method's resolved config."""
+    details: dict[str, Any] = {}
+    """What the config leads to, where it names more than it holds: a recipe in full, what validation chose."""
     seed: int
     protocol: BenchmarkProtocol
     data: DataIdentity

@@ -148,6 +148,7 @@ def run_job(trial: Trial, job: Job) -> ResultFile:
         method=job.method,
         title=job.entry.title,
         config=config_values(job),
+        details=measured.details,
         seed=job.seed,
         protocol=trial.protocol,
         data=identify(trial.dataset, trial.split),
@@ -173,6 +174,7 @@ class Measured:
     seconds_fit: float
     seconds_score: float
     peak_memory_mib: float
+    details: dict[str, Any]
 
 
 def measure(trial: Trial, job: Job) -> Measured:
@@ -195,7 +197,7 @@ def measure(trial: Trial, job: Job) -> Measured:
     scoring, peak = time.perf_counter() - fitted, memory.mebibytes()
     # A method that opened an earlier training reports what that one cost.
     seconds, earlier_peak = getattr(method, "reported_cost", None) or (fitted - start, 0.0)
-    return Measured(ranks, seconds, scoring, max(peak, earlier_peak))
+    return Measured(ranks, seconds, scoring, max(peak, earlier_peak), getattr(method, "details", {}))
 
 
 def config_values(job: Job) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class UnimpMethod:
         self.ranker: ModelRanker | None = None
         self.reported_cost: tuple[float, float] | None = None
         """(seconds, MiB) of a training that happened before; None when `fit` trains."""
+        self.details: dict[str, Any] = {}
+        """The recipe in full and the mixture, for the result file."""
 
     def recipe(self, seed: int) -> Recipe:
         values = merge(read_recipe(self.config.recipe), self.config.settings)
@@ -67,6 +69,7 @@ class UnimpMethod:
         with tempfile.TemporaryDirectory() as folder:
             bench, model, result = learn(lesson, recipe, Path(folder), pick_device(), show=show_progress)
         self.ranker = bench.ranker(model, Mixture(**result["mixture"]))
+        self.details = {"recipe": recipe.model_dump(mode="json"), "mixture": result["mixture"]}
 
     def _open(self, folder: Path, data: Seen, seed: int) -> None:
         run = open_run(folder)
@@ -77,6 +80,7 @@ class UnimpMethod:
             raise ConfigError(f"{folder}: learned from other events than this benchmark's training part")
         set_threads(run.bench.recipe.train.threads)
         self.ranker = run.bench.ranker(run.model, run.mixture)
+        self.details = {"recipe": run.facts["recipe"], "mixture": run.result["mixture"]}
         self.reported_cost = (sum(run.result["seconds"].values()), run.result["peak_memory_mib"])
 
     def score(self, histories: Histories) -> FloatArray:
