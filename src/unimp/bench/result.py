@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from unimp.bench.environment import Environment
 from unimp.bench.protocol import BenchmarkProtocol
@@ -62,8 +62,8 @@ class ResultFile(Config):
     title: str
     config: dict[str, Any]
     """The method's resolved config."""
-    details: dict[str, Any] = {}
-    """What the config leads to, where it names more than it holds: a recipe in full, what validation chose."""
+    details: dict[str, Any] = Field(default_factory=dict)
+    """What the config names without holding it: a recipe in full, what validation chose."""
     seed: int
     protocol: BenchmarkProtocol
     data: DataIdentity
