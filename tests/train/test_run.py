@@ -94,6 +94,33 @@ def test_opened_run_scores_as_the_trained_one(run_folder: Path, tiny_dataset: Da
     assert reached == pytest.approx(first.result["valid"]["reached"]["model alone"], abs=1e-6)
 
 
+@pytest.mark.parametrize("attributes", ["words", "values"])
+def test_attributes_and_ratings_in_the_sentence(
+    tiny_dataset: Dataset, tmp_path: Path, attributes: str
+) -> None:
+    """Both ways of writing attributes train, with context reconstruction, and every component is logged."""
+    recipe = tiny_recipe(
+        sentence={
+            "fields": ["title", "brand"],
+            "attributes": attributes,
+            "ratings": True,
+            "show_missing": True,
+        },
+        objective={"attribute": 0.5, "rating": 0.3, "gamma": 2.0, "label_smoothing": 0.1},
+        train={"epochs": 6, "patience": 6, "batch_positions": 256},
+    )
+    train(tiny_dataset, recipe, tmp_path / "run", show=False)
+    rows = log_of(tmp_path / "run")
+    first, last = rows[0]["components"], rows[-1]["components"]
+    assert isinstance(first, dict)
+    assert isinstance(last, dict)
+    assert first.keys() == {"item", "attribute", "rating"}
+    assert last["item"] < first["item"]
+    assert last["attribute"] < first["attribute"]
+    answer = unimp.load(tmp_path / "run").recommend(["i03", "i00"])
+    assert len(answer.items) == 10
+
+
 def test_a_finished_run_is_not_trained_again(run_folder: Path, tiny_dataset: Dataset) -> None:
     before = (run_folder / "model.safetensors").stat().st_mtime_ns
     train(tiny_dataset, tiny_recipe(), run_folder, show=False)
