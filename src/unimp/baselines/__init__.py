@@ -178,6 +178,13 @@ METHODS: dict[str, MethodEntry] = {
         inputs=("ids", "attributes"),
         test="tests/baselines/test_s3rec.py",
     ),
+    "unisrec": MethodEntry(
+        "unimp.baselines.unisrec:UniSRec",
+        "UniSRec",
+        "Hou et al., KDD 2022",
+        inputs=("ids", "text"),
+        test="tests/baselines/test_unisrec.py",
+    ),
 }
 """Every method by the name it has on the command line."""
 
