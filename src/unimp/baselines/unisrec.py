@@ -119,8 +119,8 @@ class UniSRec(CausalBaseline[UniSRecConfig]):
     Deviations: pre-training reads the training events of this data alone, not five other domains, so the
     encoder goes on learning afterwards (`fix_encoder` is the paper's way); its sequence–item contrast, like
     the softmax over all items that follows, is taken at every position of one pass; an augmented history
-    lacks events or, in the place of words, features of its items' text; the width is smaller; text features are
-    the benchmark's own.
+    lacks events or, in the place of words, features of its items' text; the width is smaller; text features
+    are the benchmark's own.
     """
 
     config_class = UniSRecConfig
