@@ -185,6 +185,13 @@ METHODS: dict[str, MethodEntry] = {
         inputs=("ids", "text"),
         test="tests/baselines/test_unisrec.py",
     ),
+    "tiger": MethodEntry(
+        "unimp.baselines.tiger:TIGER",
+        "TIGER",
+        "Rajput et al., NeurIPS 2023",
+        inputs=("ids", "text"),
+        test="tests/baselines/test_tiger.py",
+    ),
 }
 """Every method by the name it has on the command line."""
 
