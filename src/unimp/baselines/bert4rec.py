@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -125,7 +126,7 @@ class BERT4Rec(NeuralBaseline[BERT4RecConfig]):
 
 def draw_masks(
     lengths_B: IntArray, mask_share: float, last_share: float, random: np.random.Generator
-) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+) -> npt.NDArray[np.bool_]:
     """[B, T] which events are masked: max(1, round(ρ · length)) of a row, or its last one alone."""
     steps = np.arange(lengths_B.max(initial=0))
     real_BT = steps < lengths_B[:, None]

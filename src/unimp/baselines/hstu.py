@@ -131,9 +131,9 @@ class HSTU(CausalBaseline[HSTUConfig]):
 
     def times(self, windows: Windows, chosen: IntArray) -> Tensor | None:
         """[B, T] UTC seconds, or None where no event has a time: then the bias is by place alone."""
-        times = windows.padded_times(chosen)
-        known = windows.times[windows.starts[chosen]] != NO_TIME
-        return torch.from_numpy(times).to(self.config.device) if known.any() else None
+        if (windows.times == NO_TIME).all():
+            return None
+        return torch.from_numpy(windows.padded_times(chosen)).to(self.config.device)
 
 
 def gap_classes(times_BT: Tensor, buckets: int) -> Tensor:

@@ -94,6 +94,9 @@ class S3RecPretraining(nn.Module):
     for every value whether the item has it.
     """
 
+    has_IA: Tensor
+    """[I, A] 1 where the item has the value."""
+
     def __init__(self, config: S3RecConfig, network: S3RecNetwork, attributes_IA: FloatArray) -> None:
         super().__init__()
         width, self.config, self.network = config.width, config, network
@@ -105,8 +108,6 @@ class S3RecPretraining(nn.Module):
         for part in (self.item_attribute, self.state_item, self.state_attribute, self.state_segment):
             nn.init.xavier_uniform_(part.weight)
         nn.init.normal_(self.attributes.weight, std=0.02)
-
-    has_IA: Tensor
 
     def forward(self, views: PretrainingViews) -> Tensor:
         """The weighted sum of the four, per history."""
@@ -187,6 +188,7 @@ class S3Rec(CausalBaseline[S3RecConfig]):
             pretraining.parameters(), lr=config.lr, weight_decay=config.weight_decay
         )
         pretraining.train()
+        loss = torch.zeros(())
         with progress_bar("S3Rec: pre-training", config.pretrain_epochs, show=show_progress) as bar:
             for _ in range(config.pretrain_epochs):
                 for views in self.views(data, random):

@@ -155,6 +155,7 @@ class UniSRec(CausalBaseline[UniSRecConfig]):
         config, windows = self.config, training_windows(data.train, self.config.max_events)
         optimizer = torch.optim.AdamW(self.module.parameters(), lr=config.lr)
         self.module.train()
+        loss = torch.zeros(())
         with progress_bar("UniSRec: pre-training", config.pretrain_epochs, show=show_progress) as bar:
             for _ in range(config.pretrain_epochs):
                 for chosen in batches_by_length(windows.lengths - 1, config.batch_events, random):
