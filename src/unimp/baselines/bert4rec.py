@@ -39,7 +39,7 @@ class BERT4RecConfig(NeuralConfig):
     """ρ, the share of a history that is masked, at least one event (the paper: .6 on Beauty, .2 on films)."""
     last_share: float = Field(default=0.2, ge=0, le=1)
     """Share of histories in which only the last event is masked, as at test time (sec. 3.6)."""
-    epochs: int = Field(default=200, ge=1)
+    epochs: int = Field(default=100, ge=1)
     """At most this many passes over the training events; a pass has targets at the masked places only."""
     validate_every: int = Field(default=2, ge=1)
     """Epochs from one validation to the next."""
