@@ -44,15 +44,22 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def rows_of(bench: Workbench, histories: Histories, *, every_prefix: bool) -> list[Any]:
-    """Encoded sentences: one per user, or one per prefix that ends in a target."""
+    """Encoded sentences that train every event once: windows of a history, or one row per prefix."""
     task, limit = bench.tasks[0], bench.recipe.sentence.max_items
-    sentences = []
-    for user, length in enumerate(histories.lengths.tolist()):
-        stops = range(1, length + 1) if every_prefix else [length]
-        for stop in stops:
-            events = events_of(histories, user, max(0, stop - limit), stop)
-            sentences.append(bench.encoder.encode(task.sentence(bench.template, events)))
-    return sentences
+    stretches = [
+        (window.user, window.start, window.stop)
+        for window in task.windows(histories, limit, np.random.default_rng(SEED))
+    ]
+    if every_prefix:
+        stretches = [
+            (user, max(0, stop - limit), stop)
+            for user, length in enumerate(histories.lengths.tolist())
+            for stop in range(1, length + 1)
+        ]
+    return [
+        bench.encoder.encode(task.sentence(bench.template, events_of(histories, *stretch)))
+        for stretch in stretches
+    ]
 
 
 def last_target_only(batch: Batch) -> Batch:
@@ -177,7 +184,7 @@ def main() -> None:
         Lesson.of(dataset, split), recipe, device=torch.device("cpu"), show_progress=False
     )
     report = {
-        "data": options.data.name,
+        "data": f"{dataset.manifest.source} ({dataset.data_hash})",
         "recipe": recipe.name,
         "threads": options.threads,
         "training": measure_training(bench, split.train, options.users),
