@@ -35,6 +35,8 @@ class TIGERConfig(NeuralConfig):
     """Latest events that are read."""
     beam: int = Field(default=20, ge=1)
     """Tuples that constrained decoding keeps; items it never reaches are ranked by their first code."""
+    epochs: int = Field(default=40, ge=1)
+    """At most this many passes over the training events."""
     validate_every: int = Field(default=4, ge=1)
     """Epochs from one validation to the next: decoding costs more than training."""
     patience: int = Field(default=4, ge=1)
