@@ -11,11 +11,12 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "unimp"
 
-BASE = {"errors", "config", "progress"}
+BASE = {"errors", "config", "progress", "space"}
 DATA = BASE | {"data"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "config": {"errors"},
+    "space": set(),
+    "config": {"errors", "space"},
     "progress": set(),
     "data": BASE,
     "answer": {"data"},
@@ -27,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encode": DATA | {"sentence"},
     "decode": DATA | {"sentence", "encode", "model", "answer", "metrics", "structure"},
     "tasks": DATA | {"sentence", "answer", "metrics"},
+    "references": DATA | {"answer", "metrics", "structure", "encode"},
     "train": DATA | {"sentence", "encode", "model", "decode", "tasks", "answer", "metrics", "structure"},
     "baselines": DATA | {"answer", "metrics", "structure"},
     "bench": DATA | {"answer", "metrics", "baselines"},
@@ -79,7 +81,7 @@ def test_only_scale_imports_the_distributed_engine() -> None:
 
 
 def test_import_is_light() -> None:
-    heavy = "torch polars pyarrow matplotlib PIL scipy"
+    heavy = "torch polars pyarrow matplotlib PIL scipy bm25s sacrebleu rouge_score"
     program = f"import unimp, sys; print([m for m in '{heavy}'.split() if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

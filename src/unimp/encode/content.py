@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,15 @@ class TextProjector:
 
     def project(self, catalog: Catalog) -> FloatArray:
         """[I, F] unit-length rows; an item without a known word is all zeros."""
-        weights = term_matrix(item_terms(catalog), self.vocabulary).multiply(self.idf).tocsr()
+        return self.project_terms(item_terms(catalog))
+
+    def project_texts(self, texts: Sequence[str]) -> FloatArray:
+        """[len(texts), F] unit-length rows in the same space; a text without a known word is all zeros."""
+        return self.project_terms([WORD.findall(text.lower()) for text in texts])
+
+    def project_terms(self, terms: list[list[str]]) -> FloatArray:
+        """[len(terms), F] unit-length rows, or zeros."""
+        weights = term_matrix(terms, self.vocabulary).multiply(self.idf).tocsr()
         return unit_rows(np.asarray(weights @ self.components, dtype=np.float32))
 
 
