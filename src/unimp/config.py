@@ -5,17 +5,28 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unimp.errors import ConfigError, did_you_mean
+from unimp.space import SearchSpace
 
 
 class Config(BaseModel):
     """Base of every configuration: frozen, no unknown keys, one docstring under each field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    search_space: ClassVar[SearchSpace] = {}
+    """What tuning may vary; empty where there is nothing to tune."""
+
+    def value_at(self, key: str) -> Any:
+        """The value at a dotted key."""
+        value: Any = self
+        for part in key.split("."):
+            value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+        return value
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], place: str) -> Self:
@@ -74,8 +85,13 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
-        nested: Any = value
-        for part in reversed(key.strip().split(".")):
-            nested = {part: nested}
-        table = merge(table, nested)
+        table = merge(table, nest(key.strip(), value))
     return table
+
+
+def nest(key: str, value: Any) -> dict[str, Any]:
+    """`{"train": {"lr": value}}` for the key `train.lr`."""
+    nested: Any = value
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)

@@ -12,6 +12,7 @@ from unimp.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from unimp.baselines.baseline import Method
     from unimp.config import Config
+    from unimp.space import Dimension
 
 Input = Literal["ids", "text", "image", "time", "attributes"]
 
@@ -32,6 +33,8 @@ class MethodEntry:
     """False: there is nothing random in it, so one seed is all there is to run."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Config values that make this entry what it is, where several entries share one class."""
+    fixed: tuple[str, ...] = ()
+    """Settings that make it what it is, and that tuning leaves alone."""
     test: str = ""
     """The file with its tests, from the repository root."""
 
@@ -44,6 +47,11 @@ class MethodEntry:
     def config(self, overrides: Mapping[str, Any] | None = None, place: str = "config") -> Config:
         """The entry's settings with `overrides` upon them, validated; ConfigError names `place`."""
         return self.load().config_class.parse({**self.settings, **(overrides or {})}, place)
+
+    def search_space(self) -> dict[str, Dimension]:
+        """What tuning may vary, by dotted key; empty for a method that cannot be tuned."""
+        space = self.load().config_class.search_space
+        return {key: dimension for key, dimension in space.items() if key not in self.fixed}
 
     def make(self, overrides: Mapping[str, Any] | None = None) -> Method:
         """An untrained method."""
@@ -59,6 +67,7 @@ METHODS: dict[str, MethodEntry] = {
         "ItemKNN",
         "Sarwar et al., WWW 2001",
         seeded=False,
+        fixed=("recency",),
         test="tests/baselines/test_itemknn.py",
     ),
     "itemknn-recency": MethodEntry(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from unimp.baselines.neural import NeuralBaseline, NeuralConfig
 from unimp.baselines.sequences import batches_by_length, training_windows, whole_windows
 from unimp.baselines.transformer import Block, check_heads, draw_small
 from unimp.data.histories import Histories, IntArray
+from unimp.space import Choice, Real, SearchSpace, Whole
 
 
 class BERT4RecConfig(NeuralConfig):
@@ -43,6 +45,14 @@ class BERT4RecConfig(NeuralConfig):
     """At most this many passes over the training events; a pass has targets at the masked places only."""
     validate_every: int = Field(default=2, ge=1)
     """Epochs from one validation to the next."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 5e-3, log=True),
+        "dropout": Real(0.1, 0.6),
+        "mask_share": Real(0.1, 0.7),
+        "width": Choice((32, 64, 128)),
+        "layers": Whole(1, 3),
+    }
 
 
 class BERT4RecNetwork(nn.Module):

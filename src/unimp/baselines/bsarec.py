@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
 from unimp.baselines.transformer import SelfAttention, check_heads, draw_small
 from unimp.errors import ConfigError
+from unimp.space import Choice, Real, SearchSpace
 
 
 class BSARecConfig(CausalConfig):
@@ -30,6 +32,14 @@ class BSARecConfig(CausalConfig):
     """α: the filter's share of a layer's output; the rest is self-attention's."""
     cutoff: int = Field(default=5, ge=1)
     """c, odd: how many of the lowest of the N frequencies (the constant, and pairs ±f) are the low part."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 5e-3, log=True),
+        "dropout": Real(0.1, 0.7),
+        "filter_share": Real(0.1, 0.9),
+        "cutoff": Choice((1, 3, 5, 7, 9)),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class FrequencyFilter(nn.Module):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,11 +17,14 @@ from unimp.baselines.foldin import FoldInBaseline, Learnt, fold_in_scale
 from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
 from unimp.baselines.vbpr import VBPRConfig, VisualFactors, centred
 from unimp.data.histories import Histories
+from unimp.space import Real, SearchSpace
 
 
 class CausalRecConfig(VBPRConfig):
     effect: float = Field(default=1.0, ge=0)
     """Share of the direct visual effect that is taken out: 1 is the total indirect effect, 0 takes none."""
+
+    search_space: ClassVar[SearchSpace] = {**VBPRConfig.search_space, "effect": Real(0.0, 1.0)}
 
 
 class CausalFactors(VisualFactors):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
 from unimp.config import Config
 from unimp.data.histories import FloatArray, Histories
+from unimp.space import Real, SearchSpace
 from unimp.structure.graph import ItemGraph, ease_graph
 
 
@@ -15,6 +18,11 @@ class EASEConfig(Config):
     """λ of the ridge penalty: the fewer events an item has, the less of it is wanted."""
     recency: float = Field(default=1.0, gt=0, le=1)
     """An event that k later ones follow weighs recency^k when scoring; 1 is the paper's."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "l2": Real(1.0, 5000.0, log=True),
+        "recency": Real(0.3, 1.0),
+    }
 
 
 class EASE(Baseline[EASEConfig]):

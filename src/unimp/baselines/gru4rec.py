@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from unimp.baselines.baseline import TrainingData
 from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
 from unimp.baselines.losses import full_cross_entropy
 from unimp.baselines.transformer import draw_small
+from unimp.space import Choice, Real, SearchSpace
 
 
 class GRU4RecConfig(CausalConfig):
@@ -33,6 +34,14 @@ class GRU4RecConfig(CausalConfig):
     """Negatives are drawn with probability ∝ events^α; 0 is uniform, 1 is by popularity."""
     score_penalty: float = Field(default=1.0, ge=0)
     """λ of the score regularisation in BPR-max."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 1e-2, log=True),
+        "dropout": Real(0.0, 0.6),
+        "score_penalty": Real(0.01, 10.0, log=True),
+        "popularity_power": Real(0.0, 1.0),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class GRU4RecNetwork(CausalNetwork):

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -12,6 +14,7 @@ from torch import Tensor
 from unimp.baselines.causal import CausalBaseline
 from unimp.baselines.sasrec import SASRecConfig, SASRecNetwork
 from unimp.baselines.transformer import check_heads
+from unimp.space import Choice, Real, SearchSpace
 
 
 class GSASRecConfig(SASRecConfig):
@@ -21,6 +24,14 @@ class GSASRecConfig(SASRecConfig):
     """Neighbouring targets of a batch that use the same drawing of negatives; the paper's is 1."""
     calibration: float = Field(default=0.75, ge=0, le=1)
     """t: 0 is plain binary cross-entropy, 1 gives calibrated probabilities."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 5e-3, log=True),
+        "dropout": Real(0.1, 0.7),
+        "negatives": Choice((64, 256, 512)),
+        "calibration": Real(0.0, 1.0),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class GSASRec(CausalBaseline[GSASRecConfig]):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
 from unimp.baselines.losses import full_cross_entropy
+from unimp.space import Choice, Real, SearchSpace, Whole
 
 
 class HGNConfig(CausalConfig):
@@ -26,6 +27,14 @@ class HGNConfig(CausalConfig):
     """`bpr` is the paper's, one uniform negative per target; `cross-entropy` the softmax over all items."""
     weight_decay: float = Field(default=1e-3, ge=0)
     """Decoupled; the paper's λ is an L2 penalty inside Adam."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 1e-2, log=True),
+        "weight_decay": Real(1e-5, 1.0, log=True),
+        "window": Whole(2, 10),
+        "targets": Whole(1, 5),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class HGNNetwork(CausalNetwork):

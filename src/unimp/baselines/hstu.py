@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from unimp.baselines.losses import full_cross_entropy
 from unimp.baselines.sequences import Windows, batches_by_length, training_windows, whole_windows
 from unimp.baselines.transformer import check_heads, draw_small
 from unimp.data.histories import NO_TIME, Histories, IntArray
+from unimp.space import Choice, Real, SearchSpace, Whole
 
 
 class HSTUConfig(CausalConfig):
@@ -31,6 +33,14 @@ class HSTUConfig(CausalConfig):
     """On the input and before every output projection; attention has none."""
     time_buckets: int = Field(default=128, ge=1)
     """Classes of the time between two events, in steps of a factor e^.301; 0-second gaps are in the first."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 5e-3, log=True),
+        "dropout": Real(0.1, 0.7),
+        "weight_decay": Choice((0.0, 1e-3, 1e-2, 0.1)),
+        "width": Choice((32, 64, 128)),
+        "layers": Whole(1, 3),
+    }
 
 
 class HSTULayer(nn.Module):

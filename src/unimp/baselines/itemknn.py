@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import scipy.sparse as sp
 from pydantic import Field
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
 from unimp.config import Config
 from unimp.data.histories import FloatArray, Histories
+from unimp.space import Choice, Real, SearchSpace
 from unimp.structure.graph import ItemGraph, cosine_graph
 
 
@@ -18,6 +21,12 @@ class ItemKNNConfig(Config):
     """Added to the cosine's denominator: doubts pairs that rest on few users."""
     recency: float = Field(default=1.0, gt=0, le=1)
     """An event that k later ones follow weighs recency^k; 1 forgets the order."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "neighbours": Choice((None, 20, 50, 100, 200, 500)),
+        "shrink": Choice((0.0, 1.0, 3.0, 10.0, 30.0, 100.0)),
+        "recency": Real(0.3, 1.0),
+    }
 
 
 class ItemKNN(Baseline[ItemKNNConfig]):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from unimp.baselines.foldin import FoldInBaseline, Learnt
 from unimp.baselines.mf import Factors
 from unimp.baselines.neural import NeuralConfig
 from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
+from unimp.space import Choice, Real, SearchSpace, Whole
 
 
 class LightGCNConfig(NeuralConfig):
@@ -33,6 +35,13 @@ class LightGCNConfig(NeuralConfig):
     batches are quicker than many small ones."""
     validate_every: int = Field(default=5, ge=1)
     """Epochs from one validation to the next."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(1e-3, 3e-2, log=True),
+        "l2": Real(1e-5, 0.1, log=True),
+        "layers": Whole(1, 4),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class LightGCN(FoldInBaseline[LightGCNConfig]):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from unimp.baselines.mf import Factors
 from unimp.baselines.neural import NeuralBaseline, NeuralConfig
 from unimp.baselines.pairs import Triples, squared_norm
 from unimp.data.histories import Histories
+from unimp.space import Choice, Real, SearchSpace
 
 
 class MACRConfig(NeuralConfig):
@@ -40,6 +42,14 @@ class MACRConfig(NeuralConfig):
     """Pairs in a batch, each with one negative."""
     validate_every: int = Field(default=5, ge=1)
     """Epochs from one validation to the next."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(5e-4, 2e-2, log=True),
+        "l2": Real(1e-4, 0.2, log=True),
+        "item_branch": Real(1e-4, 0.1, log=True),
+        "user_branch": Real(1e-4, 0.1, log=True),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class ThreeBranches(Factors):

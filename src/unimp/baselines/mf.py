@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -14,6 +15,7 @@ from unimp.baselines.baseline import TrainingData
 from unimp.baselines.foldin import FoldInBaseline, Learnt, fold_in_scale
 from unimp.baselines.neural import NeuralConfig
 from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
+from unimp.space import Choice, Real, SearchSpace
 
 
 class MFConfig(NeuralConfig):
@@ -27,6 +29,12 @@ class MFConfig(NeuralConfig):
     """Pairs in a batch, each with one negative."""
     validate_every: int = Field(default=5, ge=1)
     """Epochs from one validation to the next."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(5e-4, 2e-2, log=True),
+        "l2": Real(1e-4, 0.2, log=True),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class Factors(nn.Module):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from unimp.baselines.foldin import FoldInBaseline, Learnt
 from unimp.baselines.mf import Factors
 from unimp.baselines.neural import NeuralConfig
 from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
+from unimp.space import Real, SearchSpace, Whole
 
 
 class MMGCLConfig(NeuralConfig):
@@ -47,6 +49,14 @@ class MMGCLConfig(NeuralConfig):
     """Pairs in a batch. Every batch propagates over the whole graph, so few large batches are quicker."""
     validate_every: int = Field(default=3, ge=1)
     """Epochs from one validation to the next."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(5e-4, 2e-2, log=True),
+        "l2": Real(1e-6, 1e-2, log=True),
+        "contrast": Real(0.03, 3.0, log=True),
+        "temperature": Real(0.1, 0.6),
+        "layers": Whole(1, 3),
+    }
 
 
 class ModalFactors(Factors):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from unimp.baselines.neural import NeuralConfig
 from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
 from unimp.data.histories import Histories
 from unimp.errors import ConfigError
+from unimp.space import Real, SearchSpace
 
 
 class MMSSLConfig(NeuralConfig):
@@ -60,6 +62,14 @@ class MMSSLConfig(NeuralConfig):
     """Pairs in a batch. Every batch propagates over the whole graph, so few large batches are quicker."""
     validate_every: int = Field(default=3, ge=1)
     """Epochs from one validation to the next."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(5e-4, 2e-2, log=True),
+        "l2": Real(1e-7, 1e-2, log=True),
+        "contrast": Real(3e-3, 0.3, log=True),
+        "content_rate": Real(0.1, 1.5),
+        "dropout": Real(0.0, 0.5),
+    }
 
 
 class MMSSL(FoldInBaseline[MMSSLConfig]):

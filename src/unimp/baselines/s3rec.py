@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from unimp.baselines.sequences import batches_by_length, training_windows
 from unimp.baselines.transformer import Block, check_heads, draw_small
 from unimp.data.histories import FloatArray
 from unimp.progress import progress_bar
+from unimp.space import Choice, Real, SearchSpace
 
 
 class S3RecConfig(CausalConfig):
@@ -51,6 +52,14 @@ class S3RecConfig(CausalConfig):
     """Of segment prediction."""
     attribute_items: int = Field(default=5, ge=1)
     """Attribute values that fewer items have are left out; the paper keeps all."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 5e-3, log=True),
+        "dropout": Real(0.1, 0.7),
+        "pretrain_epochs": Choice((5, 10, 20, 40)),
+        "mask_share": Real(0.1, 0.5),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class S3RecNetwork(CausalNetwork):

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
 from unimp.baselines.transformer import Block, check_heads, draw_small
+from unimp.space import Choice, Real, SearchSpace, Whole
 
 
 class SASRecConfig(CausalConfig):
@@ -26,6 +27,14 @@ class SASRecConfig(CausalConfig):
     """On the input, in attention and behind every sub-layer; the paper's for sparse data is .5."""
     norm: Literal["pre", "post"] = "pre"
     """Where a block normalises; `pre` is the paper's, g(x) = x + Dropout(g(LayerNorm(x)))."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 5e-3, log=True),
+        "dropout": Real(0.1, 0.7),
+        "weight_decay": Choice((0.0, 1e-3, 1e-2, 0.1)),
+        "width": Choice((32, 64, 128)),
+        "layers": Whole(1, 3),
+    }
 
 
 class SASRecNetwork(CausalNetwork):

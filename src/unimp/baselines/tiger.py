@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from unimp.baselines.semantic_ids import QuantiserConfig, code_trie, learn_codes
 from unimp.baselines.sequences import batches_by_length, training_windows, whole_windows
 from unimp.baselines.transformer import Block, SelfAttention, check_heads, draw_small
 from unimp.data.histories import Histories
+from unimp.space import Choice, Real, SearchSpace
 
 
 class TIGERConfig(NeuralConfig):
@@ -43,6 +45,14 @@ class TIGERConfig(NeuralConfig):
     """Stop after so many validations without a better NDCG@5."""
     quantiser: QuantiserConfig = QuantiserConfig()
     """How the codes are learnt."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 5e-3, log=True),
+        "dropout": Real(0.0, 0.5),
+        "weight_decay": Choice((0.0, 1e-3, 1e-2, 0.1)),
+        "width": Choice((64, 128)),
+        "quantiser.codes": Choice((64, 128, 256)),
+    }
 
 
 class CrossAttention(nn.Module):

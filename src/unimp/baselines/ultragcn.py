@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,6 +19,7 @@ from unimp.baselines.foldin import FoldInBaseline, Learnt
 from unimp.baselines.mf import Factors
 from unimp.baselines.neural import NeuralConfig
 from unimp.baselines.pairs import Pairs, Triples, squared_norm
+from unimp.space import Real, SearchSpace
 from unimp.structure.graph import keep_largest
 
 
@@ -43,6 +44,14 @@ class UltraGCNConfig(NeuralConfig):
     """Learning rate of AdamW, constant."""
     validate_every: int = Field(default=2, ge=1)
     """Epochs from one validation to the next."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(1e-3, 3e-2, log=True),
+        "l2": Real(1e-5, 0.1, log=True),
+        "negative_weight": Real(1.0, 300.0, log=True),
+        "constraint": Real(0.01, 10.0, log=True),
+        "item_graph": Real(0.1, 10.0, log=True),
+    }
 
 
 def degree_factors(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from unimp.baselines.sequences import batches_by_length, training_windows, whole
 from unimp.baselines.transformer import Block, check_heads, draw_small
 from unimp.data.histories import Histories
 from unimp.progress import progress_bar
+from unimp.space import Choice, Real, SearchSpace
 
 
 class UniSRecConfig(CausalConfig):
@@ -48,6 +49,14 @@ class UniSRecConfig(CausalConfig):
     """Of the events of a history, or of the features of its items, that its augmented copy lacks."""
     fix_encoder: bool = False
     """True: after pre-training only adaptor and id vectors learn, as in the paper."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(3e-4, 5e-3, log=True),
+        "dropout": Real(0.1, 0.7),
+        "temperature": Real(0.03, 0.3, log=True),
+        "pretrain_epochs": Choice((0, 5, 10)),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 class Adaptor(nn.Module):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from unimp.baselines.mf import Factors
 from unimp.baselines.neural import NeuralConfig
 from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
 from unimp.data.histories import FloatArray
+from unimp.space import Choice, Real, SearchSpace
 
 
 class VBPRConfig(NeuralConfig):
@@ -36,6 +38,14 @@ class VBPRConfig(NeuralConfig):
     """Pairs in a batch, each with one negative."""
     validate_every: int = Field(default=5, ge=1)
     """Epochs from one validation to the next."""
+
+    search_space: ClassVar[SearchSpace] = {
+        "lr": Real(5e-4, 2e-2, log=True),
+        "l2": Real(1e-4, 0.2, log=True),
+        "visual_l2": Choice((0.0, 1e-4, 1e-3, 1e-2)),
+        "visual_width": Choice((16, 32, 64)),
+        "width": Choice((32, 64, 128)),
+    }
 
 
 def centred(features: FloatArray) -> Tensor:

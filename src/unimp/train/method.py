@@ -14,6 +14,7 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.decode.ranking import Mixture, ModelRanker
 from unimp.errors import ConfigError
+from unimp.space import Choice, Real, SearchSpace, Whole
 from unimp.train.recipe import Recipe, read_recipe
 from unimp.train.run import learn, open_run, pick_device
 from unimp.train.workbench import Lesson, set_threads
@@ -41,6 +42,24 @@ class UnimpMethodConfig(Config):
     settings: dict[str, Any] = Field(default_factory=dict)
     """Tables laid upon the recipe, such as {"train": {"epochs": 5}}."""
 
+    search_space: ClassVar[SearchSpace] = {
+        "settings.train.lr": Real(3e-4, 5e-3, log=True),
+        "settings.model.dropout": Real(0.1, 0.7),
+        "settings.model.width": Choice((64, 128)),
+        "settings.objective.horizon": Whole(1, 6),
+        "settings.objective.horizon_decay": Real(0.3, 1.0),
+        "settings.structure.l2": Real(5.0, 1000.0, log=True),
+    }
+
+    def resolved(self) -> Recipe:
+        """The recipe with the settings upon it."""
+        return Recipe.parse(merge(read_recipe(self.recipe), self.settings), f"recipe {self.recipe}")
+
+    def value_at(self, key: str) -> Any:
+        """What a `settings.` key comes to: the recipe's own value where nothing is laid upon it."""
+        section, _, rest = key.partition(".")
+        return self.resolved().value_at(rest) if section == "settings" and rest else super().value_at(key)
+
 
 class UnimpMethod:
     """Trains in a temporary folder; `score` ranks with the mixture chosen on validation."""
@@ -48,6 +67,11 @@ class UnimpMethod:
     config_class: ClassVar[type[Config]] = UnimpMethodConfig
 
     def __init__(self, config: UnimpMethodConfig) -> None:
+        if config.run is not None and config.settings:
+            raise ConfigError(
+                f"unimp.run {config.run}: a finished run keeps its own settings; leave out run, "
+                "or leave out settings and tuning"
+            )
         self.config = config
         self.ranker: ModelRanker | None = None
         self.reported_cost: tuple[float, float] | None = None
@@ -56,8 +80,8 @@ class UnimpMethod:
         """The recipe in full and the mixture, for the result file."""
 
     def recipe(self, seed: int) -> Recipe:
-        values = merge(read_recipe(self.config.recipe), self.config.settings)
-        return Recipe.parse(merge(values, {"train": {"seed": seed}}), f"recipe {self.config.recipe}")
+        recipe = self.config.resolved()
+        return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
 
     def fit(self, data: Seen, *, seed: int, show_progress: bool = False) -> None:
         if self.config.run is not None:
