@@ -52,6 +52,7 @@ def test_methods_are_listed() -> None:
         "inputs": ["ids"],
         "seeded": False,
         "settings": {},
+        "tuned": {},
     }
     assert "Steck, WWW 2019" in call("methods").stdout
 
@@ -89,3 +90,23 @@ def test_mistakes_are_named(data: str, tmp_path: Path, arguments: tuple[str, ...
 def test_absent_folders_are_named(tmp_path: Path) -> None:
     assert isinstance(run(str(tmp_path / "no"), tmp_path, "--methods", "pop").exception, DataError)
     assert isinstance(call("table", tmp_path / "no").exception, DataError)
+
+
+def test_unimp_is_tuned_by_the_same_budget_as_a_baseline(data: str, tmp_path: Path) -> None:
+    small = ("model.hidden=16", "train.epochs=1", "train.threads=1", "structure.kind=cosine")
+    settings = [part for setting in small for part in ("--set", f"unimp.settings.{setting}")]
+    found = run(data, tmp_path, "--methods", "unimp,ease", "--tune", "2", *settings)
+    assert found.exit_code == 0, found.exception
+    rows = json.loads(call("table", tmp_path, "--json").stdout)["rows"]
+    assert {row["method"] for row in rows} == {"unimp", "ease"}
+    for row in rows:
+        assert row["tuning"]["budget"] == {"trials": 2, "minutes": None, "seed": 0}
+        assert len(row["tuning"]["tries"]) == 2
+    (unimp,) = (row for row in rows if row["method"] == "unimp")
+    assert unimp["tuning"]["tries"][0]["settings"]["settings.train.lr"] == 1e-3
+    assert "tuning: 2 trials each" in call("table", tmp_path).stdout
+
+
+def test_minutes_are_a_cap_of_tuning(data: str, tmp_path: Path) -> None:
+    found = run(data, tmp_path, "--methods", "pop", "--tune-minutes", "3")
+    assert "--tune-minutes 3: only with --tune N" in str(found.exception)

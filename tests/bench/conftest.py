@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from unimp.baselines import METHODS
-from unimp.bench.runner import plan_jobs, run_jobs
+from unimp.bench.jobs import plan_jobs
+from unimp.bench.runner import run_jobs
 from unimp.data.dataset import Dataset
 from unimp.testing import toy_world
 

@@ -8,9 +8,10 @@ import pytest
 from unimp.baselines import METHODS, MethodEntry
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.pop import PopConfig
+from unimp.bench.jobs import Job, plan_jobs
 from unimp.bench.protocol import BenchmarkProtocol, held_out_items
 from unimp.bench.result import RANK_COLUMNS, StoredResult, read_result
-from unimp.bench.runner import Job, plan_jobs, run_jobs
+from unimp.bench.runner import run_jobs
 from unimp.bench.table import build_table
 from unimp.data.dataset import Dataset
 from unimp.data.histories import FloatArray, Histories

@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 
 from unimp.baselines import METHODS
+from unimp.bench.jobs import plan_jobs
 from unimp.bench.present import as_document, as_text
 from unimp.bench.protocol import BenchmarkProtocol
 from unimp.bench.report import write_report
-from unimp.bench.runner import plan_jobs, run_jobs
+from unimp.bench.runner import run_jobs
 from unimp.bench.table import build_table, user_values
 from unimp.data.dataset import Dataset
 from unimp.errors import DataError

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unimp.config import Config
 
-PACKAGES = ("unimp", "torch", "numpy", "scipy", "polars", "pyarrow")
+PACKAGES = ("unimp", "torch", "numpy", "scipy", "polars", "pyarrow", "optuna")
 
 
 class Environment(Config):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unimp.bench.table import Row, Table
+from unimp.bench.tries import CHOSEN_BY
 
 
 def header(table: Table) -> str:
@@ -24,6 +25,23 @@ def header(table: Table) -> str:
     return "; ".join(parts)
 
 
+def tuning_line(table: Table) -> str:
+    """The tuning budget of the rows; where they differ, which row had which: that is no even contest."""
+    by_budget: dict[str, list[str]] = {}
+    for row in table.rows:
+        if not row.config:  # a method with nothing to set has had every chance
+            continue
+        words = row.tuning.budget.words() if row.tuning else "not tuned"
+        by_budget.setdefault(words, []).append(row.label)
+    if set(by_budget) <= {"not tuned"}:
+        return "tuning: none; every row has the settings it came with or was given by hand"
+    if len(by_budget) == 1:
+        (words,) = by_budget
+        return f"tuning: {words} each, chosen by validation {CHOSEN_BY}"
+    groups = "; ".join(f"{words}: {', '.join(labels)}" for words, labels in by_budget.items())
+    return f"tuning budgets differ, by validation {CHOSEN_BY}: {groups}"
+
+
 def mark(table: Table, row: int, metric: str) -> str:
     """`*` best and better than the runner-up by the paired test, `+` best, else nothing."""
     if table.best(metric) != row:
@@ -39,6 +57,7 @@ def side_columns(row: Row) -> dict[str, str]:
     """What stands beside the metrics."""
     return {
         "seeds": str(len(row.results)),
+        "tries": str(len(row.tuning.tries)) if row.tuning else "–",
         "fit s": f"{row.average('seconds_fit'):.1f}",
         "score s": f"{row.average('seconds_score'):.1f}",
         "MiB": f"{row.average('peak_memory_mib'):.0f}",
@@ -58,7 +77,7 @@ def as_text(table: Table) -> str:
     for line in lines:
         cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         text.append("  ".join([line[0].ljust(widths[0]), *cells]).rstrip())
-    text += ["", LEGEND]
+    text += ["", LEGEND, tuning_line(table)]
     text += [f"left out: {entry.path.name}: {entry.reason}" for entry in table.rejected]
     return "\n".join(text)
 
@@ -90,6 +109,7 @@ def row_document(row: Row) -> dict[str, Any]:
         "method": row.method,
         "label": row.label,
         "config": row.config,
+        "tuning": row.tuning.model_dump(mode="json") if row.tuning else None,
         "seeds": [stored.result.seed for stored in row.results],
         "metrics": {name: number(value.mean) for name, value in row.values.items()},
         "intervals": {name: [number(value.low), number(value.high)] for name, value in row.values.items()},

@@ -9,9 +9,10 @@ from typing import Any
 import jinja2
 
 from unimp.bench.plots import cost_plot, group_plot, quality_plot
-from unimp.bench.present import LEGEND, header, mark, side_columns
+from unimp.bench.present import LEGEND, header, mark, side_columns, tuning_line
 from unimp.bench.result import write_whole
-from unimp.bench.table import Table
+from unimp.bench.table import Row, Table
+from unimp.bench.tries import CHOSEN_BY, Tuning
 
 HISTORY_EDGES = (0, 1, 3, 5, 10, 20, 50, 100)
 POPULARITY_EDGES = (0, 1, 5, 10, 20, 50, 100, 500)
@@ -43,6 +44,9 @@ def render(table: Table) -> str:
         title=f"Benchmark: {table.data.name}",
         summary=header(table),
         legend=LEGEND,
+        tuning=tuning_line(table),
+        chosen_by=CHOSEN_BY,
+        tuned=[tuning_view(row, row.tuning) for row in table.rows if row.tuning],
         metrics=table.metrics,
         side=list(side_columns(table.rows[0])),
         rows=[row_view(table, number) for number in range(len(table.rows))],
@@ -60,6 +64,20 @@ def row_view(table: Table, number: int) -> dict[str, Any]:
         for metric, value in row.values.items()
     ]
     return {"label": row.label, "figures": figures, "side": list(side_columns(row).values())}
+
+
+def tuning_view(row: Row, tuning: Tuning) -> tuple[str, ...]:
+    """Method, budget, tries, minutes, the first try's value, the winner's, and what won."""
+    first, winner = tuning.tries[0], tuning.tries[tuning.winner]
+    return (
+        row.label,
+        tuning.budget.words(),
+        str(len(tuning.tries)),
+        f"{tuning.seconds / 60:.1f}",
+        f"{first.value:.4f}" if first.value is not None else "–",
+        f"{winner.value:.4f}" if winner.value is not None else "–",
+        ", ".join(f"{key}={value}" for key, value in winner.settings.items()),
+    )
 
 
 def lead_view(table: Table, metric: str) -> tuple[str, str, str, str, str]:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from unimp.bench.environment import Environment
 from unimp.bench.protocol import BenchmarkProtocol
+from unimp.bench.tries import Tuning
 from unimp.config import Config
 from unimp.errors import DataError
 from unimp.metrics.ranking import RankArray, ranking_metrics
@@ -62,6 +63,8 @@ class ResultFile(Config):
     title: str
     config: dict[str, Any]
     """The method's resolved config."""
+    tuning: Tuning | None = None
+    """How validation chose the config; null when it is the one the method came with, or set by hand."""
     details: dict[str, Any] = Field(default_factory=dict)
     """What the config names without holding it: a recipe in full, what validation chose."""
     seed: int
@@ -86,14 +89,20 @@ class ResultFile(Config):
     @property
     def name(self) -> str:
         """Name of the two files, without ending."""
-        return result_name(self.method, self.config, self.protocol, self.data.hash, self.seed)
+        return result_name(self.method, self.config, self.protocol, self.data.hash, self.seed, self.tuning)
 
 
 def result_name(
-    method: str, config: dict[str, Any], protocol: BenchmarkProtocol, data_hash: str, seed: int
+    method: str,
+    config: dict[str, Any],
+    protocol: BenchmarkProtocol,
+    data_hash: str,
+    seed: int,
+    tuning: Tuning | None = None,
 ) -> str:
-    """`METHOD-KEY-seedN`; the key stands for config, protocol and data, so no other result is overwritten."""
-    identity = json.dumps([config, protocol.model_dump(mode="json"), data_hash], sort_keys=True)
+    """`METHOD-KEY-seedN`; the key stands for the rest, so that no other result is overwritten."""
+    parts: list[Any] = [config, protocol.model_dump(mode="json"), data_hash]
+    identity = json.dumps(parts + (tuning.identity if tuning else []), sort_keys=True)
     return f"{method}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}-seed{seed}"
 
 

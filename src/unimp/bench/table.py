@@ -13,6 +13,7 @@ import numpy as np
 from unimp.bench.protocol import BenchmarkProtocol
 from unimp.bench.result import DataIdentity, Rejected, StoredResult, read_result
 from unimp.bench.significance import Comparison, Interval, Values, bootstrap_intervals, compare
+from unimp.bench.tries import Tuning
 from unimp.errors import DataError
 from unimp.metrics.ranking import METRIC_NAMES, metric_values
 
@@ -38,6 +39,11 @@ class Row:
     @property
     def config(self) -> dict[str, Any]:
         return self.results[0].result.config
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """How the config was chosen, the same for all seeds."""
+        return self.results[0].result.tuning
 
     def average(self, name: str) -> float:
         """The mean over seeds of a number of the result files, such as `seconds_fit`."""
@@ -122,13 +128,18 @@ def same_rules(stored: Sequence[StoredResult]) -> tuple[list[StoredResult], list
 
 
 def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[Row]:
-    by_config: dict[tuple[str, str], list[StoredResult]] = defaultdict(list)
+    by_config: dict[tuple[str, str, str], list[StoredResult]] = defaultdict(list)
     for entry in stored:
-        key = (entry.result.method, repr(sorted(entry.result.config.items())))
+        tuning = entry.result.tuning
+        key = (
+            entry.result.method,
+            repr(sorted(entry.result.config.items())),
+            repr(tuning.identity if tuning else None),
+        )
         by_config[key].append(entry)
     rows = []
-    for (method, _), entries in by_config.items():
-        siblings = [others[0].result.config for (name, _), others in by_config.items() if name == method]
+    for (method, *_), entries in by_config.items():
+        siblings = [others[0].result.config for (name, *_), others in by_config.items() if name == method]
         values = np.stack([user_values(entries, metric) for metric in metrics], axis=1)
         intervals = bootstrap_intervals(values[~np.isnan(values).any(axis=1)])
         label = entries[0].result.title + distinguishing(entries[0].result.config, siblings)

@@ -13,7 +13,7 @@ from unimp.errors import ConfigError, UnimpError
 
 if TYPE_CHECKING:
     from unimp.baselines import MethodEntry
-    from unimp.bench.runner import Outcome
+    from unimp.bench.jobs import Outcome
 
 bench = typer.Typer(help="Compare methods by one judge: full catalogue, same cases, ranks kept per user.")
 
@@ -52,6 +52,12 @@ def run(
     out: Path = typer.Option(..., help="Folder for the results; what is finished there is not done again."),
     seeds: int = typer.Option(1, min=1, help="Seeds 0, 1, … per method that draws random numbers."),
     settings: list[str] = typer.Option([], "--set", help="METHOD.KEY=VALUE, may be repeated."),
+    tune: int = typer.Option(
+        0, min=0, help="Settings that each method may try on validation, its own first; 0: no tuning."
+    ),
+    tune_minutes: float | None = typer.Option(
+        None, help="With --tune: a method begins no further try after so many minutes of tries."
+    ),
     split: str = typer.Option("leave-one-out", help="leave-one-out, new-users, temporal or new-domain."),
     hold_out: str = typer.Option("", help="For new-domain: ATTRIBUTE=VALUE|VALUE, tested and never trained."),
     keep_history: bool = typer.Option(False, "--keep-history", help="Do not mask a user's own history."),
@@ -67,8 +73,10 @@ def run(
     """Fit and judge methods; one result file per method, settings and seed."""
     from unimp.app.content import CatalogFeatures
     from unimp.baselines import find_method
+    from unimp.bench.jobs import plan_jobs
     from unimp.bench.protocol import BenchmarkProtocol
-    from unimp.bench.runner import plan_jobs, run_jobs
+    from unimp.bench.runner import run_jobs
+    from unimp.bench.tries import Budget
     from unimp.config import parse_overrides
     from unimp.data.dataset import Dataset
 
@@ -85,6 +93,9 @@ def run(
         "cutoffs": [part.strip() for part in cutoffs.split(",")],
     }
     protocol = BenchmarkProtocol.parse(rules, "unimp bench run")
+    if tune_minutes is not None and not tune:
+        raise ConfigError(f"--tune-minutes {tune_minutes:g}: only with --tune N, the number of tries")
+    budget = Budget.parse({"trials": tune, "minutes": tune_minutes}, "--tune") if tune else None
     jobs = plan_jobs(known, names, seeds=range(seeds), overrides=parse_overrides(settings))
     dataset = Dataset.load(data)
     outcomes = run_jobs(
@@ -92,6 +103,7 @@ def run(
         jobs,
         out,
         protocol=protocol,
+        budget=budget,
         with_ids=not no_ids,
         show_progress=not quiet,
         features=CatalogFeatures(dataset.catalog, show_progress=not quiet),
@@ -153,6 +165,7 @@ def methods(
                     "inputs": list(entry.inputs),
                     "seeded": entry.seeded,
                     "settings": entry.config().model_dump(mode="json"),
+                    "tuned": {key: str(ends) for key, ends in entry.search_space().items()},
                 }
                 for name, entry in known.items()
             ]
