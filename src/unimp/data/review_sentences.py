@@ -81,7 +81,7 @@ def tidy(sentence: str) -> str:
 
 
 def reads_well(sentence: str) -> bool:
-    """Whether a sentence stands alone: not shouted, asked, glued, cut, leaning or of the review."""
+    """Whether a sentence stands alone: not shouted, asked, glued, cut, leaning on another, or of the site."""
     words = TOKEN.findall(sentence)
     if not words or sentence.endswith(("?", "...")) or GLUED.search(sentence) or SITE.search(sentence):
         return False
@@ -99,7 +99,7 @@ def is_shouted(words: Iterable[str]) -> bool:
 
 
 def usable_summary(summary: str | None) -> str | None:
-    """A summary of two words or more, tidy, a shouted one in small letters; not `Five stars`, nor a cut one."""
+    """A summary of two words or more, tidy, a shouted one in small letters; no `Five stars`, no cut one."""
     text = clean_text(summary or "")
     words = TOKEN.findall(text)
     if len(words) < 2 or text.endswith("...") or SITE.search(text):
