@@ -201,6 +201,19 @@ METHODS: dict[str, MethodEntry] = {
         inputs=("ids", "text"),
         test="tests/baselines/test_tiger.py",
     ),
+    "p5": MethodEntry(
+        "unimp.baselines.p5:P5",
+        "P5",
+        "Geng et al., RecSys 2022",
+        test="tests/baselines/test_p5.py",
+    ),
+    "vip5": MethodEntry(
+        "unimp.baselines.vip5:VIP5",
+        "VIP5",
+        "Geng et al., EMNLP Findings 2023",
+        inputs=("ids", "image"),
+        test="tests/baselines/test_vip5.py",
+    ),
 }
 """Every method by the name it has on the command line."""
 
