@@ -19,6 +19,7 @@ from unimp.train.image_tokenizer import (
     encode_codes,
     load_tokenizer,
     psnr,
+    reconstruction_loss,
     save_tokenizer,
     split_rows,
     tokenizer_for,
@@ -96,6 +97,20 @@ def test_psnr_by_hand() -> None:
     real = torch.zeros(2, 3, 4, 4)
     made = torch.stack([torch.full((3, 4, 4), 0.1), torch.full((3, 4, 4), 0.01)])
     assert psnr(made, real).tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
+
+
+def test_loss_by_hand() -> None:
+    config = TINY.model_copy(update={"edges": 2.0, "colour": 4.0})
+    real = torch.zeros(1, 3, 16, 16)
+    grey = torch.full((1, 3, 16, 16), 0.1)
+    assert float(reconstruction_loss(real, real, config)) == 0.0
+    assert float(reconstruction_loss(grey, real, config)) == pytest.approx(3 * 0.1)  # three scales, no colour
+    red = grey * torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+    colour = 4.0 * (0.05 + 0.025) / 2
+    assert float(reconstruction_loss(red, real, config)) == pytest.approx(0.1 + colour)
+    half = grey * (torch.arange(16) < 8)  # one edge in a row of 15, 7 and 3 neighbours
+    edges = 2.0 * (0.1 / 15 + 0.1 / 7 + 0.1 / 3)
+    assert float(reconstruction_loss(half, real, config)) == pytest.approx(3 * 0.05 + edges)
 
 
 def test_too_few_pictures_to_hold_any_out() -> None:

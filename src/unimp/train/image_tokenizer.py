@@ -27,7 +27,9 @@ from unimp.train.checkpoint import read_tensors, write_tensors
 HELD_OUT = 0.05
 """Share of pictures that training never sees, for the figures."""
 SCALES = 3
-"""The loss looks at the picture at its size, at half of it, and at a quarter."""
+"""The loss looks at the picture at its size, at a half and a quarter of it; at an eighth for its colours."""
+OPPONENT = ((0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
+"""Red against green, yellow against blue, from red, green, blue."""
 BETAS = (0.9, 0.95)
 
 
@@ -52,17 +54,28 @@ def split_rows(pixels: Pixels, seed: int) -> tuple[npt.NDArray[np.int64], npt.ND
     return np.sort(rows[count:]), np.sort(rows[:count])
 
 
-def reconstruction_loss(made_P3YX: Tensor, real_P3YX: Tensor, edges: float) -> Tensor:
-    """L1 on pixels and on differences of neighbours, at three scales."""
-    total = made_P3YX.new_zeros(())
-    for scale in range(SCALES):
-        total = total + F.l1_loss(made_P3YX, real_P3YX)
-        if edges:
-            for axis in (2, 3):
-                total = total + edges * F.l1_loss(made_P3YX.diff(dim=axis), real_P3YX.diff(dim=axis))
-        if scale + 1 < SCALES:
-            made_P3YX, real_P3YX = F.avg_pool2d(made_P3YX, 2), F.avg_pool2d(real_P3YX, 2)
-    return total
+def reconstruction_loss(made_P3YX: Tensor, real_P3YX: Tensor, config: ImageTokenizerConfig) -> Tensor:
+    """L1 on pixels and on differences of neighbours at several scales, and on colour at the coarse ones.
+
+    All of it is linear before the absolute value, so that only the error is carried through the scales.
+    """
+    error_P3YX = made_P3YX - real_P3YX
+    total = error_P3YX.new_zeros(())
+    for _ in range(SCALES):
+        total = total + error_P3YX.abs().mean()
+        for axis in (2, 3):
+            if config.edges and error_P3YX.shape[axis] > 1:
+                total = total + config.edges * error_P3YX.diff(dim=axis).abs().mean()
+        if min(error_P3YX.shape[2:]) > 1:
+            error_P3YX = F.avg_pool2d(error_P3YX, 2)
+    colour_PDYX = torch.einsum("dc,pcyx->pdyx", torch.tensor(OPPONENT), error_P3YX)
+    return total + config.colour * colour_PDYX.abs().mean()
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for it; without them bfloat16 is slower than float32."""
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(known.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def train_tokenizer(pixels: Pixels, config: ImageTokenizerConfig, *, seed: int, show: bool) -> ImageTokenizer:
@@ -71,6 +84,7 @@ def train_tokenizer(pixels: Pixels, config: ImageTokenizerConfig, *, seed: int, 
     if not len(rows):
         raise ConfigError("image_tokenizer.enabled: no item has a picture; set it to false")
     values = torch.from_numpy(pixels.values)
+    short = config.bfloat16 and multiplies_bfloat16()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ImageTokenizer(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -83,7 +97,9 @@ def train_tokenizer(pixels: Pixels, config: ImageTokenizerConfig, *, seed: int, 
                     real = pixels_from_bytes(values[chosen])
                     if config.flips:
                         real = torch.where(torch.rand(len(real), 1, 1, 1) < 0.5, real.flip(3), real)
-                    loss = reconstruction_loss(model(real)[0], real, config.edges)
+                    with torch.autocast("cpu", torch.bfloat16, enabled=short):
+                        made = model(real)[0].float()
+                    loss = reconstruction_loss(made, real, config)
                     optimizer.zero_grad()
                     loss.backward()
                     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
