@@ -70,7 +70,7 @@ class Bm25:
 
 @dataclass(frozen=True)
 class DenseText:
-    """Cosine of the query's and the items' latent semantic vectors; zeros for a query without a known word."""
+    """Cosine of the latent semantic vectors of query and items; zeros for a query without a known word."""
 
     projector: TextProjector
     items: FloatArray
