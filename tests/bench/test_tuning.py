@@ -271,6 +271,16 @@ def test_the_earliest_of_equals_wins() -> None:
     assert best_try([Try(settings={}, value=value, seconds=0.0) for value in values]) == 2
 
 
+def test_a_winner_that_did_not_win_is_left_out(shop: Dataset, tmp_path: Path) -> None:
+    path = tuned(shop, tmp_path, 4).path
+    document = json.loads(path.read_text())
+    document["tuning"]["winner"] = (document["tuning"]["winner"] + 1) % 4
+    path.write_text(json.dumps(document))
+    run_jobs(shop, plan_jobs(METHODS, ["pop"]), tmp_path)
+    (rejected,) = build_table(tmp_path).rejected
+    assert rejected.reason == "its winner is not the best of its tries"
+
+
 def test_the_table_says_the_budget(shop: Dataset, tmp_path: Path) -> None:
     tuned(shop, tmp_path, 3)
     table = build_table(tmp_path)

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from unimp.bench.environment import Environment
 from unimp.bench.protocol import BenchmarkProtocol
-from unimp.bench.tries import Tuning
+from unimp.bench.tries import Tuning, best_try
 from unimp.config import Config
 from unimp.errors import DataError
 from unimp.metrics.ranking import RankArray, ranking_metrics
@@ -168,6 +168,8 @@ def read_result(path: Path) -> StoredResult | Rejected:
         return Rejected(path, "not a result file, or damaged")
     if result.format != FORMAT:
         return Rejected(path, f"format {result.format}, this version reads {FORMAT}")
+    if result.tuning is not None and result.tuning.winner != best_try(result.tuning.tries):
+        return Rejected(path, "its winner is not the best of its tries")
     if path.stem != result.name:
         return Rejected(path, f"its content belongs in {result.name}.json")
     ranks_path = path.with_suffix(".parquet")

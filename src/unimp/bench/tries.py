@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -66,7 +67,7 @@ class Tuning(Config):
         return sum(one.seconds for one in self.tries)
 
 
-def best_try(tries: list[Try]) -> int:
+def best_try(tries: Sequence[Try]) -> int:
     """The row of the highest value, the earliest among equals."""
     values = [-1.0 if one.value is None else one.value for one in tries]
     return values.index(max(values))
