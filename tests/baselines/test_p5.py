@@ -25,7 +25,6 @@ class TestP5(RankerContract):
         "threads": 1,
         "max_events": 8,
         "batch_events": 128,
-        "ids": "content",
         "quantiser": {"levels": 2, "codes": 10, "epochs": 50, "hidden": 32, "width": 8},
     }
     floor = 0.4
@@ -94,7 +93,7 @@ def test_a_narrow_beam_keeps_the_best_beginning_and_puts_the_others_behind(metho
 
 
 def test_random_ids_come_with_the_seed_and_need_no_text() -> None:
-    quick = {"width": 8, "layers": 1, "heads": 2, "epochs": 1, "threads": 1}
+    quick = {"ids": "random", "width": 8, "layers": 1, "heads": 2, "epochs": 1, "threads": 1}
     data = replace(toy_world().training, features=None)
     codes = []
     for seed in (0, 0, 1):
@@ -112,5 +111,5 @@ class NoText(ToyFeatures):
 
 def test_content_ids_without_text_say_what_is_missing() -> None:
     data = replace(toy_world().training, features=NoText())
-    with pytest.raises(DataError, match=r"P5 with ids=content: needs text.*without: pop.*p5"):
-        P5(P5Config(ids="content")).fit(data, seed=0)
+    with pytest.raises(DataError, match=r"P5 with ids=content: needs text.*without: pop"):
+        P5(P5Config()).fit(data, seed=0)

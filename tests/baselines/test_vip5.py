@@ -25,7 +25,6 @@ class TestVIP5(RankerContract):
         "threads": 1,
         "max_events": 8,
         "batch_events": 128,
-        "ids": "content",
         "quantiser": {"levels": 2, "codes": 10, "epochs": 50, "hidden": 32, "width": 8},
     }
     floor = 0.4
@@ -83,7 +82,7 @@ class NoPictures(ToyFeatures):
 
 def test_without_pictures_it_says_what_is_missing_and_can_read_text() -> None:
     data = replace(toy_world().training, features=NoPictures())
-    with pytest.raises(DataError, match=r'VIP5: needs pictures, and column "picture".*without: pop.*p5'):
+    with pytest.raises(DataError, match=r'VIP5: needs pictures, and column "picture".*without: pop'):
         VIP5(VIP5Config()).fit(data, seed=0)
     quick = {"content": "text", "width": 8, "layers": 1, "heads": 2, "epochs": 1, "threads": 1}
     VIP5(VIP5Config.parse(quick, "test")).fit(data, seed=0)

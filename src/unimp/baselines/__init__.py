@@ -205,13 +205,14 @@ METHODS: dict[str, MethodEntry] = {
         "unimp.baselines.p5:P5",
         "P5",
         "Geng et al., RecSys 2022",
+        inputs=("ids", "text"),
         test="tests/baselines/test_p5.py",
     ),
     "vip5": MethodEntry(
         "unimp.baselines.vip5:VIP5",
         "VIP5",
         "Geng et al., EMNLP Findings 2023",
-        inputs=("ids", "image"),
+        inputs=("ids", "text", "image"),
         test="tests/baselines/test_vip5.py",
     ),
 }

@@ -23,6 +23,8 @@ class VIP5Config(P5Config):
     """What stands for the picture; `text` lets the method run on a catalogue without pictures."""
     visual_tokens: int = Field(default=2, ge=1)
     """Tokens that a picture becomes; the paper's is 2."""
+    epochs: int = Field(default=20, ge=1)
+    """At most this many passes; each reads almost twice as many tokens as P5's."""
     adapter: int = Field(default=16, ge=1)
     """Inner width of the adapters; the paper divides the width by 8."""
 
