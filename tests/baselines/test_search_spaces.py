@@ -16,7 +16,7 @@ def ends(dimension: Dimension) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("name", TUNABLE)
 def test_two_to_five_settings_may_vary(name: str) -> None:
-    assert 2 <= len(all_methods()[name].search_space()) <= 6
+    assert 2 <= len(all_methods()[name].search_space()) <= 5
 
 
 @pytest.mark.parametrize("name", TUNABLE)

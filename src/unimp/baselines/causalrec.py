@@ -24,7 +24,10 @@ class CausalRecConfig(VBPRConfig):
     effect: float = Field(default=1.0, ge=0)
     """Share of the direct visual effect that is taken out: 1 is the total indirect effect, 0 takes none."""
 
-    search_space: ClassVar[SearchSpace] = {**VBPRConfig.search_space, "effect": Real(0.0, 1.0)}
+    search_space: ClassVar[SearchSpace] = {
+        **{key: ends for key, ends in VBPRConfig.search_space.items() if key != "width"},
+        "effect": Real(0.0, 1.0),
+    }
 
 
 class CausalFactors(VisualFactors):

@@ -14,7 +14,7 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.decode.ranking import Mixture, ModelRanker
 from unimp.errors import ConfigError
-from unimp.space import Choice, Real, SearchSpace, Whole
+from unimp.space import Real, SearchSpace, Whole
 from unimp.train.recipe import Recipe, read_recipe
 from unimp.train.run import learn, open_run, pick_device
 from unimp.train.workbench import Lesson, set_threads
@@ -45,7 +45,6 @@ class UnimpMethodConfig(Config):
     search_space: ClassVar[SearchSpace] = {
         "settings.train.lr": Real(3e-4, 5e-3, log=True),
         "settings.model.dropout": Real(0.1, 0.7),
-        "settings.model.width": Choice((64, 128)),
         "settings.objective.horizon": Whole(1, 6),
         "settings.objective.horizon_decay": Real(0.3, 1.0),
         "settings.structure.l2": Real(5.0, 1000.0, log=True),
