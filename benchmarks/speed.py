@@ -32,7 +32,8 @@ from unimp.train.batches import cut
 from unimp.train.loop import decay_groups
 from unimp.train.objective import objective
 from unimp.train.recipe import load_recipe
-from unimp.train.workbench import Lesson, Workbench, build_workbench, make_split, set_threads
+from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
+from unimp.train.workbench import Workbench
 
 SEED = 0
 

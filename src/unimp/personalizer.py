@@ -10,7 +10,7 @@ import numpy as np
 
 from unimp.answer import RankedItem, Recommendation
 from unimp.data.histories import FloatArray, Histories
-from unimp.decode.ranking import ModelRanker
+from unimp.decode.answerer import Answerer
 from unimp.errors import ConfigError, DataError
 from unimp.train.run import TrainedRun, open_run
 
@@ -20,7 +20,7 @@ class Personalizer:
     """Answers for any user: one of the data (`user=`), or any `history=` of item ids, oldest first."""
 
     run: TrainedRun
-    ranker: ModelRanker
+    answerer: Answerer
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ class Personalizer:
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, num_items] scores of every item (satisfies `Ranker`)."""
-        return self.ranker.score(histories)
+        return self.answerer.score(histories)
 
     def recommend(
         self,
@@ -82,4 +82,4 @@ class Personalizer:
 def load(run: Path | str, *, data: Path | str | None = None, device: str = "auto") -> Personalizer:
     """Open a trained run folder; `data` names the data folder when it has moved since."""
     opened = open_run(run, data=data, device=device)
-    return Personalizer(opened, opened.bench.ranker(opened.model, opened.mixture))
+    return Personalizer(opened, opened.answerer)

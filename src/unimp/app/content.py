@@ -47,12 +47,12 @@ class CatalogFeatures:
 
     @cached_property
     def _image(self) -> FloatArray | None:
-        from unimp.train.vision import frozen_features
+        from unimp.train.vision import frozen_vision
 
         config, show = self.vision, self.show_progress
         pixels = load_pixels(self.catalog, config.height, config.picture_width, show_progress=show)
         if pixels is None:
             return None
-        tokens = frozen_features(self.catalog, pixels, config, seed=0, show=show)
+        tokens = frozen_vision(self.catalog, pixels, config, seed=0, show=show).features_IVE
         pooled = tokens.float().mean(dim=1).numpy()
         return np.where(pixels.present[:, None], pooled, 0.0).astype(np.float32)

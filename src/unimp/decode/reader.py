@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.encode.batch import Batch, PictureView, collate
+from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import EncodedSentence
+from unimp.encode.views import PictureView
 from unimp.model.cross_attention import View
 from unimp.model.unimp import Inputs, ItemState, UnimpModel
 
@@ -22,6 +23,8 @@ def as_inputs(batch: Batch) -> Inputs:
         batch.token_positions,
         batch.token_shares,
         tuple(as_view(view) for view in batch.views),
+        batch.ghost_text,
+        batch.ghost_pictures,
     )
 
 
@@ -31,10 +34,21 @@ def as_view(view: PictureView) -> View:
 
 def batch_pictures(state: ItemState, batch: Batch) -> Tensor | None:
     """[P, V, E] visual tokens of the batch's pictures; None when nothing is to be seen."""
-    if state.visual_IVE is None or not len(batch.picture_rows):
+    table, outside = state.visual_IVE, state.outside_XVE
+    if table is None or not len(batch.picture_rows):
         return None
-    visual = state.visual_IVE[batch.picture_rows.to(state.visual_IVE.device)]
+    rows = batch.picture_rows.to(table.device)
+    visual = table[rows.clamp(max=len(table) - 1)]
+    if outside is not None and len(rows) and int(rows[-1]) >= len(table):  # rows are sorted
+        foreign = rows >= len(table)
+        visual = visual.clone()
+        visual[foreign] = outside[rows[foreign] - len(table)].to(visual.dtype)
     return visual.to(batch.items.device, torch.float32)
+
+
+def read(model: UnimpModel, state: ItemState, batch: Batch) -> Tensor:
+    """[B, T, D] hidden states of a batch."""
+    return model(as_inputs(batch), state, model.look(batch_pictures(state, batch)))
 
 
 def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -58,6 +72,6 @@ def last_hidden(
     hidden = torch.empty(len(sentences), model.config.width, device=device)
     for rows in batches_by_length([len(sentence) for sentence in sentences], budget):
         batch = collate([sentences[row] for row in rows]).to(device)
-        x_BTD = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
+        x_BTD = read(model, state, batch)
         hidden[rows] = x_BTD[torch.arange(len(rows), device=device), batch.lengths - 1]
     return hidden

@@ -53,6 +53,24 @@ class TextProjector:
         return unit_rows(np.asarray(weights @ self.components, dtype=np.float32))
 
 
+class WordMatch:
+    """TF-IDF cosine of free texts and the items' texts, every word by itself (no reduction)."""
+
+    def __init__(self, projector: TextProjector, catalog: Catalog) -> None:
+        self.projector = projector
+        items = term_matrix(item_terms(catalog), projector.vocabulary).multiply(projector.idf).tocsr()
+        norms = np.sqrt(np.asarray(items.multiply(items).sum(axis=1)).ravel())
+        self.items_WI: Any = (sp.diags(1.0 / np.maximum(norms, 1e-9)) @ items).T.tocsr()
+
+    def score(self, texts: Sequence[str]) -> FloatArray:
+        """[N, I] in [0, 1]; zeros for a text without a known word."""
+        terms = [WORD.findall(text.lower()) for text in texts]
+        weights = term_matrix(terms, self.projector.vocabulary).multiply(self.projector.idf).tocsr()
+        norms = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel())
+        unit = sp.diags(1.0 / np.maximum(norms, 1e-9)) @ weights
+        return np.asarray((unit @ self.items_WI).toarray(), dtype=np.float32)
+
+
 def item_terms(catalog: Catalog) -> list[list[str]]:
     """Each item's words, and each category value once more as a whole (`brand=opi`)."""
     terms: list[list[str]] = [[] for _ in range(len(catalog))]

@@ -16,7 +16,9 @@ from unimp.data.catalog import Catalog
 from unimp.data.interactions import RatingScale
 from unimp.errors import CheckpointError
 
-START, MISSING, UNRATED, ANSWER = "[CLS]", "<missing>", "<unrated>", "<answer>"
+# Square brackets: no field's marker, `<name>`, can be taken for one of these.
+START, MISSING, UNRATED, ANSWER = "[CLS]", "[missing]", "[unrated]", "[answer]"
+QUERY, END = "[query]", "[end]"
 
 
 class TokenizerConfig(Config):
@@ -46,16 +48,23 @@ def train_tokenizer(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token ids: the markers, one per rating level, the words. Items have a table of their own."""
+    """Token ids: the markers, the rating levels, the words, the picture codes and their places.
+
+    Items have a table of their own.
+    """
 
     tokenizer: Tokenizer
     fields: tuple[str, ...]
     rating_levels: tuple[float, ...]
     item_ids: tuple[str, ...]
+    num_codes: int = 0
+    """Codes of the image tokenizer; 0 without one."""
+    num_places: int = 0
+    """Codes per picture; each place has a token that is read, never predicted."""
 
     @cached_property
     def markers(self) -> dict[str, int]:
-        names = [START, MISSING, UNRATED, ANSWER, *(f"<{field}>" for field in self.fields)]
+        names = [START, MISSING, UNRATED, ANSWER, QUERY, END, *(f"<{field}>" for field in self.fields)]
         return {name: token for token, name in enumerate(names)}
 
     @property
@@ -67,8 +76,16 @@ class Vocabulary:
         return self.first_rating + len(self.rating_levels)
 
     @cached_property
-    def num_tokens(self) -> int:
+    def first_code(self) -> int:
         return self.first_word + self.tokenizer.get_vocab_size()
+
+    @property
+    def first_place(self) -> int:
+        return self.first_code + self.num_codes
+
+    @property
+    def num_tokens(self) -> int:
+        return self.first_place + self.num_places
 
     @property
     def num_items(self) -> int:
@@ -79,8 +96,17 @@ class Vocabulary:
 
     def text(self, tokens: Iterable[int]) -> str:
         """Words back from tokens; markers and ratings are left out."""
-        pieces = [token - self.first_word for token in tokens if token >= self.first_word]
+        pieces = [token - self.first_word for token in tokens if self.first_word <= token < self.first_code]
         return str(self.tokenizer.decode(pieces)).strip()
+
+    @cached_property
+    def _word_beginnings(self) -> frozenset[int]:
+        pieces = self.tokenizer.get_vocab()
+        return frozenset(self.first_word + piece for text, piece in pieces.items() if text.startswith("Ġ"))
+
+    def begins_word(self, token: int) -> bool:
+        """Whether a token is the first of a new word."""
+        return token in self._word_beginnings
 
     def field(self, name: str) -> int:
         return self.markers[f"<{name}>"]
@@ -97,6 +123,7 @@ class Vocabulary:
             "fields": self.fields,
             "rating_levels": self.rating_levels,
             "item_ids": self.item_ids,
+            "picture_codes": [self.num_codes, self.num_places],
             "tokenizer": json.loads(self.tokenizer.to_str()),
         }
         path.write_text(json.dumps(document))
@@ -110,6 +137,7 @@ class Vocabulary:
                 tuple(document["fields"]),
                 tuple(document["rating_levels"]),
                 tuple(document["item_ids"]),
+                *document["picture_codes"],
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
@@ -118,12 +146,21 @@ class Vocabulary:
 
 
 def build_vocabulary(
-    catalog: Catalog, scale: RatingScale | None, task_words: Iterable[str], config: TokenizerConfig
+    catalog: Catalog,
+    scale: RatingScale | None,
+    spoken: Iterable[str],
+    config: TokenizerConfig,
+    picture_codes: tuple[int, int] = (0, 0),
 ) -> Vocabulary:
+    """From the catalogue's texts and whatever else is `spoken`: task words, queries, explanations.
+
+    `picture_codes`: how many codes the image tokenizer has, and how many make a picture.
+    """
     texts = [text for values in catalog.texts.values() for text in values if text is not None]
     return Vocabulary(
-        train_tokenizer([*texts, *task_words], config),
+        train_tokenizer([*texts, *spoken], config),
         tuple(attribute.name for attribute in catalog.attributes),
         tuple(scale.levels) if scale else (),
         tuple(catalog.item_ids),
+        *picture_codes,
     )

@@ -16,7 +16,9 @@ CHUNK_BYTES = 8 * 2**20
 class LinearCrossEntropy(torch.autograd.Function):
     """Weighted mean of -Σ_H part · log softmax(h Wᵀ)[label], its gradient made chunk by chunk while forward.
 
-    Weights are shares · (1 - p)^gamma without gradient (focal loss, Lin et al. 2017), divided by their sum.
+    Weights are shares · (1 - p)^gamma (focal loss, Lin et al. 2017), divided by their sum: whatever gamma is,
+    the mean weight is 1 and the learning rate in effect stays. `detach` takes them as given; otherwise the
+    gradient runs through (1 - p)^gamma as well.
     """
 
     @staticmethod
@@ -30,6 +32,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         bias_I: Tensor | None,
         gamma: float,
         smoothing: float,
+        detach: bool,
     ) -> tuple[Tensor, Tensor]:
         """(the weighted mean, the plain losses [N])."""
         num_items = len(table_ID)
@@ -55,6 +58,8 @@ class LinearCrossEntropy(torch.autograd.Function):
             weights_C = shares_N[rows] * (1.0 - torch.exp(-nll_C)).clamp(min=1e-6) ** gamma
             total = total + (weights_C * (nll_C + smoothing * (label_logit_C - mean_C))).sum()
             weight_sum = weight_sum + weights_C.sum()
+            if gamma and not detach:
+                weights_C = weights_C + focal_slope(nll_C, shares_N[rows], gamma)
             # From here on the buffer holds weight x d loss / d logits.
             logits_CI.mul_((weights_C / sums_C[:, 0])[:, None])
             if smoothing:
@@ -69,7 +74,13 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_table = ctx.saved_tensors
-        return grad * grad_hidden, grad * grad_table, None, None, None, None, None, None
+        return grad * grad_hidden, grad * grad_table, None, None, None, None, None, None, None
+
+
+def focal_slope(nll_N: Tensor, shares_N: Tensor, gamma: float) -> Tensor:
+    """[N] nll · d (1 - p)^gamma / d nll, times the share; p = exp(-nll)."""
+    p_N = torch.exp(-nll_N)
+    return shares_N * nll_N * gamma * (1.0 - p_N).clamp(min=1e-6) ** (gamma - 1.0) * p_N
 
 
 def linear_cross_entropy(
@@ -82,12 +93,20 @@ def linear_cross_entropy(
     bias_I: Tensor | None = None,
     gamma: float = 0.0,
     smoothing: float = 0.0,
+    detach: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """(weighted mean loss with gradient, plain losses [N] without), in nats.
 
     `bias_I` is added to the logits of every prediction and gets no gradient.
     """
     result: tuple[Tensor, Tensor] = LinearCrossEntropy.apply(
-        hidden_ND, table_ID, labels_NH, parts_NH, shares_N, bias_I, gamma, smoothing
+        hidden_ND, table_ID, labels_NH, parts_NH, shares_N, bias_I, gamma, smoothing, detach
     )
     return result
+
+
+def focal_mean(nll_N: Tensor, gamma: float, detach: bool) -> Tensor:
+    """The mean of a few plain losses under the same weights, for predictions that need no chunks."""
+    weights_N = (1.0 - torch.exp(-nll_N)).clamp(min=1e-6) ** gamma
+    weights_N = weights_N.detach() if detach else weights_N
+    return (weights_N * nll_N).sum() / weights_N.detach().sum()

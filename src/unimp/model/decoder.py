@@ -23,10 +23,26 @@ class KVCache:
     """[layers, B, H, capacity, K]."""
     values: Tensor
     used: int = 0
+    starts_B: Tensor | None = None
+    """First position in use of each sentence, when they are aligned at their ends."""
 
     @property
     def capacity(self) -> int:
         return self.keys.shape[3]
+
+
+def cache_mask(cache: KVCache, length: int, device: torch.device) -> Tensor:
+    """[T, S] (or [B, 1, T, S]) what `length` further positions may see: the past, without padding.
+
+    A padding position sees itself, so that its values stay finite.
+    """
+    stop = cache.used + length
+    seen_TS = torch.ones(length, stop, dtype=torch.bool, device=device).tril(cache.used)
+    if cache.starts_B is None:
+        return seen_TS
+    itself_TS = torch.eye(stop, dtype=torch.bool, device=device)[cache.used :]
+    real_BS = torch.arange(stop, device=device) >= cache.starts_B[:, None]
+    return ((seen_TS & real_BS[:, None]) | itself_TS)[:, None]
 
 
 def rotate(x_BHTK: Tensor, angles_TK: Tensor) -> Tensor:
@@ -61,7 +77,7 @@ class DecoderLayer(nn.Module):
             cache.keys[layer, :, :, cache.used : stop] = k_BHTK
             cache.values[layer, :, :, cache.used : stop] = v_BHTK
             k_BHTK, v_BHTK = cache.keys[layer, :, :, :stop], cache.values[layer, :, :, :stop]
-            mask = torch.ones(length, stop, dtype=torch.bool, device=x_BTD.device).tril(cache.used)
+            mask = cache_mask(cache, length, x_BTD.device)
         drop = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(
             q_BHTK, k_BHTK, v_BHTK, attn_mask=mask, dropout_p=drop, is_causal=mask is None
@@ -85,10 +101,10 @@ class CompactDecoder(nn.Module):
         half = torch.arange(0, width // heads, 2) / (width // heads)
         self.register_buffer("inverse_frequencies", 10_000.0**-half, persistent=False)
 
-    def new_cache(self, batch: int, capacity: int) -> KVCache:
+    def new_cache(self, batch: int, capacity: int, starts_B: Tensor | None = None) -> KVCache:
         shape = (len(self.layers), batch, self.heads, capacity, self.width // self.heads)
         like = self.inverse_frequencies
-        return KVCache(like.new_zeros(shape), like.new_zeros(shape))
+        return KVCache(like.new_zeros(shape), like.new_zeros(shape), starts_B=starts_B)
 
     def forward(
         self, x_BTD: Tensor, cache: KVCache | None = None, before_layer: BeforeLayer | None = None

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -45,13 +45,17 @@ class Inputs:
     """A batch as the model sees it."""
 
     items_BT: Tensor
-    """Item rows, -1 at positions that hold tokens."""
+    """Item rows, -1 at positions that hold tokens, -2 - g for ghost item g."""
     tokens_N: Tensor
     token_positions_N: Tensor
     """Flat position b * T + t of each token."""
     token_shares_N: Tensor
     """1 / size of the token's bag."""
     views: tuple[View, ...]
+    ghost_text_GF: Tensor | None
+    """Text content of items without identity: queries. Position -2 - g of `items_BT` holds ghost g."""
+    ghost_pictures_G: Tensor
+    """Rows of `ItemState.pictures_ID`, -1 for none."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,10 @@ class ItemState:
 
     table_ID: Tensor
     visual_IVE: Tensor | None
+    pictures_ID: Tensor | None = None
+    """Every picture's part in its item's vector, those from outside the catalogue after the others."""
+    outside_XVE: Tensor | None = None
+    """Visual tokens of pictures that are not the catalogue's; their rows follow the catalogue's."""
 
 
 class UnimpModel(nn.Module):
@@ -119,9 +127,20 @@ class UnimpModel(nn.Module):
         if self.vision is not None and items.pixels_IYX3 is not None:
             visual_IVE = self.vision(pixels_from_bytes(items.pixels_IYX3))
         content = dict(items.content)
-        if visual_IVE is not None and "picture" in self.items.projections and "picture" not in content:
+        pictures_ID = None
+        if visual_IVE is not None and "picture" in self.items.projections:
             content["picture"] = self.pooled_pictures(visual_IVE, items.has_picture_I)
-        return ItemState(self.items.vectors(content), visual_IVE)
+            pictures_ID = self.items.projections["picture"](content["picture"])
+        return ItemState(self.items.vectors(content), visual_IVE, pictures_ID)
+
+    def with_outside(self, state: ItemState, visual_XVE: Tensor) -> ItemState:
+        """The state with further pictures, shown but not of the catalogue (an uploaded query)."""
+        pictures_ID = state.pictures_ID
+        if pictures_ID is not None:
+            shown = visual_XVE.new_ones(len(visual_XVE), dtype=torch.bool)
+            pooled = self.pooled_pictures(visual_XVE, shown)
+            pictures_ID = torch.cat((pictures_ID, self.items.projections["picture"](pooled)))
+        return replace(state, pictures_ID=pictures_ID, outside_XVE=visual_XVE)
 
     def pooled_pictures(self, visual_IVE: Tensor, has_picture_I: Tensor | None) -> Tensor:
         """[I, 2E] mean and maximum of each picture, standardised over all pictures; 0 where there is none."""
@@ -132,31 +151,51 @@ class UnimpModel(nn.Module):
         scaled = pooled / pooled.shape[-1] ** 0.5  # about unit length, like every other block of content
         return scaled.new_zeros(len(visual_IVE), scaled.shape[-1]).index_copy(0, rows, scaled)
 
-    def embed(self, inputs: Inputs, table_ID: Tensor) -> Tensor:
-        """[B, T, D]: an item's vector, or the mean of a position's tokens."""
+    def embed(self, inputs: Inputs, state: ItemState) -> Tensor:
+        """[B, T, D]: an item's vector, a ghost's vector, and the mean of a position's tokens."""
         batch, length = inputs.items_BT.shape
-        x_BTD = F.embedding(inputs.items_BT.clamp(min=0), table_ID) * (inputs.items_BT >= 0).unsqueeze(-1)
+        items_BT = inputs.items_BT
+        x_BTD = F.embedding(items_BT.clamp(min=0), state.table_ID) * (items_BT >= 0).unsqueeze(-1)
         words_ND = self.tokens(inputs.tokens_N) * inputs.token_shares_N.unsqueeze(-1)
         flat = x_BTD.reshape(batch * length, -1).index_add(0, inputs.token_positions_N, words_ND)
+        if len(inputs.ghost_pictures_G):
+            places = (items_BT.flatten() <= -2).nonzero()[:, 0]
+            ghosts_GD = self.ghost_vectors(inputs, state)
+            flat = flat.index_add(0, places, ghosts_GD[-2 - items_BT.flatten()[places]])
         x_BTD = flat.view(batch, length, -1) * self.config.width**0.5
         return F.dropout(x_BTD, self.config.input_dropout, self.training)
+
+    def ghost_vectors(self, inputs: Inputs, state: ItemState) -> Tensor:
+        """[G, D] what is known of each query, through the projections that make the items' vectors."""
+        rows_G = inputs.ghost_pictures_G
+        ghosts_GD = state.table_ID.new_zeros(len(rows_G), self.config.width)
+        if inputs.ghost_text_GF is not None and "text" in self.items.projections:
+            ghosts_GD = ghosts_GD + self.items.projections["text"](inputs.ghost_text_GF)
+        if state.pictures_ID is not None:
+            pictures_GD = state.pictures_ID.index_select(0, rows_G.clamp(min=0))
+            ghosts_GD = ghosts_GD + pictures_GD * (rows_G >= 0).unsqueeze(-1)
+        return ghosts_GD
+
+    def look(self, visual_PVE: Tensor | None) -> tuple[Tensor, ...]:
+        """Keys and values of each picture at every layer: made once, however many tokens will read them."""
+        blocks = [block for block in self.cross_attention if isinstance(block, GatedCrossAttention)]
+        return () if visual_PVE is None else tuple(block.keys_values(visual_PVE) for block in blocks)
 
     def forward(
         self,
         inputs: Inputs,
-        table_ID: Tensor,
-        visual_PVE: Tensor | None = None,
+        state: ItemState,
+        pictures: tuple[Tensor, ...] = (),
         cache: KVCache | None = None,
     ) -> Tensor:
-        """[B, T, D] hidden states; visual keys and values are computed once per picture and layer."""
-        x_BTD = self.embed(inputs, table_ID)
-        if visual_PVE is None or not inputs.views or not len(self.cross_attention):
+        """[B, T, D] hidden states; `pictures` is what `look` made, one entry per layer, or nothing."""
+        x_BTD = self.embed(inputs, state)
+        if not pictures or not inputs.views:
             return self.decoder(x_BTD, cache)
 
         def read_pictures(layer: int, x: Tensor) -> Tensor:
-            block = self.cross_attention[layer]
-            assert isinstance(block, GatedCrossAttention)
-            return block(x, block.keys_values(visual_PVE), inputs.views)
+            seen: Tensor = self.cross_attention[layer](x, pictures[layer], inputs.views)
+            return seen
 
         return self.decoder(x_BTD, cache, read_pictures)
 
@@ -169,6 +208,14 @@ class UnimpModel(nn.Module):
         """[N, I]: the tied table scores every item."""
         return self.scale * hidden_ND @ table_ID.T
 
-    def token_logits(self, hidden_ND: Tensor) -> Tensor:
-        """[N, W]."""
-        return hidden_ND @ self.tokens.weight.T
+    def token_logits(self, hidden_ND: Tensor, first: int = 0, stop: int | None = None) -> Tensor:
+        """[N, stop - first] scores of the tokens from `first` up to `stop`."""
+        return hidden_ND @ self.tokens.weight[first:stop].T
+
+    def choice_logits(self, hidden_ND: Tensor, choices_NC: Tensor, table_ID: Tensor, end: int) -> Tensor:
+        """[N, C] scores of the items of each row of `choices_NC`; -1 is no choice, -2 the token `end`."""
+        vectors_NCD = F.embedding(choices_NC.clamp(min=0), table_ID)
+        ends_NC1 = (choices_NC == -2).unsqueeze(-1)
+        vectors_NCD = torch.where(ends_NC1, self.tokens.weight[end], vectors_NCD)
+        logits_NC = self.scale * torch.einsum("nd,ncd->nc", hidden_ND, vectors_NCD)
+        return logits_NC.masked_fill(choices_NC == -1, -torch.inf)

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
+
+from unimp.answer import Query
 
 NO_BLOCK = -1
 """`block` of a part that belongs to no item: the start, the task's words, the answer."""
+
+
+class Role(IntEnum):
+    """What a part is to the objective."""
+
+    SHOWN = 0  # given, never predicted: candidates, the item that is asked about
+    CONTEXT = 1  # the history, predicted as well: context reconstruction
+    ANSWER = 2  # what the task asks for
 
 
 @dataclass(frozen=True)
@@ -25,10 +36,11 @@ class Task:
 
 @dataclass(frozen=True)
 class ItemMention:
-    """The item itself: one position whose vector is identity + content, and one target of the model."""
+    """The item itself: one position whose vector is identity + content."""
 
     item_row: int
     block: int
+    role: Role = Role.CONTEXT
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,7 @@ class Text:
     field: str
     words: str | None
     block: int
+    role: Role = Role.CONTEXT
 
 
 @dataclass(frozen=True)
@@ -56,16 +69,55 @@ class Rating:
 
     value: float | None
     block: int
+    role: Role = Role.CONTEXT
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A query or guidance: an item of which only some words and a picture are known."""
+
+    query: Query
+    block: int
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The model speaks from here; tokens from here on may look at every picture shown."""
+    """The model speaks from here; tokens of the answer may look at every picture shown before it."""
 
     block: int = NO_BLOCK
 
 
-Part = Start | Task | ItemMention | Image | Text | Rating | Answer
+@dataclass(frozen=True)
+class Speech:
+    """An answer in words, and its end."""
+
+    words: str
+    block: int = NO_BLOCK
+    complete: bool = True
+    """False: the end is not said, the text goes on."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen among candidates, best first, and the end of choosing."""
+
+    candidates: tuple[int, ...]
+    """Item rows."""
+    chosen: tuple[int, ...]
+    block: int = NO_BLOCK
+    complete: bool = True
+    """False: more may be chosen, the end is not said."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A picture as codes of the image tokenizer, row by row."""
+
+    codes: tuple[int, ...]
+    block: int = NO_BLOCK
+
+
+Part = Start | Task | ItemMention | Image | Text | Rating | Asking | Answer | Speech | Choice | Codes
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,22 @@ from typing import Literal
 
 from pydantic import Field
 
+from unimp.answer import Query
 from unimp.config import Config
 from unimp.data.catalog import Catalog
 from unimp.errors import ConfigError, did_you_mean
 from unimp.sentence.parts import (
+    NO_BLOCK,
     Answer,
+    Asking,
+    Choice,
+    Codes,
     Image,
     ItemMention,
     Part,
     Rating,
+    Role,
+    Speech,
     Start,
     Task,
     Text,
@@ -45,6 +52,9 @@ class SentenceConfig(Config):
     """Longest history in a sentence; the oldest items beyond it are dropped and counted."""
     task_words: bool = True
     """Tell the task in words at the start of the sentence."""
+    answers_see: Literal["all", "own"] = "all"
+    """Mask M: which pictures the tokens of an answer see. `all` that were shown before it, or the latest
+    item's `own` (what the official code does)."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,8 @@ class Event:
 
     item_row: int
     rating: float | None = None
+    event_row: int = -1
+    """Its row in the interaction table; -1 when it is not in it."""
 
 
 class Template:
@@ -83,22 +95,82 @@ class Template:
             self._blocks[row] = (tuple(values), cut)
         return self._blocks[row]
 
-    def history(self, events: Sequence[Event], task: str, *, answer: bool = False) -> UserSentence:
-        """[CLS] T i_1 … i_n, each item as mention, picture, attributes, rating; then perhaps an answer."""
-        kept = events[-self.config.max_items :]
-        parts: list[Part] = [Start()]
+    def begin(self, task: str) -> Writer:
+        """A sentence that opens with [CLS] and the task's words."""
+        writer = Writer(self)
+        writer.parts.append(Start())
         if self.config.task_words:
-            parts.append(Task(task))
-        cut_words = 0
-        for block, event in enumerate(kept):
-            row = event.item_row
-            parts.append(ItemMention(row, block))
-            parts.append(Image(row, block, self.has_picture[row]))
-            values, cut = self.attributes(row)
-            cut_words += cut
-            parts.extend(Text(field, words, block) for field, words in values)
+            writer.parts.append(Task(task))
+        return writer
+
+    def history(self, events: Sequence[Event], task: str, role: Role = Role.CONTEXT) -> Writer:
+        """[CLS] T i_1 … i_n, each item as mention, picture, attributes and, where asked for, rating.
+
+        The oldest items beyond the budget are dropped and counted.
+        """
+        kept = events[-self.config.max_items :]
+        writer = self.begin(task)
+        writer.cut_items = len(events) - len(kept)
+        for event in kept:
+            writer.item(event.item_row, role)
             if self.config.ratings:
-                parts.append(Rating(event.rating, block))
-        if answer:
-            parts.append(Answer())
-        return UserSentence(tuple(parts), Truncation(len(events) - len(kept), cut_words))
+                writer.rating(event.rating)
+        return writer
+
+
+class Writer:
+    """Writes one sentence, part by part, in the order of the calls."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.parts: list[Part] = []
+        self.block = NO_BLOCK
+        """Of the item written last."""
+        self.cut_items = 0
+        self.cut_words = 0
+
+    def item(self, row: int, role: Role = Role.CONTEXT) -> Writer:
+        """An item: mention, picture, attributes."""
+        self.block += 1
+        values, cut = self.template.attributes(row)
+        self.cut_words += cut
+        self.parts.append(ItemMention(row, self.block, role))
+        self.parts.append(Image(row, self.block, self.template.has_picture[row]))
+        told = min(role, Role.CONTEXT)
+        self.parts.extend(Text(field, words, self.block, told) for field, words in values)
+        return self
+
+    def rating(self, value: float | None, role: Role = Role.CONTEXT) -> Writer:
+        """The rating of the item written last."""
+        self.parts.append(Rating(value, self.block, role))
+        return self
+
+    def asking(self, query: Query) -> Writer:
+        """A query, with its picture where it has one."""
+        self.block += 1
+        if query.picture_row >= 0:
+            self.parts.append(Image(query.picture_row, self.block, present=True))
+        self.parts.append(Asking(query, self.block))
+        return self
+
+    def answer(self) -> Writer:
+        """From here the model speaks."""
+        self.parts.append(Answer(self.block))
+        return self
+
+    def speech(self, words: str, *, complete: bool = True) -> Writer:
+        self.parts.append(Speech(words, self.block, complete))
+        return self
+
+    def choice(
+        self, candidates: Sequence[int], chosen: Sequence[int] = (), *, complete: bool = True
+    ) -> Writer:
+        self.parts.append(Choice(tuple(candidates), tuple(chosen), NO_BLOCK, complete))
+        return self
+
+    def codes(self, codes: Sequence[int]) -> Writer:
+        self.parts.append(Codes(tuple(codes)))
+        return self
+
+    def done(self) -> UserSentence:
+        return UserSentence(tuple(self.parts), Truncation(self.cut_items, self.cut_words))

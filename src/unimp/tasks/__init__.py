@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 
 from unimp.errors import ConfigError, did_you_mean
+from unimp.tasks.material import Material
 from unimp.tasks.task import Task
 
 TASKS: dict[str, str] = {
     "recommendation": "unimp.tasks.recommendation:Recommendation",
+    "search": "unimp.tasks.search:Search",
+    "rating": "unimp.tasks.rating:RatingTask",
+    "explanation": "unimp.tasks.explanation:ExplanationTask",
+    "selection": "unimp.tasks.selection:SelectionTask",
+    "imagination": "unimp.tasks.imagination:Imagination",
 }
 
 
-def load_task(name: str) -> Task:
+def task_class(name: str) -> type[Task]:
     """The task of that name; ConfigError lists the known ones."""
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}{did_you_mean(name, TASKS)}")
     module, attribute = TASKS[name].split(":")
-    task: Task = getattr(importlib.import_module(module), attribute)()
+    task: type[Task] = getattr(importlib.import_module(module), attribute)
     return task
+
+
+def load_tasks(names: Iterable[str], material: Material) -> tuple[Task, ...]:
+    """The tasks of those names; ConfigError says what the data lacks for one of them."""
+    tasks = []
+    for name in names:
+        chosen = task_class(name)
+        lacking = chosen.lacks(material)
+        if lacking is not None:
+            raise ConfigError(f"task {name}: needs {lacking}; leave it out of `tasks`, or add them")
+        tasks.append(chosen(material))
+    return tuple(tasks)

@@ -1,18 +1,22 @@
-"""What a task is: words, training sentences, questions."""
+"""What a task is: words, training sentences, questions, a score."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 
-from unimp.answer import Ranker
 from unimp.data.histories import Cases, Histories
 from unimp.metrics.ranking import RankArray
 from unimp.sentence.parts import UserSentence
-from unimp.sentence.template import Event, Template
+from unimp.sentence.template import Event
+from unimp.tasks.material import Material
+
+DRAWS = 2**62
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Window:
     user: int
     start: int
     stop: int
+    draw: int = 0
+    """Seed of whatever the task draws for this sentence."""
 
 
 @dataclass(frozen=True)
@@ -29,44 +35,87 @@ class TaskScore:
     """How well a task was done; `unscored` cases are counted, not taken as zero."""
 
     metrics: dict[str, float]
-    """Fractions, by name."""
+    """Fractions, by name (ratings: in the data's own scale)."""
     cases: int
     unscored: int
     ranks: RankArray | None = None
     """[cases] the target's rank, where the task ranks items."""
+    values: RankArray | None = None
+    """[cases] what the headline is the mean of, case by case; NaN is unscored."""
 
 
 class Task(ABC):
     """Makes examples and questions. Training and inference go through the same template."""
 
-    name: str
-    words: str
+    name: ClassVar[str]
+    words: ClassVar[str]
     """The task description T, as the model reads it."""
+    headline: ClassVar[str]
+    """The metric that says in one figure how well the task is done."""
+    lower_is_better: ClassVar[bool] = False
+    by_likelihood: ClassVar[bool] = False
+    """While training, the likelihood of held-out answers is watched instead of the headline: an answer
+    would have to be written or drawn for every case."""
+
+    def __init__(self, material: Material) -> None:
+        self.material = material
+        self.template = material.template
+
+    @classmethod
+    def lacks(cls, material: Material) -> str | None:
+        """What the data would need for this task; None when it has all."""
+        return None
 
     @abstractmethod
     def windows(self, histories: Histories, max_items: int, rng: np.random.Generator) -> list[Window]:
-        """The training sentences of one epoch; together they cover every event."""
+        """The training sentences of one epoch."""
 
     @abstractmethod
-    def sentence(self, template: Template, events: Sequence[Event]) -> UserSentence:
-        """The sentence of a window of a history, and the question after a whole one."""
+    def sentence(self, histories: Histories, window: Window) -> UserSentence:
+        """One training sentence, answers included."""
 
     @abstractmethod
     def score(
-        self, ranker: Ranker, cases: Cases, *, exclude_history: bool = True, show: bool = False
+        self, answerer: Any, cases: Cases, *, exclude_history: bool = True, show: bool = False
     ) -> TaskScore:
-        """Answer every case and judge the answers."""
+        """Answer every case and judge the answers. `answerer` satisfies the task's own protocol."""
 
-    def question(self, template: Template, histories: Histories, user: int) -> UserSentence:
-        """What is asked after all of a user's events."""
-        return self.sentence(template, events_of(histories, user, 0, int(histories.lengths[user])))
+    def exam(self, cases: Cases) -> list[UserSentence]:
+        """Held-out answers as complete sentences, for tasks watched `by_likelihood`."""
+        raise NotImplementedError(f"{self.name} is judged by its score")
 
 
-def events_of(histories: Histories, user: int, start: int, stop: int) -> list[Event]:
+def events_of(histories: Histories, user: int, start: int = 0, stop: int | None = None) -> list[Event]:
     """Events `start`:`stop` of a user as the template takes them."""
-    first = int(histories.offsets[user])
-    rows = histories.item_rows[first + start : first + stop].tolist()
-    ratings = histories.ratings[first + start : first + stop].tolist()
+    first, length = int(histories.offsets[user]), int(histories.lengths[user])
+    chosen = slice(first + start, first + (length if stop is None else stop))
+    rows = histories.item_rows[chosen].tolist()
+    ratings = histories.ratings[chosen].tolist()
+    table_rows = histories.event_rows[chosen].tolist()
     return [
-        Event(row, None if rating != rating else rating) for row, rating in zip(rows, ratings, strict=True)
+        Event(row, None if rating != rating else rating, event_row)
+        for row, rating, event_row in zip(rows, ratings, table_rows, strict=True)
+    ]
+
+
+def cut_windows(
+    histories: Histories, max_items: int, rng: np.random.Generator, *, draws: bool = False
+) -> list[Window]:
+    """One window per user; a history longer than `max_items` is cut at places drawn anew each epoch.
+
+    With `draws`, each window gets a seed of its own.
+    """
+    windows: list[Window] = []
+    for user, length in enumerate(histories.lengths.tolist()):
+        if length <= max_items:
+            cuts: Sequence[int] = (0, length) if length else ()
+        else:
+            cuts = [0, *range(int(rng.integers(1, max_items + 1)), length, max_items), length]
+        windows.extend(Window(user, start, stop) for start, stop in pairwise(cuts) if stop > start)
+    if not draws:
+        return windows
+    seeds = rng.integers(DRAWS, size=len(windows)).tolist()
+    return [
+        Window(window.user, window.start, window.stop, draw)
+        for window, draw in zip(windows, seeds, strict=True)
     ]

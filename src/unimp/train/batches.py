@@ -1,65 +1,108 @@
-"""The order of training: deterministic by (seed, epoch), sentences of similar length side by side."""
+"""The order of training: deterministic by (seed, epoch), one task a batch, similar lengths side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from unimp.data.histories import Histories
-from unimp.encode.batch import Batch, Horizon, collate
+from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import EncodedSentence
-from unimp.tasks.task import Task, Window, events_of
+from unimp.encode.targets import Horizon
+from unimp.tasks.task import Task, Window
 from unimp.train.workbench import Workbench
 
 POOL = 40
 """Batches that are sorted by length together."""
 
 
+@dataclass(frozen=True)
+class Planned:
+    """One batch to come."""
+
+    task: Task
+    sentences: tuple[EncodedSentence, ...]
+
+
 class TrainingSentences:
-    """The sentences of every epoch, encoded when first needed and kept."""
+    """The sentences of every epoch; those that never change are encoded once and kept."""
 
     def __init__(self, bench: Workbench, histories: Histories) -> None:
         self.bench = bench
         self.histories = histories
         self.recipe = bench.recipe
         objective = bench.recipe.objective
-        self.horizon = Horizon(objective.horizon, objective.horizon_decay)
+        self.horizons = {"recommendation": Horizon(objective.horizon, objective.horizon_decay)}
         self._encoded: dict[tuple[str, Window], EncodedSentence] = {}
 
     def encode(self, task: Task, window: Window) -> EncodedSentence:
         key = (task.name, window)
         sentence = self._encoded.get(key)
         if sentence is None:
-            events = events_of(self.histories, window.user, window.start, window.stop)
-            sentence = self.bench.encoder.encode(task.sentence(self.bench.template, events))
-            if window.stop - window.start < self.recipe.sentence.max_items:
+            sentence = self.bench.encoder.encode(task.sentence(self.histories, window))
+            # Without a draw, and short enough not to be cut anew, it is the same in every epoch.
+            if not window.draw and window.stop - window.start < self.recipe.sentence.max_items:
                 self._encoded[key] = sentence
         return sentence
 
-    def plan(self, epoch: int) -> list[list[tuple[Task, Window]]]:
-        """The batches of one epoch as (task, window) pairs: the same for the same seed and epoch."""
+    def plan(self, epoch: int) -> list[Planned]:
+        """The batches of one epoch: the same for the same seed and epoch."""
         rng = np.random.default_rng([self.recipe.train.seed, epoch])
-        max_items = self.recipe.sentence.max_items
-        pairs = [
-            (task, window)
-            for task in self.bench.tasks
-            for window in task.windows(self.histories, max_items, rng)
-        ]
-        lengths = np.array([len(self.encode(*pair)) for pair in pairs])
-        budget = self.recipe.train.batch_positions
-        order = rng.permutation(len(pairs))
-        pool = max(1, int(POOL * budget / max(lengths.mean(), 1.0)))
-        batches: list[list[int]] = []
-        for start in range(0, len(order), pool):
-            chunk = order[start : start + pool]
-            batches.extend(cut(chunk[np.argsort(lengths[chunk], kind="stable")], lengths, budget))
-        return [[pairs[row] for row in batches[index]] for index in rng.permutation(len(batches))]
+        batches: list[Planned] = []
+        for task, windows in zip(self.bench.tasks, self.windows(rng), strict=True):
+            sentences = [self.encode(task, window) for window in windows]
+            if sentences:
+                batches.extend(
+                    Planned(task, tuple(sentences[row] for row in rows))
+                    for rows in pooled(sentences, self.recipe.train.batch_positions, rng)
+                )
+        return [batches[index] for index in rng.permutation(len(batches))]
 
-    def batches(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """The epoch's batches, from number `skip` on."""
-        for pairs in self.plan(epoch)[skip:]:
-            yield collate([self.encode(*pair) for pair in pairs], self.horizon)
+    def windows(self, rng: np.random.Generator) -> list[list[Window]]:
+        """Every task's windows, their numbers mixed by temperature."""
+        max_items = self.recipe.sentence.max_items
+        found = [task.windows(self.histories, max_items, rng) for task in self.bench.tasks]
+        counts = mixed_counts([len(windows) for windows in found], self.recipe.objective.temperature)
+        for task, windows, count in zip(self.bench.tasks, found, counts, strict=True):
+            while windows and len(windows) < count:
+                windows += task.windows(self.histories, max_items, rng)
+        return [
+            windows
+            if len(windows) == count
+            else [windows[row] for row in rng.permutation(len(windows))[:count]]
+            for windows, count in zip(found, counts, strict=True)
+        ]
+
+    def task_weights(self, plan: Sequence[Planned]) -> dict[str, float]:
+        """λ of every task, brought to a mean of 1 over the batches: λ never changes the learning rate."""
+        wanted = self.recipe.objective.tasks
+        weights = {task.name: wanted.get(task.name, 1.0) for task in self.bench.tasks}
+        mean = sum(weights[planned.task.name] for planned in plan) / max(len(plan), 1)
+        return {name: weight / max(mean, 1e-9) for name, weight in weights.items()}
+
+    def batch(self, planned: Planned) -> Batch:
+        return collate(planned.sentences, self.horizons.get(planned.task.name))
+
+
+def mixed_counts(counts: Sequence[int], temperature: float) -> list[int]:
+    """The same number of sentences in all, shared out by counts ** (1 / temperature)."""
+    weights = np.array(counts, dtype=np.float64) ** (1.0 / temperature) * (np.array(counts) > 0)
+    shares = weights / max(weights.sum(), 1e-9) * sum(counts)
+    return [round(share) for share in shares]
+
+
+def pooled(
+    sentences: Sequence[EncodedSentence], budget: int, rng: np.random.Generator
+) -> Iterator[list[int]]:
+    """Rows of each batch: shuffled, then sorted by length within pools of `POOL` batches."""
+    lengths = np.array([len(sentence) for sentence in sentences])
+    order = rng.permutation(len(sentences))
+    pool = max(1, int(POOL * budget / max(lengths.mean(), 1.0)))
+    for start in range(0, len(order), pool):
+        chunk = order[start : start + pool]
+        yield from cut(chunk[np.argsort(lengths[chunk], kind="stable")], lengths, budget)
 
 
 def cut(rows: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[list[int]]:

@@ -15,8 +15,8 @@ from unimp.data.histories import Cases
 from unimp.errors import ConfigError, DataError, did_you_mean
 from unimp.metrics.ranking import RankArray
 from unimp.tasks.task import Task
+from unimp.train.preparation import make_split, set_threads
 from unimp.train.run import TrainedRun, peak_memory_mib
-from unimp.train.workbench import make_split, set_threads
 
 
 def evaluate_run(
@@ -36,7 +36,7 @@ def evaluate_run(
     set_threads(recipe.train.threads)
     split = make_split(run.dataset, recipe.train.split, recipe.train.seed)
     cases = split.test if split_name == "test" else split.valid
-    ranker = run.bench.ranker(run.model, run.mixture)
+    answerer = run.bench.answerer(run.model, run.mixtures, show=show)
     started = time.monotonic()
     report: dict[str, Any] = {
         "run": str(run.folder),
@@ -50,14 +50,14 @@ def evaluate_run(
         "tasks": {},
     }
     for task in chosen:
-        score = task.score(ranker, cases, exclude_history=exclude_history, show=show)
+        score = task.score(answerer, cases, exclude_history=exclude_history, show=show)
         report["tasks"][task.name] = {
             "metrics": score.metrics,
             "cases": score.cases,
             "unscored": score.unscored,
         }
         if score.ranks is not None and ranks_file is not None:
-            write_ranks(ranks_file, cases, score.ranks, run.dataset.catalog)
+            write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
     return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
 
 
@@ -67,6 +67,12 @@ def choose(tasks: Sequence[Task], names: Sequence[str] | None) -> list[Task]:
         if name not in known:
             raise ConfigError(f"this checkpoint has no task {name!r}{did_you_mean(name, known)}")
     return [known[name] for name in names] if names else list(tasks)
+
+
+def named_for(path: Path, task: Task, tasks: Sequence[Task]) -> Path:
+    """`path`, or with several ranked tasks `path` with the task's name before its ending."""
+    ranked = [one for one in tasks if one.name in {"recommendation", "search"}]
+    return path if len(ranked) < 2 else path.with_name(f"{path.stem}.{task.name}{path.suffix}")
 
 
 def write_ranks(path: Path, cases: Cases, ranks: RankArray, catalog: Catalog) -> None:

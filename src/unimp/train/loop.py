@@ -9,21 +9,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.data.histories import Cases
-from unimp.decode.reader import as_inputs, batch_pictures
-from unimp.encode.batch import Batch
-from unimp.metrics.ranking import rank_cases, ranking_metrics
+from unimp.decode.reader import read
 from unimp.model.unimp import UnimpModel
 from unimp.progress import Bar, progress_bar
-from unimp.train.batches import TrainingSentences
+from unimp.train.batches import Planned, TrainingSentences
 from unimp.train.checkpoint import read_tensors, write_tensors
-from unimp.train.mixture import HEADLINE
-from unimp.train.objective import Loss, objective
-from unimp.train.workbench import Lesson, Workbench
+from unimp.train.examination import Examination
+from unimp.train.objective import Loss, Objective
+from unimp.train.preparation import Lesson
+from unimp.train.workbench import Workbench
 
 STATE, BEST, LOG = "state.safetensors", "model.safetensors", "log.jsonl"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -45,7 +42,8 @@ class Position:
     """Spent training so far, all sittings together."""
     loss_sum: float = 0.0
     loss_count: int = 0
-    components: dict[str, float] = field(default_factory=dict)
+    components: dict[str, list[float]] = field(default_factory=dict)
+    """`task/part` -> [sum of its losses, batches that had it]."""
     finished: bool = False
 
 
@@ -62,8 +60,11 @@ class Training:
         if bench.items.candidates is not None:
             self.model.items.forget_identities(bench.items.candidates)
         self.sentences = TrainingSentences(bench, lesson.train)
-        self.valid = validation_sample(lesson.valid, self.config.valid_users, self.config.seed)
-        self.steps_per_epoch = len(self.sentences.plan(0))
+        self.examination = Examination(bench, lesson.valid)
+        first = self.sentences.plan(0)
+        self.steps_per_epoch = len(first)
+        self.task_weights = self.sentences.task_weights(first)
+        self.objective = Objective(self.model, bench.vocabulary, bench.recipe.objective, bench.items)
         self.optimizer = torch.optim.AdamW(
             decay_groups(self.model, self.config.weight_decay), lr=self.config.lr, betas=(0.9, 0.98)
         )
@@ -84,16 +85,18 @@ class Training:
     def _epoch(self, bar: Bar) -> None:
         position, started = self.position, time.monotonic()
         saved = started
-        for batch in self.sentences.batches(position.epoch, position.batch):
-            loss = self._step(batch.to(self.device))
+        for planned in self.sentences.plan(position.epoch)[position.batch :]:
+            loss = self._step(planned)
             position.step += 1
             position.batch += 1
             position.loss_sum += float(loss.total.detach())
             position.loss_count += 1
             for name, value in loss.components.items():
-                position.components[name] = position.components.get(name, 0.0) + value
+                tally = position.components.setdefault(f"{planned.task.name}/{name}", [0.0, 0.0])
+                tally[0] += value
+                tally[1] += 1
             now = time.monotonic()
-            rate = batch.num_positions / max(now - started, 1e-9)
+            rate = sum(map(len, planned.sentences)) / max(now - started, 1e-9)
             position.seconds += now - started
             started = now
             bar.advance(note=f"epoch {position.epoch + 1} loss {loss.total.item():.3f} {rate:,.0f} tokens/s")
@@ -103,13 +106,14 @@ class Training:
                 started = saved
         self._end_of_epoch(started)
 
-    def _step(self, batch: Batch) -> Loss:
+    def _step(self, planned: Planned) -> Loss:
         model = self.model.train()
+        batch = self.sentences.batch(planned).to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         state = model.item_state(self.bench.items)
-        hidden = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
-        loss = objective(model, hidden, state, batch, self.bench.recipe.objective, self.bench.items)
+        hidden = read(model, state, batch)
+        loss = self.objective(hidden, state, batch, self.task_weights[planned.task.name])
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.clip)
@@ -125,21 +129,17 @@ class Training:
         done = min(1.0, (self.position.step - warm) / max(1, total - warm))
         return config.lr * (config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * done)) / 2)
 
-    def validate(self) -> dict[str, float]:
-        """Metrics of the model alone on the validation sample."""
-        return ranking_metrics(rank_cases(self.bench.ranker(self.model), self.valid))
-
     def _end_of_epoch(self, started: float) -> None:
         position = self.position
-        metrics = self.validate()
+        marks = self.examination.marks(self.model)
         position.seconds += time.monotonic() - started
         position.epoch += 1
         position.batch = 0
-        better = metrics[HEADLINE] > position.best
+        better = marks.score > position.best
         position.stale = 0 if better else position.stale + 1
         if better:
-            position.best, position.best_epoch = metrics[HEADLINE], position.epoch
-            facts = {"epoch": position.epoch, "step": position.step, "valid": metrics}
+            position.best, position.best_epoch = marks.score, position.epoch
+            facts = {"epoch": position.epoch, "step": position.step, "valid": marks.metrics}
             write_tensors(self.folder / BEST, self.model.state_dict(), facts)
         count = max(position.loss_count, 1)
         self._log(
@@ -147,9 +147,10 @@ class Training:
                 "epoch": position.epoch,
                 "step": position.step,
                 "loss": position.loss_sum / count,
-                "components": {name: value / count for name, value in position.components.items()},
+                "components": {name: total / n for name, (total, n) in position.components.items()},
                 "lr": self._learning_rate(),
-                "valid": metrics,
+                "valid": marks.metrics,
+                "score": marks.score,
                 "gates": self.model.gates(),
                 "seconds": position.seconds,
             }
@@ -197,12 +198,6 @@ class Training:
             kept = [line for line in rows if json.loads(line)["step"] <= self.position.step]
             kept = [line for line in kept if json.loads(line)["epoch"] <= self.position.epoch]
             path.write_text("".join(line + "\n" for line in kept))
-
-
-def validation_sample(valid: Cases, users: int, seed: int) -> Cases:
-    if len(valid) <= users:
-        return valid
-    return valid.select(np.sort(np.random.default_rng(seed).permutation(len(valid))[:users]))
 
 
 def decay_groups(model: UnimpModel, weight_decay: float) -> list[dict[str, Any]]:

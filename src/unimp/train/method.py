@@ -12,12 +12,13 @@ from pydantic import Field
 from unimp.config import Config, merge
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories
-from unimp.decode.ranking import Mixture, ModelRanker
+from unimp.decode.ranking import ModelRanker
+from unimp.decode.sources import Mixture
 from unimp.errors import ConfigError
 from unimp.space import Real, SearchSpace, Whole
+from unimp.train.preparation import Lesson, set_threads
 from unimp.train.recipe import Recipe, read_recipe
 from unimp.train.run import learn, open_run, pick_device
-from unimp.train.workbench import Lesson, set_threads
 
 
 class Seen(Protocol):
@@ -91,8 +92,9 @@ class UnimpMethod:
         lesson = Lesson(data.catalog, None, data.train, data.valid)
         with tempfile.TemporaryDirectory() as folder:
             bench, model, result = learn(lesson, recipe, Path(folder), pick_device(), show=show_progress)
-        self.ranker = bench.ranker(model, Mixture(**result["mixture"]))
-        self.details = {"recipe": recipe.model_dump(mode="json"), "mixture": result["mixture"]}
+        mixtures = {name: Mixture(**values) for name, values in result["mixtures"].items()}
+        self.ranker = bench.answerer(model, mixtures).ranker
+        self.details = {"recipe": recipe.model_dump(mode="json"), "mixture": result["mixtures"]}
 
     def _open(self, folder: Path, data: Seen, seed: int) -> None:
         run = open_run(folder)
@@ -102,8 +104,8 @@ class UnimpMethod:
         if not np.array_equal(events, run.bench.popularity):
             raise ConfigError(f"{folder}: learned from other events than this benchmark's training part")
         set_threads(run.bench.recipe.train.threads)
-        self.ranker = run.bench.ranker(run.model, run.mixture)
-        self.details = {"recipe": run.facts["recipe"], "mixture": run.result["mixture"]}
+        self.ranker = run.answerer.ranker
+        self.details = {"recipe": run.facts["recipe"], "mixture": run.result["mixtures"]}
         self.reported_cost = (sum(run.result["seconds"].values()), run.result["peak_memory_mib"])
 
     def score(self, histories: Histories) -> FloatArray:

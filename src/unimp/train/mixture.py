@@ -1,61 +1,181 @@
-"""The mixture: what the log's structure, likeness of content and popularity count beside the model."""
+"""The mixtures: what the sources of scores count beside the model, task by task, chosen on validation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from unimp.data.histories import Cases, FloatArray
-from unimp.decode.ranking import Mixture, ModelRanker, Share
+from unimp.data.histories import Cases, FloatArray, Histories
+from unimp.decode.answerer import Answerer
+from unimp.decode.ranking import ModelRanker, ModelSearcher
+from unimp.decode.rating import BIASES, ModelRater, normalised
+from unimp.decode.selection import ModelSelector, gathered
+from unimp.decode.sources import PICTURE, POPULARITY, WORDS, Mixture, Share
 from unimp.metrics.ranking import mask_history, ranking_metrics, target_ranks
+from unimp.tasks.rating import RatingTask
+from unimp.tasks.search import Search
+from unimp.tasks.selection import SelectionTask
+from unimp.tasks.task import Task
 from unimp.train.recipe import StructureConfig
 
 HEADLINE = "NDCG@5"
 ROUNDS = 2
+BATCH = 512
 
 
-def model_scores(ranker: ModelRanker, cases: Cases, batch: int = 512) -> FloatArray:
-    """[N, I] log-probabilities of the model, the history masked."""
-    parts = []
-    for start in range(0, len(cases), batch):
-        histories = cases.histories.slice(start, start + batch)
-        scores = ranker.log_probabilities(histories)
-        mask_history(scores, histories)
-        parts.append(scores)
-    return np.concatenate(parts)
+@dataclass(frozen=True)
+class Fitted:
+    """A mixture, and what validation said after each step of finding it."""
+
+    mixture: Mixture
+    reached: dict[str, float]
 
 
-def fit_mixture(
-    ranker: ModelRanker, valid: Cases, config: StructureConfig
-) -> tuple[Mixture, dict[str, float]]:
-    """Shares with the best validation NDCG@5, found one at a time, twice round; and what each step reached.
+def fit_mixtures(
+    answerer: Answerer, tasks: Sequence[Task], valid: Cases, config: StructureConfig
+) -> dict[str, Fitted]:
+    """One mixture per task that has sources; the model runs once per task, every trial re-uses its scores."""
+    found: dict[str, Fitted] = {}
+    for task in tasks:
+        if isinstance(task, Search) and answerer.searcher is not None:
+            found[task.name] = fit_search(answerer.searcher, task, valid, config)
+        elif isinstance(task, RatingTask) and answerer.rater is not None:
+            found[task.name] = fit_rating(answerer.rater, task, valid, config)
+        elif isinstance(task, SelectionTask) and answerer.selector is not None:
+            found[task.name] = fit_selection(answerer.selector, task, valid, config)
+        elif task.name == "recommendation" and answerer.ranker is not None:
+            found[task.name] = fit_mixture(answerer.ranker, valid, config)
+    return found
 
-    The model runs once; every trial re-uses its log-probabilities.
+
+def climb(
+    alone: FloatArray,
+    names: Sequence[str],
+    unit: Callable[[str, float], FloatArray],
+    quality: Callable[[FloatArray], float],
+    config: StructureConfig,
+) -> Fitted:
+    """Shares with the best quality, found one source at a time, twice round.
+
+    `unit`: scores of a source at weight 1 and a recency; `alone`: the model's own scores.
     """
-    alone = model_scores(ranker, valid)
     chosen: dict[str, Share] = {}
-    reached = {"model alone": quality(alone, valid)}
-    best = reached["model alone"]
+    best = quality(alone)
+    reached = {"model alone": best}
     for turn in range(ROUNDS):
-        for name in (*ranker.graphs, "popularity"):
-            base = alone + blend(ranker, valid, {key: share for key, share in chosen.items() if key != name})
-            weights = config.popularity_weights if name == "popularity" else config.weights
-            for recency in (1.0,) if name == "popularity" else config.recencies:
-                unit = ranker.share_of(name, Share(weight=1.0, recency=recency), valid.histories)
-                for weight in weights:
-                    value = quality(base + np.float32(weight) * unit, valid)
+        for name in names:
+            base = alone
+            for other, share in chosen.items():
+                if other != name:
+                    base = base + np.float32(share.weight) * unit(other, share.recency)
+            for recency in recencies(name, config):
+                one = unit(name, recency)
+                for weight in weights(name, config):
+                    value = quality(base + np.float32(weight) * one)
                     if value > best:
                         best, chosen[name] = value, Share(weight=weight, recency=recency)
             reached[f"round {turn + 1}: {name}"] = best
-    return Mixture(shares=chosen), reached
+    return Fitted(Mixture(shares=chosen), reached)
 
 
-def blend(ranker: ModelRanker, cases: Cases, shares: dict[str, Share]) -> FloatArray | np.float32:
-    """What `shares` add to the model's scores: [N, I], or nothing."""
-    total: FloatArray | np.float32 = np.float32(0.0)
-    for name, share in shares.items():
-        total = total + ranker.share_of(name, share, cases.histories)
-    return total
+def recencies(name: str, config: StructureConfig) -> Sequence[float]:
+    return (1.0,) if name in {POPULARITY, WORDS, PICTURE} else config.recencies
 
 
-def quality(scores: FloatArray, cases: Cases) -> float:
+def weights(name: str, config: StructureConfig) -> Sequence[float]:
+    return config.popularity_weights if name == POPULARITY else config.weights
+
+
+def in_batches(cases: Cases, score: Callable[[Histories, int], FloatArray]) -> FloatArray:
+    """[N, …] `score` of every batch of histories, told where the batch starts."""
+    starts = range(0, len(cases), BATCH)
+    return np.concatenate([score(cases.histories.slice(start, start + BATCH), start) for start in starts])
+
+
+def fit_mixture(ranker: ModelRanker, valid: Cases, config: StructureConfig) -> Fitted:
+    """Recommendation: the best NDCG@5 over the full catalogue, history masked."""
+
+    def scored(histories: Histories, start: int) -> FloatArray:
+        scores = ranker.log_probabilities(histories)
+        mask_history(scores, histories)
+        return scores
+
+    def unit(name: str, recency: float) -> FloatArray:
+        return ranker.sources.score(name, Share(weight=1.0, recency=recency), valid.histories)
+
+    names = ranker.sources.names(None)
+    return climb(in_batches(valid, scored), names, unit, lambda s: ranking_quality(s, valid), config)
+
+
+def fit_search(searcher: ModelSearcher, task: Search, valid: Cases, config: StructureConfig) -> Fitted:
+    """Search: the best NDCG@5 of the users' own items."""
+    posed = task.queries(valid)
+    cases = valid.select(np.array([row for row, one in enumerate(posed) if one is not None], dtype=np.int64))
+    queries = [one.query for one in posed if one is not None]
+
+    def scored(histories: Histories, start: int) -> FloatArray:
+        scores = searcher.log_probabilities(histories, queries[start : start + len(histories)])
+        mask_history(scores, histories)
+        return scores
+
+    def unit(name: str, recency: float) -> FloatArray:
+        share = Share(weight=1.0, recency=recency)
+        return searcher.sources.score(name, share, cases.histories, queries)
+
+    names = searcher.sources.names(queries)
+    return climb(in_batches(cases, scored), names, unit, lambda s: ranking_quality(s, cases), config)
+
+
+def ranking_quality(scores: FloatArray, cases: Cases) -> float:
     return ranking_metrics(target_ranks(scores, cases.target_rows))[HEADLINE]
+
+
+def fit_selection(
+    selector: ModelSelector, task: SelectionTask, valid: Cases, config: StructureConfig
+) -> Fitted:
+    """Selection: the best mean accuracy over choices among any others and among others of the category."""
+    known = valid.select(np.flatnonzero(valid.target_rows >= 0))
+    sets = [task.choices(known, hard=hard) for hard in (False, True)]
+    rows = [row for choices in sets for row in choices.candidates]
+    truth = np.array([int(places[0]) for choices in sets for places in choices.places])
+    width = max(map(len, rows))
+    alone = np.full((len(rows), width), -np.inf, dtype=np.float32)
+    for turn in range(len(sets)):
+        for start in range(0, len(known), BATCH):
+            first = turn * len(known) + start
+            batch = rows[first : min(first + BATCH, (turn + 1) * len(known))]
+            scores, _ = selector.log_probabilities(known.histories.slice(start, start + BATCH), batch)
+            alone[first : first + len(batch), : scores.shape[1]] = scores
+
+    def unit(name: str, recency: float) -> FloatArray:
+        scores = selector.sources.score(name, Share(weight=1.0, recency=recency), known.histories)
+        half = len(known)
+        return np.concatenate([gathered(scores, rows[:half], width), gathered(scores, rows[half:], width)])
+
+    names = selector.sources.names(None)
+    return climb(alone, names, unit, lambda s: float((s.argmax(axis=1) == truth).mean()), config)
+
+
+def fit_rating(rater: ModelRater, task: RatingTask, valid: Cases, config: StructureConfig) -> Fitted:
+    """Ratings: the weight of the biases' bell with the least squared error."""
+    truth = task.truth(valid)
+    asked = np.flatnonzero(~np.isnan(truth) & (valid.target_rows >= 0))
+    cases, truth = valid.select(asked), truth[asked]
+    alone = rater.log_probabilities(cases.histories, cases.target_rows)
+    biases = rater.biases
+
+    def unit(name: str, recency: float) -> FloatArray:
+        assert biases is not None
+        return rater.bell(biases.rate(cases.histories, cases.target_rows))
+
+    def quality(scores: FloatArray) -> float:
+        return -float(np.sqrt(((normalised(scores) @ rater.levels - truth) ** 2).mean()))
+
+    fitted = climb(alone, [BIASES] if biases is not None else [], unit, quality, rating_grid(config))
+    return Fitted(fitted.mixture, {step: -value for step, value in fitted.reached.items()})
+
+
+def rating_grid(config: StructureConfig) -> StructureConfig:
+    return config.model_copy(update={"weights": config.rating_weights, "recencies": (1.0,)})

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unimp.encode.batch import Batch, Targets
+from unimp.encode.batch import Batch
 from unimp.encode.encoder import Kind
-from unimp.model.cross_entropy import linear_cross_entropy
+from unimp.encode.targets import ChoiceTargets, Targets
+from unimp.encode.vocabulary import END, Vocabulary
+from unimp.model.cross_entropy import focal_mean, linear_cross_entropy
 from unimp.model.unimp import ItemInputs, ItemState, UnimpModel
+from unimp.sentence.parts import Role
 from unimp.train.recipe import ObjectiveConfig
 
 
@@ -21,68 +24,119 @@ class Loss:
     total: Tensor
     components: dict[str, float]
     predicted: int
-    """Positions that were a target."""
+    """Predictions that counted."""
 
 
-def objective(
-    model: UnimpModel,
-    hidden_BTD: Tensor,
-    state: ItemState,
-    batch: Batch,
-    config: ObjectiveConfig,
-    inputs: ItemInputs,
-) -> Loss:
-    """Sum over kinds of weight x mean cross-entropy: items over the catalogue, tokens over all words."""
-    hidden = hidden_BTD.reshape(-1, hidden_BTD.shape[-1])
-    total = hidden.new_zeros(())
-    components: dict[str, float] = {}
-    predicted = 0
-    items = batch.item_targets
-    if config.item and len(items.labels):
-        mean, losses = item_loss(model, hidden, state, items, config, inputs)
-        total = total + config.item * mean
-        components["item"] = float(losses.mean())
-        predicted += len(items.labels)
-    for kind, weight in ((Kind.ATTRIBUTE, config.attribute), (Kind.RATING, config.rating)):
-        chosen = batch.token_targets.where(batch.token_targets.kinds == int(kind))
-        if weight and len(chosen.labels):
-            mean, losses = linear_cross_entropy(
-                hidden.index_select(0, chosen.positions),
-                model.tokens.weight,
-                chosen.labels,
-                chosen.parts,
-                chosen.shares,
-                gamma=config.gamma,
-            )
-            total = total + weight * mean
-            components[kind.name.lower()] = float((losses * chosen.shares).sum() / chosen.shares.sum())
-            predicted += int(chosen.shares.sum().round())
-    return Loss(total, components, predicted)
+@dataclass
+class Objective:
+    """Sum over roles and kinds of weight x mean cross-entropy, divided by the sum of the weights.
+
+    Items are sought in the catalogue, chosen ones among their candidates, tokens among those of their kind.
+    """
+
+    model: UnimpModel
+    vocabulary: Vocabulary
+    config: ObjectiveConfig
+    inputs: ItemInputs
+
+    def __call__(self, hidden_BTD: Tensor, state: ItemState, batch: Batch, weight: float = 1.0) -> Loss:
+        """The loss of a batch of one task; `weight` is the task's λ."""
+        hidden = hidden_BTD.reshape(-1, hidden_BTD.shape[-1])
+        total, weights, predicted = hidden.new_zeros(()), 0.0, 0
+        components: dict[str, float] = {}
+        for name, part, mean, plain, count in self.parts(hidden, state, batch):
+            total = total + part * mean
+            weights += part
+            components[name] = plain
+            predicted += count
+        return Loss(weight * total / max(weights, 1e-9), components, predicted)
+
+    def parts(
+        self, hidden: Tensor, state: ItemState, batch: Batch
+    ) -> list[tuple[str, float, Tensor, float, int]]:
+        """(name, weight, mean loss, its plain value, predictions) of everything the batch predicts."""
+        found: list[tuple[str, float, Tensor, float, int]] = []
+        for role in (Role.ANSWER, Role.CONTEXT):
+            items = batch.item_targets.where(batch.item_targets.roles == int(role))
+            weight = 1.0 if role is Role.ANSWER else self.config.item
+            if weight and len(items.labels):
+                mean, losses = self.item_loss(hidden, state, items)
+                found.append((label(Kind.ITEM, role), weight, mean, float(losses.mean()), len(items.labels)))
+            for kind in (Kind.ATTRIBUTE, Kind.RATING, Kind.WORD, Kind.CODE):
+                targets = batch.token_targets
+                chosen = targets.where((targets.kinds == int(kind)) & (targets.roles == int(role)))
+                weight = self.weight(kind, role)
+                if weight and len(chosen.labels):
+                    mean, losses = self.token_loss(hidden, chosen, kind)
+                    shares = chosen.shares
+                    plain = float((losses * shares).sum() / shares.sum())
+                    found.append((label(kind, role), weight, mean, plain, int(shares.sum().round())))
+        if len(batch.choice_targets.labels):
+            nll = self.choice_losses(hidden, state, batch.choice_targets)
+            mean = focal_mean(nll, self.config.gamma, self.config.detach)
+            found.append((label(Kind.CHOICE, Role.ANSWER), 1.0, mean, float(nll.detach().mean()), len(nll)))
+        return found
+
+    def weight(self, kind: Kind, role: Role) -> float:
+        if role is Role.ANSWER:
+            return 1.0
+        return {Kind.ATTRIBUTE: self.config.attribute, Kind.RATING: self.config.rating}.get(kind, 1.0)
+
+    def token_loss(self, hidden_ND: Tensor, targets: Targets, kind: Kind) -> tuple[Tensor, Tensor]:
+        """(mean, losses [N]) among the tokens of one kind."""
+        first, stop = self.token_range(kind)
+        return linear_cross_entropy(
+            hidden_ND.index_select(0, targets.positions),
+            self.model.tokens.weight[first:stop],
+            targets.labels - first,
+            targets.parts,
+            targets.shares,
+            gamma=self.config.gamma,
+            detach=self.config.detach,
+        )
+
+    def token_range(self, kind: Kind) -> tuple[int, int]:
+        """Which tokens may stand where this kind is predicted."""
+        vocabulary = self.vocabulary
+        if kind is Kind.RATING:
+            return vocabulary.first_rating, vocabulary.first_word
+        if kind is Kind.CODE:
+            return vocabulary.first_code, vocabulary.first_place
+        return 0, vocabulary.first_code  # words, and the markers of fields, missing values and ends
+
+    def choice_losses(self, hidden_ND: Tensor, state: ItemState, targets: ChoiceTargets) -> Tensor:
+        """[N] -log p of the right candidate."""
+        logits_NC = self.model.choice_logits(
+            hidden_ND.index_select(0, targets.positions),
+            targets.candidates,
+            state.table_ID,
+            self.vocabulary.markers[END],
+        )
+        return -torch.log_softmax(logits_NC, dim=-1).gather(1, targets.labels[:, None])[:, 0]
+
+    def item_loss(self, hidden_ND: Tensor, state: ItemState, targets: Targets) -> tuple[Tensor, Tensor]:
+        """(mean, losses [N]) of item targets among the candidates, logits adjusted by the items' prior."""
+        config, inputs = self.config, self.inputs
+        table_ID, labels_NH, bias_I = state.table_ID, targets.labels, None
+        if config.prior and inputs.log_popularity_I is not None:
+            bias_I = config.prior * inputs.log_popularity_I
+        if inputs.candidates is not None:
+            table_ID = table_ID.index_select(0, inputs.candidates)
+            labels_NH = torch.searchsorted(inputs.candidates, labels_NH)  # every label is a candidate
+            bias_I = None if bias_I is None else bias_I[inputs.candidates]
+        return linear_cross_entropy(
+            self.model.scale * hidden_ND.index_select(0, targets.positions),
+            table_ID,
+            labels_NH,
+            targets.parts,
+            targets.shares,
+            bias_I=bias_I,
+            gamma=config.gamma,
+            smoothing=config.label_smoothing,
+            detach=config.detach,
+        )
 
 
-def item_loss(
-    model: UnimpModel,
-    hidden_ND: Tensor,
-    state: ItemState,
-    targets: Targets,
-    config: ObjectiveConfig,
-    inputs: ItemInputs,
-) -> tuple[Tensor, Tensor]:
-    """(mean, losses [N]) of the item targets among the candidates, logits adjusted by the items' prior."""
-    table_ID, labels_NH, bias_I = state.table_ID, targets.labels, None
-    if config.prior and inputs.log_popularity_I is not None:
-        bias_I = config.prior * inputs.log_popularity_I
-    if inputs.candidates is not None:
-        table_ID = table_ID.index_select(0, inputs.candidates)
-        labels_NH = torch.searchsorted(inputs.candidates, labels_NH)  # every label is a candidate
-        bias_I = None if bias_I is None else bias_I[inputs.candidates]
-    return linear_cross_entropy(
-        model.scale * hidden_ND.index_select(0, targets.positions),
-        table_ID,
-        labels_NH,
-        targets.parts,
-        targets.shares,
-        bias_I=bias_I,
-        gamma=config.gamma,
-        smoothing=config.label_smoothing,
-    )
+def label(kind: Kind, role: Role) -> str:
+    """`item` is an answer, `context item` a reconstruction."""
+    return kind.name.lower() if role is Role.ANSWER else f"context {kind.name.lower()}"

@@ -11,10 +11,12 @@ from pydantic import Field
 
 from unimp.config import Config, merge, parse_overrides, read_toml
 from unimp.data.splits import SplitName
+from unimp.decode.drawing import SamplingConfig
 from unimp.encode.content import ContentConfig
 from unimp.encode.pictures import VisionConfig
 from unimp.encode.vocabulary import TokenizerConfig
 from unimp.errors import ConfigError, did_you_mean
+from unimp.model.image_tokenizer import ImageTokenizerConfig
 from unimp.model.unimp import ModelConfig
 from unimp.sentence.template import SentenceConfig
 
@@ -38,6 +40,8 @@ class StructureConfig(Config):
     """Weights of an item–item score tried on validation (0 is always among them)."""
     popularity_weights: tuple[float, ...] = (-0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
     """Weights of log popularity tried on validation."""
+    rating_weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+    """Weights of the closed-form rating biases tried on validation."""
     recencies: tuple[float, ...] = (1.0, 0.9, 0.8, 0.6, 0.4)
     """Discounts per step back in the history, tried on validation."""
 
@@ -45,16 +49,24 @@ class StructureConfig(Config):
 class ObjectiveConfig(Config):
     """Weights of what is predicted (paper, joint multi-task learning and context reconstruction)."""
 
+    tasks: dict[str, float] = Field(default_factory=dict)
+    """λ of each task's loss; 1 where not named. Only their ratios count: the mean over an epoch is 1."""
+    temperature: float = Field(1.0, ge=1)
+    """Mixing: a task's share of the sentences goes with its number of examples to the power 1 / temperature.
+    1: as many as there are; very large: the same number of every task."""
     item: float = Field(1.0, ge=0)
-    """The next item."""
-    attribute: float = Field(0.0, ge=0)
+    """Context reconstruction: the items of a history, where the task asks for something else."""
+    attribute: float = Field(1.0, ge=0)
     """Context reconstruction: the words of each item's attributes."""
-    rating: float = Field(0.0, ge=0)
-    """Context reconstruction: the rating after each item."""
-    gamma: float = Field(0.0, ge=0)
-    """Token-level re-weighting (1 - p)^gamma; the paper's runs use 2."""
+    rating: float = Field(1.0, ge=0)
+    """Context reconstruction: the ratings of a history, in tasks that ask for something else."""
+    gamma: float = Field(2.0, ge=0)
+    """Token-level re-weighting (1 - p)^gamma; the paper's runs use 2, 0 switches it off. The weights'
+    mean is brought to 1."""
+    detach: bool = True
+    """Take the weights as given; otherwise the gradient runs through them too (focal loss proper)."""
     horizon: int = Field(1, ge=1)
-    """Right answers of one item prediction: the next item, and so many less one after it. More than one
+    """Right answers of one recommendation: the next item, and so many less one after it. More than one
     where the order within a history says little (baskets, films rated in one evening)."""
     horizon_decay: float = Field(0.8, gt=0, le=1)
     """Part of each further item, relative to the one before it."""
@@ -86,7 +98,8 @@ class TrainConfig(Config):
     batch_positions: int = Field(2048, ge=1)
     """Padded positions per step."""
     patience: int = Field(5, ge=1)
-    """Stop after this many epochs without a better validation NDCG@5."""
+    """Stop after this many epochs without a better validation score: the headline of the task, or the
+    geometric mean of the tasks' headlines."""
     valid_users: int = Field(5000, ge=1)
     """Users that validation looks at after each epoch, chosen by seed."""
     seed: int = 0
@@ -104,11 +117,13 @@ class Recipe(Config):
 
     name: str = "small"
     tasks: tuple[str, ...] = ("recommendation",)
-    """Tasks trained together."""
+    """Tasks trained together, one checkpoint for all of them."""
     sentence: SentenceConfig = SentenceConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     content: ContentConfig = ContentConfig()
     vision: VisionConfig = VisionConfig()
+    image_tokenizer: ImageTokenizerConfig = ImageTokenizerConfig()
+    sampling: SamplingConfig = SamplingConfig()
     model: ModelConfig = ModelConfig()
     structure: StructureConfig = StructureConfig()
     objective: ObjectiveConfig = ObjectiveConfig()

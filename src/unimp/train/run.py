@@ -7,31 +7,28 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from unimp.data.dataset import Dataset
-from unimp.decode.ranking import Mixture
-from unimp.encode.content import TextProjector
-from unimp.encode.encoder import SentenceEncoder
-from unimp.encode.vocabulary import Vocabulary
+from unimp.decode.answerer import Answerer
+from unimp.decode.sources import Mixture
 from unimp.errors import CheckpointError
-from unimp.model.unimp import ItemInputs, UnimpModel
-from unimp.sentence.template import Template
-from unimp.structure.graph import ItemGraph
-from unimp.tasks import load_task
-from unimp.train.checkpoint import read_json, read_tensors, write_json, write_tensors
+from unimp.model.unimp import UnimpModel
+from unimp.train.checkpoint import read_json, read_tensors, write_json
+from unimp.train.frozen import load_workbench, save_workbench
 from unimp.train.loop import BEST, LOG, STATE, Training
-from unimp.train.mixture import HEADLINE, fit_mixture
+from unimp.train.mixture import fit_mixtures
+from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
 from unimp.train.recipe import Recipe
-from unimp.train.workbench import Lesson, Workbench, build_workbench, make_split, set_threads
+from unimp.train.workbench import Workbench
 
-FORMAT = 1
-RUN, VOCABULARY, ITEMS, RESULT = "run.json", "vocabulary.json", "items.safetensors", "result.json"
+FORMAT = 2
+RUN, RESULT = "run.json", "result.json"
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,13 @@ class TrainedRun:
     result: dict[str, Any]
     bench: Workbench
     model: UnimpModel
-    mixture: Mixture
+    mixtures: dict[str, Mixture]
     dataset: Dataset
+
+    @cached_property
+    def answerer(self) -> Answerer:
+        """Ready for every task."""
+        return self.bench.answerer(self.model, self.mixtures)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -83,10 +85,15 @@ def learn(
     training = Training(folder, bench, lesson, device, show=show)
     position = training.run()
     model = load_model(folder, bench, device)
-    mixture, reached = fit_mixture(bench.ranker(model), training.valid, recipe.structure)
+    seen = training.examination.cases[0]
+    fitted = fit_mixtures(bench.answerer(model), bench.tasks, seen, recipe.structure)
     result = {
-        "valid": {HEADLINE: max(reached.values()), "users": len(training.valid), "reached": reached},
-        "mixture": mixture.model_dump(),
+        "valid": {
+            "score": position.best,
+            "users": len(seen),
+            "reached": {name: one.reached for name, one in fitted.items()},
+        },
+        "mixtures": {name: one.mixture.model_dump() for name, one in fitted.items()},
         "best_epoch": position.best_epoch,
         "epochs": position.epoch,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -133,65 +140,6 @@ def first_difference(old: Any, new: Any, path: str = "") -> str:
     return f"{path}: {old!r}, now {new!r}"
 
 
-def save_workbench(folder: Path, bench: Workbench) -> None:
-    """The frozen parts, so that a run answers without fitting anything again."""
-    bench.vocabulary.save(folder / VOCABULARY)
-    items = bench.items
-    tensors = {f"content.{name}": block for name, block in items.content.items()}
-    optional = {
-        "pixels": items.pixels_IYX3,
-        "visual": items.visual_IVE,
-        "has_picture": items.has_picture_I,
-    }
-    tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
-    tensors["popularity"] = torch.from_numpy(bench.popularity)
-    for name, graph in bench.graphs.items():
-        weights = graph.weights
-        tensors[f"graph.{name}.data"] = torch.from_numpy(weights.data)
-        tensors[f"graph.{name}.indices"] = torch.from_numpy(weights.indices.astype(np.int32))
-        tensors[f"graph.{name}.offsets"] = torch.from_numpy(weights.indptr.astype(np.int64))
-    words: list[str] = []
-    if bench.text is not None:
-        tensors["text.idf"] = torch.from_numpy(bench.text.idf)
-        tensors["text.components"] = torch.from_numpy(bench.text.components)
-        words = list(bench.text.vocabulary)
-    facts = {"visual_width": bench.visual_width, "words": words, "graphs": list(bench.graphs)}
-    write_tensors(folder / ITEMS, tensors, facts)
-
-
-def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch.device) -> Workbench:
-    from scipy.sparse import csr_matrix
-
-    vocabulary = Vocabulary.load(folder / VOCABULARY)
-    tensors, facts = read_tensors(folder / ITEMS)
-    content = {
-        n.removeprefix("content."): t.to(device) for n, t in tensors.items() if n.startswith("content.")
-    }
-    on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
-    graphs: dict[str, ItemGraph] = {}
-    for name in facts["graphs"]:
-        parts = [tensors[f"graph.{name}.{part}"].numpy() for part in ("data", "indices", "offsets")]
-        graphs[name] = ItemGraph(csr_matrix(tuple(parts), shape=(vocabulary.num_items,) * 2))
-    text = None
-    if "text.idf" in tensors:
-        columns = {word: column for column, word in enumerate(facts["words"])}
-        text = TextProjector(columns, tensors["text.idf"].numpy(), tensors["text.components"].numpy())
-    items = ItemInputs(
-        content, on_device.get("pixels"), on_device.get("visual"), on_device.get("has_picture")
-    )
-    return Workbench(
-        recipe,
-        Template(dataset.catalog, recipe.sentence),
-        SentenceEncoder(vocabulary, recipe.sentence.attributes),
-        tuple(load_task(name) for name in recipe.tasks),
-        items,
-        facts["visual_width"],
-        tensors["popularity"].numpy(),
-        graphs,
-        text,
-    )
-
-
 def load_model(folder: Path, bench: Workbench, device: torch.device) -> UnimpModel:
     tensors, _ = read_tensors(folder / BEST)
     model = bench.new_model().to(device)
@@ -226,7 +174,8 @@ def open_run(folder: Path | str, *, data: Path | str | None = None, device: str 
     bench = load_workbench(folder, recipe, dataset, target)
     result = read_json(folder / RESULT)
     model = load_model(folder, bench, target)
-    return TrainedRun(folder, facts, result, bench, model, Mixture(**result["mixture"]), dataset)
+    mixtures = {name: Mixture(**values) for name, values in result["mixtures"].items()}
+    return TrainedRun(folder, facts, result, bench, model, mixtures, dataset)
 
 
 def peak_memory_mib() -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,8 +16,10 @@ from unimp.data.catalog import Catalog
 from unimp.encode.content import item_terms, term_matrix
 from unimp.encode.feature_cache import FeatureCache
 from unimp.encode.pictures import Pixels, VisionConfig
+from unimp.errors import CheckpointError
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.progress import progress_bar
+from unimp.train.checkpoint import read_tensors, write_tensors
 
 WORDS = 400
 """Most frequent catalogue words that a picture must tell."""
@@ -86,15 +90,31 @@ def encode_pictures(encoder: ConvEncoder, pixels: Pixels, batch: int = 256) -> T
     return torch.cat(parts)
 
 
-def frozen_features(
+@dataclass(frozen=True)
+class FrozenVision:
+    """The encoder, to see a picture that is not the catalogue's, and what it saw of the catalogue."""
+
+    encoder: ConvEncoder
+    features_IVE: Tensor
+    """fp16 visual tokens."""
+
+
+def frozen_vision(
     catalog: Catalog, pixels: Pixels, config: VisionConfig, *, seed: int, show: bool
-) -> Tensor:
-    """[I, V, E] features of the frozen encoder, from the cache when the same pictures were seen before."""
+) -> FrozenVision:
+    """A frozen encoder and its features, from the cache when the same pictures were seen before."""
     told = hashlib.sha256(json.dumps(item_terms(catalog)).encode()).hexdigest()[:16]
     identity = f"conv-{config.model_dump_json()}-{seed}-{told}"
     cache = FeatureCache.at_default_place()
-    return cache.get_or_make(
-        identity,
-        pixels.digest,
-        lambda: encode_pictures(pretrain(catalog, pixels, config, seed=seed, show=show), pixels),
-    )
+    key = hashlib.sha256(f"{identity}\n{pixels.digest}".encode()).hexdigest()[:24]
+    path = cache.folder / f"{key}.encoder.safetensors"
+    encoder = ConvEncoder(config.width)
+    try:
+        encoder.load_state_dict(read_tensors(path)[0])
+    except (CheckpointError, RuntimeError):
+        encoder = pretrain(catalog, pixels, config, seed=seed, show=show)
+        with suppress(CheckpointError, OSError):  # costs the time again, never the run
+            cache.folder.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, encoder.state_dict(), {"identity": identity})
+    features = cache.get_or_make(identity, pixels.digest, lambda: encode_pictures(encoder, pixels))
+    return FrozenVision(encoder.eval(), features)

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from unimp.data.catalog import Catalog
-from unimp.data.dataset import Dataset
-from unimp.data.histories import Cases, FloatArray, Histories, Split
-from unimp.data.interactions import RatingScale
-from unimp.data.splits import leave_one_out, new_users, temporal
-from unimp.decode.ranking import Mixture, ModelRanker
-from unimp.encode.content import TextProjector, fit_text, log_factors
+from unimp.answer import PictureArray
+from unimp.data.histories import FloatArray
+from unimp.decode.answerer import Answerer, unit_pictures
+from unimp.decode.drawing import ModelImaginer
+from unimp.decode.ranking import ModelRanker, ModelSearcher
+from unimp.decode.rating import ModelRater
+from unimp.decode.selection import ModelSelector
+from unimp.decode.sources import Mixture, Sources
+from unimp.decode.text import ModelExplainer
+from unimp.encode.content import TextProjector, WordMatch
 from unimp.encode.encoder import SentenceEncoder
-from unimp.encode.pictures import load_pixels
-from unimp.encode.vocabulary import Vocabulary, build_vocabulary
+from unimp.encode.vocabulary import Vocabulary
 from unimp.errors import ConfigError
+from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemInputs, UnimpModel
-from unimp.sentence.parts import UserSentence
+from unimp.model.vision import ConvEncoder, pixels_from_bytes
+from unimp.references.ratings import BiasModel
 from unimp.sentence.template import Template
-from unimp.structure.graph import ItemGraph, content_graph, cosine_graph, ease_graph
-from unimp.tasks import load_task
+from unimp.structure.graph import ItemGraph
+from unimp.tasks.explanation import ExplanationTask
+from unimp.tasks.imagination import Imagination
+from unimp.tasks.material import Material
+from unimp.tasks.rating import RatingTask
+from unimp.tasks.recommendation import Recommendation
+from unimp.tasks.search import Search
+from unimp.tasks.selection import SelectionTask
 from unimp.tasks.task import Task
-from unimp.train.recipe import Recipe, StructureConfig
-from unimp.train.vision import frozen_features
+from unimp.train.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -34,16 +45,27 @@ class Workbench:
     """Frozen parts of a run: what is saved beside the weights, or made again from the data."""
 
     recipe: Recipe
-    template: Template
+    material: Material
     encoder: SentenceEncoder
     tasks: tuple[Task, ...]
     items: ItemInputs
+    vision: ConvEncoder | None
+    """Sees pictures from outside, where the encoder is frozen."""
     visual_width: int | None
     popularity: FloatArray
     """[I] training events of every item."""
     graphs: dict[str, ItemGraph]
     """Item–item scores by name: `log`, `content`."""
     text: TextProjector | None
+    biases: BiasModel | None = None
+    """Mean, user's and item's rating biases in closed form; None without a rating task."""
+    spread: float = 1.0
+    """Standard deviation of the training ratings around the biases."""
+    tokenizer: ImageTokenizer | None = None
+
+    @property
+    def template(self) -> Template:
+        return self.material.template
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -62,118 +84,52 @@ class Workbench:
             trains_vision=recipe.vision.trainable,
         )
 
-    def ranker(self, model: UnimpModel, mixture: Mixture | None = None) -> ModelRanker:
-        """The model as a `Ranker`, in evaluation mode, its item table computed once."""
+    @cached_property
+    def word_match(self) -> WordMatch | None:
+        return WordMatch(self.text, self.material.catalog) if self.text is not None else None
+
+    def answerer(
+        self, model: UnimpModel, mixtures: Mapping[str, Mixture] | None = None, *, show: bool = False
+    ) -> Answerer:
+        """The model in evaluation mode, its item table computed once, ready for every task."""
         model.eval()
         with torch.inference_mode():
             state = model.item_state(self.items)
-        task = self.tasks[0]
+        plain = Sources(self.popularity, self.graphs)
+        asked = Sources(self.popularity, self.graphs, self.word_match, unit_pictures(state))
+        parts: dict[str, Any] = {}
+        known = {task.name: task for task in self.tasks}
+        for name, task in known.items():
+            mixture = (mixtures or {}).get(name, Mixture())
+            match task:
+                case Recommendation():
+                    parts["ranker"] = ModelRanker(model, state, self.encoder, task, plain, mixture)
+                case Search():
+                    parts["searcher"] = ModelSearcher(model, state, self.encoder, task, asked, mixture)
+                case RatingTask():
+                    parts["rater"] = ModelRater(
+                        model, state, self.encoder, task.question, self.biases, self.spread, mixture
+                    )
+                case SelectionTask():
+                    parts["selector"] = ModelSelector(model, state, self.encoder, task, plain, mixture)
+                case Imagination():
+                    assert self.tokenizer is not None
+                    parts["imaginer"] = ModelImaginer(
+                        model, state, self.encoder, task, self.tokenizer, self.recipe.sampling, show=show
+                    )
+        if isinstance(explaining := known.get("explanation"), ExplanationTask):
+            rater = parts.get("rater") or ModelRater(
+                model, state, self.encoder, explaining.question, self.biases, self.spread
+            )
+            parts["explainer"] = ModelExplainer(rater, explaining, show=show)
+        return Answerer(model, state, **parts)
 
-        def ask(histories: Histories, user: int) -> UserSentence:
-            return task.question(self.template, histories, user)
-
-        return ModelRanker(
-            model, state, self.encoder, ask, self.popularity, self.graphs, mixture or Mixture()
-        )
-
-
-def make_split(dataset: Dataset, name: str, seed: int = 0) -> Split:
-    """The split of that name over all users of a data set."""
-    histories, num_items = dataset.interactions.histories, len(dataset.catalog)
-    if name == "leave-one-out":
-        return leave_one_out(histories, num_items)
-    if name == "new-users":
-        return new_users(histories, num_items, seed=seed)
-    if name == "temporal":
-        return temporal(histories, num_items)
-    raise ConfigError(f"split {name}: needs the held items named; use it from Python (unimp.data.splits)")
-
-
-def set_threads(threads: int) -> None:
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What may be learned from and chosen by; the test cases are not in it."""
-
-    catalog: Catalog
-    rating_scale: RatingScale | None
-    train: Histories
-    valid: Cases
-
-    @classmethod
-    def of(cls, dataset: Dataset, split: Split) -> Lesson:
-        return cls(dataset.catalog, dataset.interactions.rating_scale, split.train, split.valid)
-
-
-def build_workbench(
-    lesson: Lesson, recipe: Recipe, *, device: torch.device, show_progress: bool = True
-) -> Workbench:
-    """Fit everything that is not learned by gradient, on the training part alone."""
-    catalog, train = lesson.catalog, lesson.train
-    tasks = tuple(load_task(name) for name in recipe.tasks)
-    vocabulary = build_vocabulary(
-        catalog, lesson.rating_scale, [task.words for task in tasks], recipe.tokenizer
-    )
-    projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
-    content: dict[str, np.ndarray] = {}
-    if projector is not None:
-        content["text"] = projector.project(catalog)
-    if recipe.content.log:
-        content["log"] = log_factors(train, len(catalog), recipe.content.log)
-    items, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
-    popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
-    items = replace(items, log_popularity_I=torch.from_numpy(np.log1p(popularity)).to(device))
-    if not recipe.objective.cold_negatives:
-        trained = torch.from_numpy(np.flatnonzero(popularity)).to(device)
-        items = replace(items, candidates=trained)
-    return Workbench(
-        recipe,
-        Template(catalog, recipe.sentence),
-        SentenceEncoder(vocabulary, recipe.sentence.attributes),
-        tasks,
-        items,
-        visual_width,
-        popularity,
-        fit_graphs(train, content, len(catalog), recipe.structure),
-        projector,
-    )
-
-
-def item_inputs(
-    catalog: Catalog,
-    recipe: Recipe,
-    content: dict[str, np.ndarray],
-    device: torch.device,
-    *,
-    show_progress: bool,
-) -> tuple[ItemInputs, int | None]:
-    """Content and pictures as tensors on `device`, and the visual width (None: no picture is looked at)."""
-    blocks = {name: torch.from_numpy(block).to(device) for name, block in content.items()}
-    vision = recipe.vision
-    pixels = None
-    if vision.enabled:
-        pixels = load_pixels(catalog, vision.height, vision.picture_width, show_progress=show_progress)
-    if pixels is None:
-        return ItemInputs(blocks), None
-    present = torch.from_numpy(pixels.present).to(device)
-    if vision.trainable:
-        return ItemInputs(blocks, torch.from_numpy(pixels.values).to(device), None, present), vision.width
-    features = frozen_features(catalog, pixels, vision, seed=recipe.train.seed, show=show_progress)
-    return ItemInputs(blocks, None, features.to(device), present), vision.width
-
-
-def fit_graphs(
-    train: Histories, content: dict[str, np.ndarray], num_items: int, config: StructureConfig
-) -> dict[str, ItemGraph]:
-    graphs: dict[str, ItemGraph] = {}
-    if config.kind == "ease":
-        graphs["log"] = ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
-    elif config.kind == "cosine":
-        graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours)
-    if config.content and "text" in content:
-        graphs["content"] = content_graph(
-            content["text"], neighbours=config.content_neighbours, threshold=config.content_threshold
-        )
-    return graphs
+    def see(self, model: UnimpModel, pixels_PYX3: PictureArray) -> Tensor:
+        """[P, V, E] visual tokens of pictures from outside, at the size the encoder reads."""
+        encoder = self.vision or model.vision
+        if encoder is None:
+            raise ConfigError("this checkpoint looks at no pictures; ask in words")
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            tokens: Tensor = encoder.to(device)(pixels_from_bytes(torch.from_numpy(pixels_PYX3).to(device)))
+        return tokens

@@ -20,9 +20,9 @@ from unimp.data.histories import Split
 from unimp.errors import DataError
 from unimp.personalizer import Personalizer, load
 from unimp.shop import ShopConfig, shop_users, write_shop
+from unimp.train.preparation import make_split
 from unimp.train.recipe import Recipe, load_recipe
 from unimp.train.run import train
-from unimp.train.workbench import make_split
 
 UNIMP, BLIND = "UniMP", "UniMP, image-blind"
 SIMPLE = {"Pop": "pop", "ItemKNN": "itemknn"}

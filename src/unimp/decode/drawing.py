@@ -1,0 +1,110 @@
+"""Pictures: codes drawn one after the other from the model, then painted by the image tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimp.answer import PictureArray, Query
+from unimp.config import Config
+from unimp.data.histories import Histories
+from unimp.decode.continuation import Continuation
+from unimp.encode.encoder import SentenceEncoder
+from unimp.model.image_tokenizer import ImageTokenizer
+from unimp.model.unimp import ItemState, UnimpModel
+from unimp.progress import progress_bar
+from unimp.tasks.imagination import Imagination
+
+
+class SamplingConfig(Config):
+    """How codes are drawn."""
+
+    temperature: float = 0.9
+    """Below 1 the likely becomes likelier; 0 always takes the likeliest."""
+    top_p: float = 0.95
+    """Only the likeliest codes that together have this probability (Holtzman et al. 2020)."""
+    guidance: float = 1.0
+    """Above 1, what the words add to the likelihood counts so many times (classifier-free guidance, Ho &
+    Salimans 2022); costs a second reading without the words."""
+
+
+@dataclass
+class ModelImaginer:
+    """Draws pictures (satisfies `Imaginer`)."""
+
+    model: UnimpModel
+    state: ItemState
+    encoder: SentenceEncoder
+    task: Imagination
+    tokenizer: ImageTokenizer
+    sampling: SamplingConfig
+    batch: int = 64
+    show: bool = False
+
+    def imagine(self, histories: Histories, guidance: Sequence[Query], seed: int) -> PictureArray:
+        """uint8 [U, Y, X, 3]; the same seed draws the same pictures."""
+        generator = torch.Generator().manual_seed(seed)
+        parts: list[PictureArray] = []
+        with progress_bar("drawing", len(guidance), show=self.show) as bar, torch.inference_mode():
+            for start in range(0, len(guidance), self.batch):
+                queries = guidance[start : start + self.batch]
+                codes_US = self.draw(histories.slice(start, start + self.batch), queries, generator)
+                parts.append(paint(self.tokenizer, codes_US))
+                bar.advance(len(queries))
+        return np.concatenate(parts)
+
+    def draw(self, histories: Histories, queries: Sequence[Query], generator: torch.Generator) -> Tensor:
+        """[U, S] codes."""
+        vocabulary = self.encoder.vocabulary
+        first, places = vocabulary.first_code, vocabulary.num_places
+        asked = [list(queries)] + ([[Query()] * len(queries)] if self.sampling.guidance != 1.0 else [])
+        going = [self.read(histories, one) for one in asked]
+        codes: list[Tensor] = []
+        for place in range(places):
+            logits = [
+                self.model.token_logits(one.hidden_BD, first, vocabulary.first_place).float() for one in going
+            ]
+            code_U = sample(guided(logits, self.sampling.guidance), self.sampling, generator)
+            codes.append(code_U)
+            if place + 1 < places:
+                following = torch.full_like(code_U, vocabulary.first_place + place + 1)
+                for one in going:
+                    one.step(torch.stack((first + code_U, following), dim=1))
+        return torch.stack(codes, dim=1)
+
+    def read(self, histories: Histories, queries: Sequence[Query]) -> Continuation:
+        sentences = [
+            self.encoder.encode(self.task.question(histories, user, query))
+            for user, query in enumerate(queries)
+        ]
+        return Continuation(self.model, self.state, sentences, self.encoder.vocabulary.num_places)
+
+
+def guided(logits: Sequence[Tensor], scale: float) -> Tensor:
+    """[U, C] with the words' part of the likelihood scaled; logits: with the words, and without."""
+    if len(logits) == 1:
+        return logits[0]
+    told, untold = (torch.log_softmax(one, dim=-1) for one in logits)
+    return untold + scale * (told - untold)
+
+
+def sample(logits_UC: Tensor, config: SamplingConfig, generator: torch.Generator) -> Tensor:
+    """[U] one code each; drawn on the CPU, so that a seed means the same on every device."""
+    if config.temperature == 0:
+        return logits_UC.argmax(dim=-1)
+    p_UC = torch.softmax(logits_UC.cpu() / config.temperature, dim=-1)
+    ordered = p_UC.sort(dim=-1, descending=True)
+    outside = ordered.values.cumsum(dim=-1) - ordered.values >= config.top_p
+    p_UC = p_UC.scatter(1, ordered.indices, ordered.values.masked_fill(outside, 0.0))
+    return torch.multinomial(p_UC, 1, generator=generator)[:, 0].to(logits_UC.device)
+
+
+def paint(tokenizer: ImageTokenizer, codes_US: Tensor) -> PictureArray:
+    """uint8 [U, Y, X, 3]."""
+    pixels = tokenizer.decode(codes_US.cpu())
+    array = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return np.ascontiguousarray(array)

@@ -1,0 +1,168 @@
+"""Explanations: the rating first, then its words by beam search that cannot loop or invent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unimp.answer import ExplainedRating
+from unimp.data.histories import Histories, IntArray
+from unimp.data.reviews import named_aspects
+from unimp.decode.continuation import Continuation
+from unimp.decode.rating import ModelRater
+from unimp.encode.vocabulary import END
+from unimp.progress import progress_bar
+from unimp.tasks.explanation import ExplanationTask
+
+NO_REPEAT = 3
+"""No run of so many tokens is said twice."""
+SHORTEST, LONGEST = 4, 40
+"""Fewest and most tokens."""
+LENGTH_POWER = 0.8
+"""A text's log-probability is divided by its number of tokens to this power."""
+MINUS_INFINITY = float("-inf")
+
+
+@dataclass(frozen=True)
+class Beam:
+    """One text on the way."""
+
+    tokens: tuple[int, ...] = ()
+    score: float = 0.0
+    """log p of its tokens."""
+
+    def repeats(self, token: int) -> bool:
+        """Whether one more token would say a run of NO_REPEAT tokens again."""
+        run = (*self.tokens, token)[-NO_REPEAT:]
+        return len(run) == NO_REPEAT and any(
+            self.tokens[place : place + NO_REPEAT] == run for place in range(len(self.tokens) - NO_REPEAT + 1)
+        )
+
+
+@dataclass
+class ModelExplainer:
+    """Says why an item suits a user (satisfies `Explainer`)."""
+
+    rater: ModelRater
+    task: ExplanationTask
+    beams: int = 4
+    batch: int = 32
+    show: bool = False
+
+    def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
+        answers: list[ExplainedRating] = []
+        with progress_bar("explaining", len(item_rows), show=self.show) as bar:
+            for start in range(0, len(item_rows), self.batch):
+                rows = item_rows[start : start + self.batch]
+                answers += self._explain(histories.slice(start, start + self.batch), rows)
+                bar.advance(len(rows))
+        return answers
+
+    def _explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
+        rater = self.rater
+        distribution = rater.distribution(histories, item_rows)
+        means = distribution @ rater.levels
+        likely = rater.levels[distribution.argmax(axis=1)]
+        rows = item_rows.tolist()
+        sentences = [
+            rater.encoder.encode(self.task.question(histories, user, row, float(likely[user])))
+            for user, row in enumerate(rows)
+        ]
+        with torch.inference_mode():
+            texts = self.write(Continuation(rater.model, rater.state, sentences, LONGEST), rows)
+        return [ExplainedRating(text, float(mean)) for text, mean in zip(texts, means.tolist(), strict=True)]
+
+    def write(self, going: Continuation, rows: list[int]) -> list[str]:
+        """The best finished text of each sentence; the best unfinished one where none was finished."""
+        beams = [[Beam()] for _ in rows]
+        finished: list[list[tuple[float, str]]] = [[] for _ in rows]
+        owners = list(range(len(rows)))
+        while owners:
+            scores, tokens = self.best_tokens(going.hidden_BD)
+            parents: list[int] = []
+            place = 0
+            for user in dict.fromkeys(owners):
+                stop = place + len(beams[user])
+                self.grow(
+                    beams, finished, rows, user, (scores[place:stop], tokens[place:stop]), parents, place
+                )
+                place = stop
+            owners = [user for user in dict.fromkeys(owners) for _ in beams[user]]
+            if owners:
+                device = going.hidden_BD.device
+                going.keep(torch.tensor(parents, device=device))
+                latest = [beam.tokens[-1] for user in dict.fromkeys(owners) for beam in beams[user]]
+                going.step(torch.tensor(latest, device=device)[:, None])
+        return [max(done)[1] if done else "" for done in finished]
+
+    def best_tokens(self, hidden_BD: Tensor) -> tuple[list[list[float]], list[list[int]]]:
+        """Per beam the log-probabilities and tokens of its likeliest continuations."""
+        vocabulary, model = self.rater.encoder.vocabulary, self.rater.model
+        first, stop, end = vocabulary.first_word, vocabulary.first_code, vocabulary.markers[END]
+        words = model.token_logits(hidden_BD, first, stop)
+        logits = torch.cat((words, model.token_logits(hidden_BD, end, end + 1)), dim=1)
+        best = torch.log_softmax(logits, dim=-1).topk(min(4 * self.beams, logits.shape[1]), dim=1)
+        tokens = torch.where(best.indices == stop - first, end, best.indices + first)
+        return best.values.tolist(), tokens.tolist()
+
+    def grow(
+        self,
+        beams: list[list[Beam]],
+        finished: list[list[tuple[float, str]]],
+        rows: list[int],
+        user: int,
+        options: tuple[list[list[float]], list[list[int]]],
+        parents: list[int],
+        place: int,
+    ) -> None:
+        """One step of one user: its beams grow, ended ones go to `finished`, `parents` says from which."""
+        end = self.rater.encoder.vocabulary.markers[END]
+        grown = sorted(
+            (
+                (beam.score + score, turn, token)
+                for turn, beam in enumerate(beams[user])
+                for score, token in zip(options[0][turn], options[1][turn], strict=True)
+            ),
+            key=lambda option: -option[0],
+        )
+        kept: list[Beam] = []
+        for score, turn, token in grown:
+            beam = beams[user][turn]
+            if len(kept) == self.beams or score == MINUS_INFINITY:
+                break
+            if beam.repeats(token) or self.untrue(beam, token, rows[user]):
+                continue
+            if token != end:
+                kept.append(Beam((*beam.tokens, token), score))
+                parents.append(place + turn)
+            elif len(beam.tokens) >= SHORTEST:
+                self.finish(finished[user], beam, score)
+        last = kept and len(kept[0].tokens) == LONGEST
+        if last and not finished[user]:
+            self.finish(finished[user], kept[0], kept[0].score)
+        if last or len(finished[user]) >= self.beams:
+            del parents[len(parents) - len(kept) :]
+            kept = []
+        beams[user] = kept
+
+    def finish(self, finished: list[tuple[float, str]], beam: Beam, score: float) -> None:
+        text = self.rater.encoder.vocabulary.text(beam.tokens)
+        finished.append((score / len(beam.tokens) ** LENGTH_POWER, sentence_case(text)))
+
+    def untrue(self, beam: Beam, token: int, row: int) -> bool:
+        """Whether the words that `token` completes name an aspect that is none of the item's own."""
+        vocabulary = self.rater.encoder.vocabulary
+        if not beam.tokens or not (token == vocabulary.markers[END] or vocabulary.begins_word(token)):
+            return False
+        material = self.task.material
+        named = named_aspects(vocabulary.text(beam.tokens), material.lexicon)
+        return any(name not in material.aspects[row] for name in named)
+
+
+def sentence_case(text: str) -> str:
+    """The vocabulary spells in small letters: a capital first, and `I` by itself."""
+    words = [word.capitalize() if word.split("'")[0] == "i" else word for word in text.split(" ")]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,89 @@
+"""User-guided image generation: a picture of what the words ask for, in the user's taste."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unimp.answer import Imaginer, Query
+from unimp.data.histories import Cases, Histories
+from unimp.sentence.parts import UserSentence
+from unimp.sentence.template import Event
+from unimp.tasks.material import Material
+from unimp.tasks.task import Task, TaskScore, Window, cut_windows, events_of
+
+UNGUIDED_SHARE = 0.15
+"""Share of training pictures drawn from the history alone."""
+COLD_SHARE = 0.15
+"""Share drawn from the words alone: what a new user's picture, and the non-personal reference, rest on."""
+MOST_EVENTS = 12
+"""Latest items of the history that a picture is drawn from."""
+
+
+class Imagination(Task):
+    """The picture of one item of the history, in codes, after the items before it and words about it."""
+
+    name = "imagination"
+    words = "draw a picture that the user will like"
+    headline = "likelihood"
+    by_likelihood = True
+
+    @classmethod
+    def lacks(cls, material: Material) -> str | None:
+        return None if material.codes is not None else "pictures, and image_tokenizer.enabled in the recipe"
+
+    def windows(self, histories: Histories, max_items: int, rng: np.random.Generator) -> list[Window]:
+        """One picture per stretch: that of an item drawn from it."""
+        windows = []
+        for window in cut_windows(histories, max_items, rng, draws=True):
+            stop = window.start + 1 + int(rng.integers(window.stop - window.start))
+            if self._drawn(int(histories.items_of(window.user)[stop - 1])):
+                windows.append(Window(window.user, window.start, stop, window.draw))
+        return windows
+
+    def _drawn(self, row: int) -> bool:
+        codes = self.material.codes
+        return codes is not None and bool(codes[row, 0] >= 0)
+
+    def sentence(self, histories: Histories, window: Window) -> UserSentence:
+        rng = np.random.default_rng(window.draw)
+        events = events_of(histories, window.user, window.start, window.stop)
+        target = events[-1].item_row
+        posed = self.material.queries.pose(target, str(histories.user_ids[window.user]), rng)
+        guided = rng.random() >= UNGUIDED_SHARE
+        cold = rng.random() < COLD_SHARE
+        query = posed.query if posed is not None and guided else Query()
+        return self.write([] if cold else events[:-1], query, target)
+
+    def write(self, events: list[Event], query: Query, target: int | None = None) -> UserSentence:
+        """History, guidance, answer; the codes of the target when it is known."""
+        writer = self.template.history(events[-MOST_EVENTS:], self.words).asking(query).answer()
+        codes = self.material.codes
+        if target is None or codes is None:
+            return writer.codes(()).done()
+        return writer.codes(codes[target].tolist()).done()
+
+    def question(self, histories: Histories, user: int, query: Query) -> UserSentence:
+        return self.write(events_of(histories, user), query)
+
+    def guidance(self, cases: Cases) -> list[Query]:
+        """Words for every case, made from its target's shared values, always the same."""
+        queries = []
+        for row, event in zip(cases.target_rows.tolist(), cases.target_events.tolist(), strict=True):
+            rng = np.random.default_rng([17, max(event, 0)])
+            values = self.material.queries.choose_values(row, rng) if row >= 0 else []
+            queries.append(Query(" ".join(value for _, value in values)))
+        return queries
+
+    def exam(self, cases: Cases) -> list[UserSentence]:
+        queries = self.guidance(cases)
+        return [
+            self.write(events_of(cases.histories, case), queries[case], row)
+            for case, row in enumerate(cases.target_rows.tolist())
+            if row >= 0 and self._drawn(row)
+        ]
+
+    def score(
+        self, answerer: Imaginer, cases: Cases, *, exclude_history: bool = True, show: bool = False
+    ) -> TaskScore:
+        """Likelihood only: what the pictures look like is judged by `train/picture_judge.py`."""
+        raise NotImplementedError("pictures are judged by train/picture_judge.py")

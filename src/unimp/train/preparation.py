@@ -1,0 +1,194 @@
+"""From a data set and a recipe to a `Workbench`: everything that is fitted without gradient."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+import torch
+
+from unimp.data.catalog import Catalog
+from unimp.data.dataset import Dataset
+from unimp.data.histories import Cases, Histories, IntArray, Split
+from unimp.data.interactions import RatingScale
+from unimp.data.splits import leave_one_out, new_users, temporal
+from unimp.encode.content import TextProjector, fit_text, log_factors
+from unimp.encode.encoder import SentenceEncoder
+from unimp.encode.pictures import load_pixels
+from unimp.encode.vocabulary import Vocabulary, build_vocabulary
+from unimp.errors import ConfigError
+from unimp.model.image_tokenizer import ImageTokenizer
+from unimp.model.unimp import ItemInputs
+from unimp.model.vision import ConvEncoder
+from unimp.references.ratings import BiasModel
+from unimp.sentence.template import Template
+from unimp.structure.graph import ItemGraph, content_graph, cosine_graph, ease_graph
+from unimp.tasks import load_tasks
+from unimp.tasks.material import Material
+from unimp.train.image_tokenizer import encode_codes, tokenizer_for
+from unimp.train.recipe import Recipe, StructureConfig
+from unimp.train.vision import frozen_vision
+from unimp.train.workbench import Workbench
+
+
+def make_split(dataset: Dataset, name: str, seed: int = 0) -> Split:
+    """The split of that name over all users of a data set."""
+    histories, num_items = dataset.interactions.histories, len(dataset.catalog)
+    if name == "leave-one-out":
+        return leave_one_out(histories, num_items)
+    if name == "new-users":
+        return new_users(histories, num_items, seed=seed)
+    if name == "temporal":
+        return temporal(histories, num_items)
+    raise ConfigError(f"split {name}: needs the held items named; use it from Python (unimp.data.splits)")
+
+
+def set_threads(threads: int) -> None:
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What may be learned from and chosen by; the test cases are not in it."""
+
+    catalog: Catalog
+    rating_scale: RatingScale | None
+    train: Histories
+    valid: Cases
+    events: pl.DataFrame | None = None
+    """The interaction table, for the texts of the events that `train` and `valid` name."""
+    queries: pl.DataFrame | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, split: Split) -> Lesson:
+        interactions = dataset.interactions
+        return cls(
+            dataset.catalog,
+            interactions.rating_scale,
+            split.train,
+            split.valid,
+            interactions.events,
+            dataset.queries,
+        )
+
+    def material(self, template: Template, codes: IntArray | None = None) -> Material:
+        return Material(
+            self.catalog, template, self.train, self.rating_scale, self.events, self.queries, codes
+        )
+
+
+def build_workbench(
+    lesson: Lesson, recipe: Recipe, *, device: torch.device, show_progress: bool = True
+) -> Workbench:
+    """Fit everything that is not learned by gradient, on the training part alone."""
+    catalog, train = lesson.catalog, lesson.train
+    tokenizer, codes = None, None
+    if recipe.image_tokenizer.enabled:
+        tokenizer, codes = picture_codes(catalog, recipe, show=show_progress)
+    material = lesson.material(Template(catalog, recipe.sentence), codes)
+    tasks = load_tasks(recipe.tasks, material)
+    projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
+    content: dict[str, np.ndarray] = {}
+    if projector is not None:
+        content["text"] = projector.project(catalog)
+    if recipe.content.log:
+        content["log"] = log_factors(train, len(catalog), recipe.content.log)
+    items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
+    popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
+    items = replace(items, log_popularity_I=torch.from_numpy(np.log1p(popularity)).to(device))
+    if not recipe.objective.cold_negatives:
+        trained = torch.from_numpy(np.flatnonzero(popularity)).to(device)
+        items = replace(items, candidates=trained)
+    spoken = [*(task.words for task in tasks), *material.spoken(recipe.tasks)]
+    coded = (0, 0) if tokenizer is None or codes is None else (tokenizer.num_codes, codes.shape[1])
+    vocabulary = build_vocabulary(catalog, lesson.rating_scale, spoken, recipe.tokenizer, coded)
+    biases = BiasModel.fit(train) if {"rating", "explanation"} & set(recipe.tasks) else None
+    return Workbench(
+        recipe,
+        material,
+        sentence_encoder(vocabulary, recipe, projector),
+        tasks,
+        items,
+        vision,
+        visual_width,
+        popularity,
+        fit_graphs(train, content, len(catalog), recipe.structure),
+        projector,
+        biases,
+        1.0 if biases is None else rating_spread(biases, train),
+        tokenizer,
+    )
+
+
+def sentence_encoder(
+    vocabulary: Vocabulary, recipe: Recipe, projector: TextProjector | None
+) -> SentenceEncoder:
+    return SentenceEncoder(
+        vocabulary,
+        recipe.sentence.attributes,
+        projector.project_texts if projector is not None else None,
+        answers_see_all=recipe.sentence.answers_see == "all",
+    )
+
+
+def picture_codes(catalog: Catalog, recipe: Recipe, *, show: bool) -> tuple[ImageTokenizer, IntArray]:
+    """The image tokenizer and the [I, S] codes of the catalogue's pictures."""
+    config = recipe.image_tokenizer
+    pixels = load_pixels(catalog, config.height, config.picture_width, show_progress=show)
+    if pixels is None:
+        raise ConfigError("image_tokenizer.enabled: no item has a picture; set it to false")
+    tokenizer = tokenizer_for(catalog, pixels, config, seed=recipe.train.seed, show=show)
+    return tokenizer, encode_codes(tokenizer, pixels).numpy().astype(np.int64)
+
+
+def rating_spread(biases: BiasModel, train: Histories) -> float:
+    """Standard deviation of the training ratings around the biases that were fitted to them."""
+    rated = ~np.isnan(train.ratings)
+    owners = train.owners()[rated]
+    fitted = biases.mean + biases.user_biases(train)[owners] + biases.item_biases[train.item_rows[rated]]
+    return max(float((train.ratings[rated] - fitted).std()), 0.1)
+
+
+def item_inputs(
+    catalog: Catalog,
+    recipe: Recipe,
+    content: dict[str, np.ndarray],
+    device: torch.device,
+    *,
+    show_progress: bool,
+) -> tuple[ItemInputs, ConvEncoder | None, int | None]:
+    """Content and pictures as tensors on `device`, the frozen encoder, and the visual width.
+
+    No width: no picture is looked at. No encoder: it is trained with the model.
+    """
+    blocks = {name: torch.from_numpy(block).to(device) for name, block in content.items()}
+    vision = recipe.vision
+    pixels = None
+    if vision.enabled:
+        pixels = load_pixels(catalog, vision.height, vision.picture_width, show_progress=show_progress)
+    if pixels is None:
+        return ItemInputs(blocks), None, None
+    present = torch.from_numpy(pixels.present).to(device)
+    if vision.trainable:
+        values = torch.from_numpy(pixels.values).to(device)
+        return ItemInputs(blocks, values, None, present), None, vision.width
+    seen = frozen_vision(catalog, pixels, vision, seed=recipe.train.seed, show=show_progress)
+    features = seen.features_IVE.to(device)
+    return ItemInputs(blocks, None, features, present), seen.encoder, vision.width
+
+
+def fit_graphs(
+    train: Histories, content: dict[str, np.ndarray], num_items: int, config: StructureConfig
+) -> dict[str, ItemGraph]:
+    graphs: dict[str, ItemGraph] = {}
+    if config.kind == "ease":
+        graphs["log"] = ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
+    elif config.kind == "cosine":
+        graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours)
+    if config.content and "text" in content:
+        graphs["content"] = content_graph(
+            content["text"], neighbours=config.content_neighbours, threshold=config.content_threshold
+        )
+    return graphs
