@@ -23,16 +23,16 @@ import torch
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
 from unimp.data.pictures import fit_pixels, open_picture
-from unimp.decode.reader import as_inputs, batch_pictures
+from unimp.decode.reader import read
 from unimp.encode.batch import Batch, collate
 from unimp.model.unimp import UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
-from unimp.tasks.task import events_of
+from unimp.tasks.task import Window
 from unimp.train.batches import cut
 from unimp.train.loop import decay_groups
-from unimp.train.objective import objective
-from unimp.train.recipe import load_recipe
+from unimp.train.objective import Objective
 from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
+from unimp.train.recipe import load_recipe
 from unimp.train.workbench import Workbench
 
 SEED = 0
@@ -47,20 +47,14 @@ def seconds(work: Callable[[], Any]) -> float:
 def rows_of(bench: Workbench, histories: Histories, *, every_prefix: bool) -> list[Any]:
     """Encoded sentences that train every event once: windows of a history, or one row per prefix."""
     task, limit = bench.tasks[0], bench.recipe.sentence.max_items
-    stretches = [
-        (window.user, window.start, window.stop)
-        for window in task.windows(histories, limit, np.random.default_rng(SEED))
-    ]
+    windows = task.windows(histories, limit, np.random.default_rng(SEED))
     if every_prefix:
-        stretches = [
-            (user, max(0, stop - limit), stop)
+        windows = [
+            Window(user, max(0, stop - limit), stop)
             for user, length in enumerate(histories.lengths.tolist())
             for stop in range(1, length + 1)
         ]
-    return [
-        bench.encoder.encode(task.sentence(bench.template, events_of(histories, *stretch)))
-        for stretch in stretches
-    ]
+    return [bench.encoder.encode(task.sentence(histories, window)) for window in windows]
 
 
 def last_target_only(batch: Batch) -> Batch:
@@ -75,6 +69,7 @@ def last_target_only(batch: Batch) -> Batch:
 def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, dense: bool) -> int:
     """One epoch over `sentences`; the number of targets trained."""
     optimizer = torch.optim.AdamW(decay_groups(model, 0.01), lr=1e-3)
+    objective = Objective(model, bench.vocabulary, bench.recipe.objective, bench.items)
     lengths = np.array([len(sentence) for sentence in sentences])
     order = np.argsort(lengths, kind="stable")
     trained = 0
@@ -83,8 +78,7 @@ def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, den
         batch = collate([sentences[row] for row in rows])
         batch = batch if dense else last_target_only(batch)
         state = model.item_state(bench.items)
-        hidden = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
-        loss = objective(model, hidden, state, batch, bench.recipe.objective, bench.items)
+        loss = objective(read(model, state, batch), state, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         optimizer.step()
@@ -116,13 +110,13 @@ def measure_ranking(bench: Workbench, histories: Histories, users: int) -> dict[
     few = sample.slice(0, max(20, users // 20))
 
     def together() -> None:
-        ranker = bench.ranker(model)
+        ranker = bench.answerer(model)
         for start in range(0, len(sample), 512):
             ranker.score(sample.slice(start, start + 512)).argmax(axis=1)
 
     def one_by_one() -> None:
         for user in range(len(few)):
-            bench.ranker(model).score(few.slice(user, user + 1)).argmax(axis=1)
+            bench.answerer(model).score(few.slice(user, user + 1)).argmax(axis=1)
 
     together()
     ours, naive = len(sample) / seconds(together), len(few) / seconds(one_by_one)

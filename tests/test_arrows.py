@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": DATA | {"sentence", "answer", "metrics"},
     "decode": DATA | {"sentence", "encode", "model", "tasks", "answer", "metrics", "structure"},
     "references": DATA | {"answer", "metrics", "structure", "encode"},
-    "train": DATA | {"sentence", "encode", "model", "decode", "tasks", "answer", "metrics", "structure", "references"},
+    "train": DATA
+    | {"sentence", "encode", "model", "decode", "tasks", "answer", "metrics", "structure", "references"},
     "baselines": DATA | {"answer", "metrics", "structure"},
     "bench": DATA | {"answer", "metrics", "baselines"},
     "personalizer": DATA

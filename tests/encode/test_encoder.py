@@ -11,11 +11,13 @@ import torch
 from tests.sentence.test_template import CATALOG
 from unimp.data.histories import Histories
 from unimp.data.interactions import RatingScale
-from unimp.encode.batch import Horizon, collate
+from unimp.encode.batch import collate
 from unimp.encode.content import fit_text, log_factors
 from unimp.encode.encoder import Kind, SentenceEncoder
+from unimp.encode.targets import Horizon
 from unimp.encode.vocabulary import MISSING, UNRATED, TokenizerConfig, Vocabulary, build_vocabulary
 from unimp.errors import CheckpointError
+from unimp.sentence.parts import Role
 from unimp.sentence.template import Event, SentenceConfig, Template
 
 
@@ -28,7 +30,7 @@ def vocabulary() -> Vocabulary:
 
 def sentence_of(events: list[Event], **config: object):  # type: ignore[no-untyped-def]
     template = Template(CATALOG, SentenceConfig.model_validate({"task_words": False, **config}))
-    return template.history(events, "what next")
+    return template.history(events, "what next", Role.ANSWER).done()
 
 
 def test_vocabulary_is_derived_saved_and_loaded(vocabulary: Vocabulary, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.decode.reader import as_inputs, batch_pictures
+from unimp.decode import reader
+from unimp.decode.reader import as_inputs
 from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import EncodedSentence, Kind
 from unimp.model.unimp import ItemInputs, ModelConfig, UnimpModel
+from unimp.sentence.parts import Role
 
 NUM_ITEMS, VISUAL = 12, 6
 
@@ -29,11 +31,13 @@ def sentence(items: list[int], *, pictures: bool = True, answer: bool = False) -
     tokens = np.arange(sum(sizes)) % 5
     return EncodedSentence(
         np.array(kinds, dtype=np.int8),
+        np.full(len(kinds), Role.CONTEXT, dtype=np.int8),
         np.array(rows),
         np.array(seen),
         np.array(sees_all),
         tokens,
         np.array(sizes),
+        np.ones(len(tokens), dtype=np.bool_),
     )
 
 
@@ -68,9 +72,7 @@ def open_gates(model: UnimpModel) -> UnimpModel:
 
 @torch.inference_mode()
 def read(model: UnimpModel, batch: Batch, items: ItemInputs) -> torch.Tensor:
-    state = model.item_state(items)
-    hidden: torch.Tensor = model(as_inputs(batch), state.table_ID, batch_pictures(state, batch))
-    return hidden
+    return reader.read(model, model.item_state(items), batch)
 
 
 def test_closed_gates_are_bit_equal_to_no_vision() -> None:
@@ -161,6 +163,6 @@ def test_gradients_reach_the_vision_encoder(answer: bool) -> None:
     )
     batch = collate([sentence([1, 2], answer=answer)])
     state = model.item_state(items)
-    model(as_inputs(batch), state.table_ID, batch_pictures(state, batch)).square().sum().backward()
+    reader.read(model, state, batch).square().sum().backward()
     assert model.vision is not None
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.vision.parameters())

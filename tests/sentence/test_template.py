@@ -36,7 +36,7 @@ CATALOG = Catalog(
 
 def write(events: list[Event], **config: object) -> tuple[object, ...]:
     template = Template(CATALOG, SentenceConfig.model_validate(config))
-    return template.history(events, "what next").parts
+    return template.history(events, "what next").done().parts
 
 
 def test_order_is_mention_picture_attributes_rating() -> None:
@@ -70,14 +70,14 @@ def test_missing_values_are_told_when_asked() -> None:
 
 def test_what_is_cut_is_counted() -> None:
     template = Template(CATALOG, SentenceConfig(fields=("title",), default_budget=2, max_items=2))
-    sentence = template.history([Event(1), Event(0), Event(0)], "x")
+    sentence = template.history([Event(1), Event(0), Event(0)], "x").done()
     assert sentence.truncation == Truncation(items=1, words=6)
     assert [part.item_row for part in sentence.parts if isinstance(part, ItemMention)] == [0, 0]
-    assert template.history([], "x").truncation == Truncation()
+    assert template.history([], "x").done().truncation == Truncation()
 
 
 def test_answer_comes_last() -> None:
-    sentence = Template(CATALOG, SentenceConfig(fields=())).history([Event(0)], "x", answer=True)
+    sentence = Template(CATALOG, SentenceConfig(fields=())).history([Event(0)], "x").answer().done()
     assert isinstance(sentence.parts[-1], Answer)
 
 

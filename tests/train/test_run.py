@@ -87,11 +87,13 @@ def log_of(folder: Path) -> list[dict[str, object]]:
 def test_opened_run_scores_as_the_trained_one(run_folder: Path, tiny_dataset: Dataset) -> None:
     first, second = open_run(run_folder), open_run(run_folder)
     cases = leave_one_out(tiny_dataset.interactions.histories, len(tiny_dataset.catalog)).valid
-    scores = [r.bench.ranker(r.model, r.mixture).score(cases.histories) for r in (first, second)]
+    scores = [r.answerer.score(cases.histories) for r in (first, second)]
     assert np.array_equal(scores[0], scores[1])
-    alone = first.bench.ranker(first.model)
+    alone = first.bench.answerer(first.model)
     reached = ranking_metrics(rank_cases(alone, cases))["NDCG@5"]
-    assert reached == pytest.approx(first.result["valid"]["reached"]["model alone"], abs=1e-6)
+    assert reached == pytest.approx(
+        first.result["valid"]["reached"]["recommendation"]["model alone"], abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("attributes", ["words", "values"])
@@ -114,9 +116,12 @@ def test_attributes_and_ratings_in_the_sentence(
     first, last = rows[0]["components"], rows[-1]["components"]
     assert isinstance(first, dict)
     assert isinstance(last, dict)
-    assert first.keys() == {"item", "attribute", "rating"}
-    assert last["item"] < first["item"]
-    assert last["attribute"] < first["attribute"]
+    item, attribute, rating = (
+        f"recommendation/{part}" for part in ("item", "context attribute", "context rating")
+    )
+    assert first.keys() == {item, attribute, rating}
+    assert last[item] < first[item]
+    assert last[attribute] < first[attribute]
     answer = unimp.load(tmp_path / "run").recommend(["i03", "i00"])
     assert len(answer.items) == 10
 
@@ -199,7 +204,7 @@ def test_a_finished_run_can_be_judged_by_the_benchmark(run_folder: Path, tiny_da
     method = UnimpMethod(UnimpMethodConfig(run=str(run_folder)))
     method.fit(TrainingData.of(split, tiny_dataset.catalog), seed=0)
     opened = open_run(run_folder)
-    expected = opened.bench.ranker(opened.model, opened.mixture).score(split.test.histories)
+    expected = opened.answerer.score(split.test.histories)
     assert np.array_equal(method.score(split.test.histories), expected)
     assert method.reported_cost is not None
     other = new_users(tiny_dataset.interactions.histories, len(tiny_dataset.catalog))
