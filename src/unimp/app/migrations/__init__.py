@@ -1,0 +1,1 @@
+"""Revisions of the store's tables, applied when a store is opened."""

@@ -1,0 +1,213 @@
+"""`Store`: what the service must remember: events, items, keys. SQLite without set-up, PostgreSQL by URL.
+
+An event is acknowledged only after its transaction is on disk. All methods block; call them from a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+from unimp.app.database import make_engine, migrate
+from unimp.app.tables import api_keys, events, forgotten, items
+from unimp.errors import ConfigError, UnimpError
+
+
+class StoreUnavailable(UnimpError):
+    """The store does not answer now; nothing was written, and trying again is right."""
+
+
+class EventConflict(UnimpError):
+    """An event id was used before for something else."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A user met an item."""
+
+    event_id: str
+    """Chosen by the client; sent twice, it counts once."""
+    user_id: str
+    item_id: str
+    time: int
+    """UTC seconds."""
+    rating: float | None = None
+    """In the data's scale; None when the user gave none."""
+    kind: str = "view"
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What must agree when the id comes again; the time may differ, it is often the sending time."""
+        return self.user_id, self.item_id, self.rating, self.kind
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of a batch of events."""
+
+    accepted: int
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class UserLog:
+    """What the store knows of a user: events in time order, ties in order of arrival."""
+
+    events: tuple[Event, ...]
+    forgotten: bool
+    """The user asked to be forgotten: what the data folder says about them must not be used either."""
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """An item as it was last upserted."""
+
+    item_id: str
+    attributes: dict[str, str]
+    picture: bytes | None
+    updated: int
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key without its secret."""
+
+    name: str
+    roles: frozenset[str]
+
+
+class Store:
+    """Opened with `Store.open(url)`, which also brings the tables up to date."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """ConfigError for a URL of another kind; StoreUnavailable when the database does not answer."""
+        store = cls(make_engine(url))
+        with store._connection() as connection:
+            migrate(connection)
+        return store
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def ping(self) -> None:
+        """StoreUnavailable unless the store answers."""
+        with self._connection() as connection:
+            connection.execute(sa.select(sa.literal(1)))
+
+    def add_events(self, new: Sequence[Event]) -> Added:
+        """All or none, on disk when this returns; EventConflict when an id meant something else before."""
+        distinct: dict[str, Event] = {}
+        for event in new:
+            if distinct.setdefault(event.event_id, event).content != event.content:
+                raise EventConflict(f'event "{event.event_id}": twice in one batch, with different content')
+        rows = [vars(event) for event in distinct.values()]
+        insert = self._insert(events).on_conflict_do_nothing(index_elements=["event_id"])
+        with self._connection() as connection:
+            written = set(connection.scalars(insert.values(rows).returning(events.c.event_id)))
+            known = [event for event in distinct.values() if event.event_id not in written]
+            if known:
+                ids = [event.event_id for event in known]
+                found = connection.execute(sa.select(events).where(events.c.event_id.in_(ids)))
+                before = {event.event_id: event for event in map(to_event, found)}
+                for event in known:
+                    if before[event.event_id].content != event.content:
+                        raise EventConflict(
+                            f'event "{event.event_id}": was sent before with other content; use a new id'
+                        )
+        return Added(len(written), len(new) - len(written))
+
+    def user_log(self, user_id: str, limit: int | None = None) -> UserLog:
+        """The user's events (the latest `limit`), oldest first."""
+        latest = sa.select(events).where(events.c.user_id == user_id)
+        latest = latest.order_by(events.c.time.desc(), events.c.sequence.desc()).limit(limit)
+        with self._connection() as connection:
+            rows = [to_event(row) for row in connection.execute(latest)]
+            mark = sa.select(forgotten.c.user_hash).where(forgotten.c.user_hash == digest(user_id))
+            gone = connection.execute(mark).first() is not None
+        return UserLog(tuple(reversed(rows)), gone)
+
+    def forget(self, user_id: str) -> int:
+        """Delete the user's events, and remember, by a hash alone, not to use the data's; how many."""
+        mark = self._insert(forgotten).values(user_hash=digest(user_id), time=int(time.time()))
+        with self._connection() as connection:
+            deleted = connection.execute(sa.delete(events).where(events.c.user_id == user_id)).rowcount
+            connection.execute(mark.on_conflict_do_nothing(index_elements=["user_hash"]))
+        return int(deleted)
+
+    def latest_users(self, limit: int) -> tuple[str, ...]:
+        """Users by their latest event, latest first."""
+        last = sa.func.max(events.c.sequence)
+        query = sa.select(events.c.user_id).group_by(events.c.user_id).order_by(last.desc()).limit(limit)
+        with self._connection() as connection:
+            return tuple(connection.scalars(query))
+
+    def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
+        """Insert or replace; a picture that was there stays when none is given."""
+        values: dict[str, Any] = {"attributes": attributes, "updated": int(time.time())}
+        if picture is not None:
+            values["picture"] = picture
+        insert = self._insert(items).values(item_id=item_id, **values)
+        with self._connection() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=["item_id"], set_=values))
+
+    def item(self, item_id: str) -> StoredItem | None:
+        with self._connection() as connection:
+            row = connection.execute(sa.select(items).where(items.c.item_id == item_id)).first()
+        return None if row is None else StoredItem(**row._mapping)
+
+    def add_key(self, secret: str, name: str, roles: frozenset[str]) -> None:
+        """Keep the key's hash; ConfigError when the name is taken."""
+        row = {"key_hash": digest(secret), "name": name, "roles": " ".join(sorted(roles))}
+        with self._connection() as connection:
+            if connection.execute(sa.select(api_keys).where(api_keys.c.name == name)).first():
+                raise ConfigError(f'key "{name}": exists already; remove it first, or choose another name')
+            connection.execute(sa.insert(api_keys).values(row | {"created": int(time.time())}))
+
+    def remove_key(self, name: str) -> bool:
+        with self._connection() as connection:
+            return connection.execute(sa.delete(api_keys).where(api_keys.c.name == name)).rowcount > 0
+
+    def key(self, secret: str) -> ApiKey | None:
+        """The key that `secret` is, or None. Looked up by hash: the time taken tells nothing of use."""
+        query = sa.select(api_keys).where(api_keys.c.key_hash == digest(secret))
+        with self._connection() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else ApiKey(row.name, frozenset(row.roles.split()))
+
+    def all_keys(self) -> list[ApiKey]:
+        with self._connection() as connection:
+            rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.name)).all()
+        return [ApiKey(row.name, frozenset(row.roles.split())) for row in rows]
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back on any error."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError) as error:
+            reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
+            raise StoreUnavailable(f"store: not available ({reason}); try again in a moment") from None
+        except sa.exc.TimeoutError:
+            raise StoreUnavailable("store: every connection is busy; try again in a moment") from None
+
+
+def to_event(row: sa.Row[Any]) -> Event:
+    return Event(row.event_id, row.user_id, row.item_id, row.time, row.rating, row.kind)
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,48 @@
+"""The store's tables. A change here needs a new revision in `migrations/versions`; a test compares them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("event_id", sa.String(128), nullable=False, unique=True),
+    sa.Column("user_id", sa.String(128), nullable=False),
+    sa.Column("item_id", sa.String(128), nullable=False),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("rating", sa.Float(53)),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Index("events_of_user", "user_id", "time", "sequence"),
+)
+"""Order of arrival in `sequence`; `time` in UTC seconds."""
+
+forgotten = sa.Table(
+    "forgotten",
+    metadata,
+    sa.Column("user_hash", sa.String(64), primary_key=True),
+    sa.Column("time", sa.BigInteger, nullable=False),
+)
+"""SHA-256 of users whose part of the data folder must not be used."""
+
+items = sa.Table(
+    "items",
+    metadata,
+    sa.Column("item_id", sa.String(128), primary_key=True),
+    sa.Column("attributes", sa.JSON, nullable=False),
+    sa.Column("picture", sa.LargeBinary),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_hash", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False, unique=True),
+    sa.Column("roles", sa.String(64), nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+)
+"""SHA-256 of the keys: they are long random texts, so a slow hash would add nothing."""
