@@ -165,11 +165,11 @@ class Writer:
     def choice(
         self, candidates: Sequence[int], chosen: Sequence[int] = (), *, complete: bool = True
     ) -> Writer:
-        self.parts.append(Choice(tuple(candidates), tuple(chosen), NO_BLOCK, complete))
+        self.parts.append(Choice(tuple(candidates), tuple(chosen), self.block, complete))
         return self
 
     def codes(self, codes: Sequence[int]) -> Writer:
-        self.parts.append(Codes(tuple(codes)))
+        self.parts.append(Codes(tuple(codes), self.block))
         return self
 
     def done(self) -> UserSentence:
