@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unimp.data.histories import FloatArray
-from unimp.encode.vocabulary import ANSWER, END, MISSING, QUERY, START, Vocabulary
+from unimp.encode.vocabulary import ANSWER, END, MISSING, QUERY, START, UNRATED, Vocabulary
 from unimp.sentence.parts import (
     Answer,
     Asking,
@@ -166,7 +166,10 @@ class SentenceEncoder:
                 for bag in self._bags(part.field, part.words):
                     draft.add(Kind.ATTRIBUTE, part.role, part.block, bag)
             case Rating():
-                draft.add(Kind.RATING, part.role, part.block, (vocabulary.rating(part.value),))
+                token = vocabulary.rating(part.value)
+                # `unrated` is none of the levels among which a rating is predicted: it is read only.
+                role = Role.SHOWN if token == vocabulary.markers[UNRATED] else part.role
+                draft.add(Kind.RATING, role, part.block, (token,))
             case Start():
                 draft.add(Kind.FRAME, Role.SHOWN, part.block, (vocabulary.markers[START],))
             case Task():
