@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from unimp.model import cross_entropy
-from unimp.model.cross_entropy import linear_cross_entropy
+from unimp.model.cross_entropy import focal_mean, linear_cross_entropy
 
 
 @pytest.mark.parametrize(("gamma", "smoothing"), [(0.0, 0.0), (2.0, 0.0), (0.0, 0.1), (1.5, 0.2)])
+@pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize("chunk_bytes", [1, 4 * 50 * 7, 2**23])
 def test_equals_the_plain_loss(
-    gamma: float, smoothing: float, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
+    gamma: float, smoothing: float, chunk_bytes: int, detach: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cross_entropy, "CHUNK_BYTES", chunk_bytes)
     torch.manual_seed(0)
@@ -28,13 +29,42 @@ def test_equals_the_plain_loss(
     logits = hidden @ table.T + bias
     losses = F.cross_entropy(logits, answers, reduction="none")
     smoothed = F.cross_entropy(logits, answers, reduction="none", label_smoothing=smoothing)
-    weights = shares * (1 - torch.exp(-losses.detach())) ** gamma
-    expected = (weights * smoothed).sum() / weights.sum()
+    weights = shares * (1 - torch.exp(-losses)) ** gamma
+    weights = weights.detach() if detach else weights
+    expected = (weights * smoothed).sum() / weights.detach().sum()
     expected_grads = torch.autograd.grad(expected * 3.0, (hidden, table))
     mean, plain = linear_cross_entropy(
-        hidden, table, labels, parts, shares, bias_I=bias, gamma=gamma, smoothing=smoothing
+        hidden, table, labels, parts, shares, bias_I=bias, gamma=gamma, smoothing=smoothing, detach=detach
     )
     grads = torch.autograd.grad(mean * 3.0, (hidden, table))
     torch.testing.assert_close(mean, expected)
     torch.testing.assert_close(plain, losses.detach())
     torch.testing.assert_close(grads, expected_grads)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_a_few_losses_are_weighted_alike(gamma: float, detach: bool) -> None:
+    """`focal_mean` of plain losses equals the chunked loss that made them, value and gradient."""
+    torch.manual_seed(1)
+    hidden = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
+    table, labels = torch.randn(6, 4, dtype=torch.float64), torch.randint(0, 6, (9, 1))
+    ones = torch.ones(9, 1, dtype=torch.float64)
+    chunked, _ = linear_cross_entropy(hidden, table, labels, ones, ones[:, 0], gamma=gamma, detach=detach)
+    few = focal_mean(F.cross_entropy(hidden @ table.T, labels[:, 0], reduction="none"), gamma, detach)
+    torch.testing.assert_close(few, chunked)
+    grads = [torch.autograd.grad(loss, hidden, retain_graph=True)[0] for loss in (few, chunked)]
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
+def test_equal_predictions_weigh_one_whatever_gamma(gamma: float) -> None:
+    """The mean weight is 1: where all predictions are alike, re-weighting changes neither loss nor gradient."""
+    hidden = torch.ones(5, 2, dtype=torch.float64, requires_grad=True)
+    table = torch.tensor([[0.0, 0.0], [0.5, 0.1], [-1.0, 0.3]], dtype=torch.float64)
+    labels, ones = torch.ones(5, 1, dtype=torch.int64), torch.ones(5, 1, dtype=torch.float64)
+    mean, _ = linear_cross_entropy(hidden, table, labels, ones, ones[:, 0], gamma=gamma)
+    plain = F.cross_entropy(hidden @ table.T, labels[:, 0])
+    torch.testing.assert_close(mean, plain)
+    torch.testing.assert_close(torch.autograd.grad(mean, hidden), torch.autograd.grad(plain, hidden))
+    torch.testing.assert_close(focal_mean(plain.detach().repeat(3), gamma, detach=True), plain.detach())

@@ -56,15 +56,18 @@ class LinearCrossEntropy(torch.autograd.Function):
             nll_C = log_sum_C - label_logit_C
             losses_N[rows] = nll_C
             weights_C = shares_N[rows] * (1.0 - torch.exp(-nll_C)).clamp(min=1e-6) ** gamma
-            total = total + (weights_C * (nll_C + smoothing * (label_logit_C - mean_C))).sum()
+            smoothed_C = nll_C + smoothing * (label_logit_C - mean_C)
+            total = total + (weights_C * smoothed_C).sum()
             weight_sum = weight_sum + weights_C.sum()
+            slope_C = torch.zeros_like(nll_C)
             if gamma and not detach:
-                weights_C = weights_C + focal_slope(nll_C, shares_N[rows], gamma)
-            # From here on the buffer holds weight x d loss / d logits.
-            logits_CI.mul_((weights_C / sums_C[:, 0])[:, None])
+                slope_C = shares_N[rows] * smoothed_C * focal_slope(nll_C, gamma)
+            # From here on the buffer holds weight x d loss / d logits + loss x d weight / d logits.
+            logits_CI.mul_(((weights_C + slope_C) / sums_C[:, 0])[:, None])
             if smoothing:
                 logits_CI.sub_((weights_C * smoothing / num_items)[:, None])
-            logits_CI.scatter_add_(1, labels_CH, -(weights_C * (1.0 - smoothing))[:, None] * parts_CH)
+            right_C = weights_C * (1.0 - smoothing) + slope_C
+            logits_CI.scatter_add_(1, labels_CH, -right_C[:, None] * parts_CH)
             grad_hidden[rows] = logits_CI @ table_ID
             grad_table.addmm_(logits_CI.T, h_CD)
         ctx.save_for_backward(grad_hidden.div_(weight_sum), grad_table.div_(weight_sum))
@@ -77,10 +80,10 @@ class LinearCrossEntropy(torch.autograd.Function):
         return grad * grad_hidden, grad * grad_table, None, None, None, None, None, None, None
 
 
-def focal_slope(nll_N: Tensor, shares_N: Tensor, gamma: float) -> Tensor:
-    """[N] nll · d (1 - p)^gamma / d nll, times the share; p = exp(-nll)."""
+def focal_slope(nll_N: Tensor, gamma: float) -> Tensor:
+    """[N] d (1 - p)^gamma / d nll; p = exp(-nll)."""
     p_N = torch.exp(-nll_N)
-    return shares_N * nll_N * gamma * (1.0 - p_N).clamp(min=1e-6) ** (gamma - 1.0) * p_N
+    return gamma * (1.0 - p_N).clamp(min=1e-6) ** (gamma - 1.0) * p_N
 
 
 def linear_cross_entropy(
