@@ -7,6 +7,9 @@ import pytest
 from hypothesis import settings
 
 from tests.data.csv_shop import shop
+from tests.six import SHOP, Six, prepare
+from unimp.data.dataset import Dataset
+from unimp.shop import write_shop
 
 # a busy machine must not fail a test: no deadline per example
 settings.register_profile("unimp", deadline=None)
@@ -29,3 +32,23 @@ def shared_data() -> Path:
 def shop_folder(tmp_path: Path) -> Path:
     """A small shop in two CSV tables with pictures."""
     return shop().write(tmp_path / "shop")
+
+
+@pytest.fixture(scope="session")
+def six_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A generated shop of 320 items and 60 users, with pictures, ratings, reviews and queries."""
+    return write_shop(tmp_path_factory.mktemp("six") / "data", SHOP, seed=0)
+
+
+@pytest.fixture(scope="session")
+def six_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what is learnt of the shop's pictures is kept, once for all tests."""
+    return Path(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def six(six_dataset: Dataset, six_cache: Path) -> Six:
+    """The shop prepared for all six tasks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNIMP_CACHE", str(six_cache))
+        return prepare(six_dataset)

@@ -61,18 +61,26 @@ def test_an_answer_sees_what_was_shown_before_it_and_nothing_later() -> None:
     writer.item(3).answer().speech("blue", complete=False)
     # [CLS] 0 2 [answer] red [end] 1 3 [answer] blue
     assert seen(lay(writer)) == {
-        **{(0, 1): [0], (0, 2): [2]},
-        **{(0, 3): [0, 2], (0, 4): [0, 2], (0, 5): [0, 2]},
-        **{(0, 6): [1], (0, 7): [3]},
-        **{(0, 8): [0, 1, 2, 3], (0, 9): [0, 1, 2, 3]},
+        (0, 1): [0],
+        (0, 2): [2],
+        (0, 3): [0, 2],
+        (0, 4): [0, 2],
+        (0, 5): [0, 2],
+        (0, 6): [1],
+        (0, 7): [3],
+        (0, 8): [0, 1, 2, 3],
+        (0, 9): [0, 1, 2, 3],
     }
 
 
 def test_an_answer_sees_none_of_another_sentences_pictures() -> None:
     first, second = begin().item(0).answer(), begin().item(1).item(0).answer()
     assert seen(lay(first, second)) == {
-        **{(0, 1): [0], (0, 2): [0]},
-        **{(1, 1): [1], (1, 2): [0], (1, 3): [0, 1]},
+        (0, 1): [0],
+        (0, 2): [0],
+        (1, 1): [1],
+        (1, 2): [0],
+        (1, 3): [0, 1],
     }
 
 

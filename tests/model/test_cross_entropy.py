@@ -59,7 +59,7 @@ def test_a_few_losses_are_weighted_alike(gamma: float, detach: bool) -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
 def test_equal_predictions_weigh_one_whatever_gamma(gamma: float) -> None:
-    """The mean weight is 1: where all predictions are alike, re-weighting changes neither loss nor gradient."""
+    """The mean weight is 1: where all predictions are alike, weights change neither loss nor gradient."""
     hidden = torch.ones(5, 2, dtype=torch.float64, requires_grad=True)
     table = torch.tensor([[0.0, 0.0], [0.5, 0.1], [-1.0, 0.3]], dtype=torch.float64)
     labels, ones = torch.ones(5, 1, dtype=torch.int64), torch.ones(5, 1, dtype=torch.float64)

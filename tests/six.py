@@ -1,0 +1,90 @@
+"""A small shop, prepared for all six tasks; the model is as random as its seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from unimp.data.dataset import Dataset
+from unimp.data.histories import Split
+from unimp.data.splits import leave_one_out
+from unimp.decode.answerer import Answerer
+from unimp.model.unimp import UnimpModel
+from unimp.shop.settings import ShopConfig
+from unimp.tasks import TASKS
+from unimp.tasks.task import Task
+from unimp.train.preparation import Lesson, build_workbench
+from unimp.train.recipe import Recipe
+from unimp.train.workbench import Workbench
+
+SHOP = ShopConfig(num_items=320, num_users=60, picture_size=16)
+SIX: dict[str, Any] = {
+    "tasks": tuple(TASKS),
+    "sentence": {"fields": ["category"]},
+    "tokenizer": {"size": 400},
+    "content": {"text": 8},
+    "vision": {"height": 16, "picture_width": 16, "width": 8, "pretrain_epochs": 1},
+    "image_tokenizer": {
+        "enabled": True,
+        "height": 16,
+        "picture_width": 16,
+        "reduction": 8,
+        "levels": (4, 4),
+        "channels": 16,
+        "blocks": 1,
+        "epochs": 1,
+    },
+    "model": {"width": 16, "layers": 2, "heads": 2, "hidden": 32, "dropout": 0.1},
+    "structure": {"kind": "cosine", "neighbours": 10},
+    "train": {"epochs": 2, "lr": 5e-3, "batch_positions": 512, "threads": 1, "valid_users": 12},
+}
+
+
+def six_recipe(**tables: Any) -> Recipe:
+    """SIX with some tables changed; a table is laid upon the one of SIX."""
+    values = {
+        name: {**SIX[name], **table} if isinstance(table, dict) and name in SIX else table
+        for name, table in tables.items()
+    }
+    return Recipe.parse({**SIX, **values}, "test")
+
+
+@dataclass(frozen=True)
+class Six:
+    """Everything but the training."""
+
+    dataset: Dataset
+    bench: Workbench
+
+    @cached_property
+    def split(self) -> Split:
+        return leave_one_out(self.dataset.interactions.histories, len(self.dataset.catalog))
+
+    def task(self, name: str) -> Any:
+        known: dict[str, Task] = {task.name: task for task in self.bench.tasks}
+        return known[name]
+
+    def model(self, seed: int = 0, *, gate: float = 0.7) -> UnimpModel:
+        """Random weights large enough that nothing is a near tie, and open gates."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.bench.new_model()
+            for parameter in (model.tokens.weight, model.items.identity.weight):
+                torch.nn.init.normal_(parameter, std=0.5)
+        for block in model.cross_attention:
+            block.gate.data.fill_(gate)
+        return model.eval()
+
+    @cached_property
+    def answerer(self) -> Answerer:
+        return self.bench.answerer(self.model())
+
+
+def prepare(dataset: Dataset, **tables: Any) -> Six:
+    split = leave_one_out(dataset.interactions.histories, len(dataset.catalog))
+    lesson = Lesson.of(dataset, split)
+    bench = build_workbench(lesson, six_recipe(**tables), device=torch.device("cpu"), show_progress=False)
+    return Six(dataset, bench)
