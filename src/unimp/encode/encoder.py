@@ -65,8 +65,8 @@ class EncodedSentence:
     """[T] item row; -1 at positions that hold tokens; -2 - g at the position of ghost item g."""
     pictures: npt.NDArray[np.int64]
     """[T] row of the picture that the position may see, -1 for none (mask M, `own`)."""
-    sees_all: npt.NDArray[np.bool_]
-    """[T] True where the position sees every picture shown so far (mask M, `all`)."""
+    sees: npt.NDArray[np.int64]
+    """[T] how many of the latest pictures shown so far the position sees (mask M, `all`); 0: only its own."""
     tokens: npt.NDArray[np.int64]
     """[N] the bags, one after the other."""
     bag_sizes: npt.NDArray[np.int64]
@@ -92,11 +92,11 @@ class Draft:
         self.bags: list[tuple[int, ...]] = []
         self.unread: list[int] = []
         """Tokens at the end of each bag that are no targets."""
-        self.sees_all: list[bool] = []
+        self.sees: list[int] = []
         self.shown: dict[int, int] = {}
         self.ghosts: list[GhostItem] = []
         self.candidates: list[tuple[int, ...]] = []
-        self.answering = False
+        self.answering = 0
 
     def add(
         self, kind: Kind, role: Role, block: int, bag: tuple[int, ...], item: int = -1, unread: int = 0
@@ -107,7 +107,7 @@ class Draft:
         self.blocks.append(block)
         self.bags.append(bag)
         self.unread.append(unread)
-        self.sees_all.append(self.answering)
+        self.sees.append(self.answering)
 
     def done(self) -> EncodedSentence:
         sizes = np.array([len(bag) for bag in self.bags], dtype=np.int64)
@@ -119,7 +119,7 @@ class Draft:
             np.array(self.roles, dtype=np.int8),
             np.array(self.items, dtype=np.int64),
             np.array([self.shown.get(block, -1) for block in self.blocks], dtype=np.int64),
-            np.array(self.sees_all, dtype=np.bool_),
+            np.array(self.sees, dtype=np.int64),
             np.array([token for bag in self.bags for token in bag], dtype=np.int64),
             sizes,
             predicted,
@@ -160,7 +160,7 @@ class SentenceEncoder:
                 if part.present:
                     draft.shown[part.block] = part.item_row
             case ItemMention():
-                draft.answering = False
+                draft.answering = 0
                 draft.add(Kind.ITEM, part.role, part.block, (), part.item_row)
             case Text():
                 for bag in self._bags(part.field, part.words):
@@ -178,7 +178,7 @@ class SentenceEncoder:
             case Asking():
                 self._ask(part, draft)
             case Answer():
-                draft.answering = self.answers_see_all
+                draft.answering = part.pictures if self.answers_see_all else 0
                 bag = (vocabulary.markers[ANSWER],)
                 draft.add(Kind.FRAME, Role.SHOWN, part.block, bag)
             case Speech():
@@ -189,7 +189,7 @@ class SentenceEncoder:
                 self._draw(part, draft)
 
     def _ask(self, part: Asking, draft: Draft) -> None:
-        draft.answering = False
+        draft.answering = 0
         text = self._place(part.query.text) if self.project is not None else None
         draft.ghosts.append(GhostItem(text, part.query.picture_row))
         marker = self.vocabulary.markers[QUERY]

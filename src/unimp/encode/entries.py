@@ -24,7 +24,7 @@ class Entries:
     items: IntArray
     """Ghost items are numbered through the batch."""
     pictures: IntArray
-    sees_all: BoolArray
+    sees: IntArray
     bag_sizes: IntArray
     tokens: IntArray
     predicted: BoolArray
@@ -42,7 +42,7 @@ class Entries:
             joined("roles").astype(np.int64),
             np.where(items <= -2, items - shift, items),
             joined("pictures"),
-            joined("sees_all"),
+            joined("sees"),
             joined("bag_sizes"),
             joined("tokens"),
             joined("predicted"),

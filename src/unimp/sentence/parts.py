@@ -82,9 +82,11 @@ class Asking:
 
 @dataclass(frozen=True)
 class Answer:
-    """The model speaks from here; tokens of the answer may look at every picture shown before it."""
+    """The model speaks from here; tokens of the answer may look at the pictures shown before it."""
 
     block: int = NO_BLOCK
+    pictures: int = 24
+    """So many of the latest ones."""
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ class SentenceConfig(Config):
     task_words: bool = True
     """Tell the task in words at the start of the sentence."""
     answers_see: Literal["all", "own"] = "all"
-    """Mask M: which pictures the tokens of an answer see. `all` that were shown before it, or the latest
-    item's `own` (what the official code does)."""
+    """Mask M: which pictures the tokens of an answer see. `all` that were shown before it (the latest 24, or
+    all candidates and the history's latest), or the latest item's `own` (what the official code does)."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,9 @@ class Writer:
         self.parts.append(Asking(query, self.block))
         return self
 
-    def answer(self) -> Writer:
-        """From here the model speaks."""
-        self.parts.append(Answer(self.block))
+    def answer(self, pictures: int = Answer.pictures) -> Writer:
+        """From here the model speaks, with the latest `pictures` before its eyes."""
+        self.parts.append(Answer(self.block, pictures))
         return self
 
     def speech(self, words: str, *, complete: bool = True) -> Writer:

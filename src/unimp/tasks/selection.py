@@ -17,6 +17,8 @@ CHOICE_SHARE = 0.15
 """Share of a history's events that are chosen among candidates while training; the latest always is."""
 SIZES = (2, 10)
 """Fewest and most candidates of a training choice."""
+BESIDES = 4
+"""Pictures of the history that an answer sees beside all candidates'."""
 JUDGED = 5
 """Candidates of a held-out choice."""
 SEVERAL, OF = 2, 10
@@ -66,7 +68,7 @@ class SelectionTask(Task):
             candidates = self.candidates(right, known, max(count, len(right) + 1), rng.random() < 0.5, rng)
             for row in candidates.tolist():
                 writer.item(row, Role.SHOWN)
-            writer.answer().choice(candidates.tolist(), right)
+            writer.answer(len(candidates) + BESIDES).choice(candidates.tolist(), right)
             for row in right if place + several < len(rows) else []:
                 writer.item(row, Role.SHOWN)  # the history goes on with what was chosen
             place += several
@@ -101,7 +103,7 @@ class SelectionTask(Task):
         writer = self.template.history(events_of(histories, user), self.words)
         for row in candidates:
             writer.item(row, Role.SHOWN)
-        return writer.answer().choice(candidates, chosen, complete=False).done()
+        return writer.answer(len(candidates) + BESIDES).choice(candidates, chosen, complete=False).done()
 
     def choices(self, cases: Cases, *, hard: bool = False, several: bool = False) -> Choices:
         """Held-out choices, always the same for the same held-out event.
