@@ -124,7 +124,7 @@ def continued(sentence: EncodedSentence, tokens: list[int]) -> EncodedSentence:
         return np.concatenate([values, np.repeat(values[-1:], count)])
 
     return EncodedSentence(
-        *(longer(name) for name in ("kinds", "roles", "items", "pictures", "sees_all")),
+        *(longer(name) for name in ("kinds", "roles", "items", "pictures", "sees")),
         np.concatenate([sentence.tokens, np.array(tokens, dtype=np.int64)]),
         np.concatenate([sentence.bag_sizes, np.ones(count, dtype=np.int64)]),
         np.concatenate([sentence.predicted, np.zeros(count, dtype=np.bool_)]),

@@ -97,6 +97,12 @@ def test_pictures_shown_after_every_answer_are_seen_by_no_answer() -> None:
     assert seen(lay(writer)) == {(0, 3): [2], (0, 4): [2], (0, 5): [3]}
 
 
+@pytest.mark.parametrize(("count", "rows"), [(1, [1]), (2, [0, 1]), (3, [0, 1, 2]), (9, [0, 1, 2, 3])])
+def test_an_answer_sees_so_many_of_the_latest_pictures(count: int, rows: list[int]) -> None:
+    writer = begin().item(0).item(3).item(2).item(0).item(NONE).item(1).item(1)
+    assert seen(lay(writer.answer(count).speech("red", complete=False)))[0, 9] == rows
+
+
 def test_a_picture_shown_twice_is_seen_once() -> None:
     assert seen(lay(begin().item(1).item(1).answer()))[0, 3] == [1]
 
@@ -113,7 +119,7 @@ def test_own_answers_see_the_latest_items_picture() -> None:
     for row, rows in latest.items():
         encoder = SentenceEncoder(VOCABULARY, "values")
         one = encoder.encode(writers[row].done())
-        for place in range(int(one.sees_all.argmax()), len(one)):
+        for place in range(int((one.sees > 0).argmax()), len(one)):
             assert found.get((row, place)) == rows
 
 

@@ -18,23 +18,23 @@ NUM_ITEMS, VISUAL = 12, 6
 
 def sentence(items: list[int], *, pictures: bool = True, answer: bool = False) -> EncodedSentence:
     """[CLS], then an item and one word for each, then perhaps an answer position."""
-    kinds, rows, seen, sizes, sees_all = [Kind.FRAME], [-1], [-1], [1], [False]
+    kinds, rows, seen, sizes, sees = [Kind.FRAME], [-1], [-1], [1], [0]
     for item in items:
         kinds += [Kind.ITEM, Kind.ATTRIBUTE]
         rows += [item, -1]
         seen += [item if pictures else -1] * 2
         sizes += [0, 1]
-        sees_all += [False, False]
+        sees += [0, 0]
     if answer:
         kinds, rows, seen = [*kinds, Kind.FRAME], [*rows, -1], [*seen, -1]
-        sizes, sees_all = [*sizes, 1], [*sees_all, True]
+        sizes, sees = [*sizes, 1], [*sees, 9]
     tokens = np.arange(sum(sizes)) % 5
     return EncodedSentence(
         np.array(kinds, dtype=np.int8),
         np.full(len(kinds), Role.CONTEXT, dtype=np.int8),
         np.array(rows),
         np.array(seen),
-        np.array(sees_all),
+        np.array(sees),
         tokens,
         np.array(sizes),
         np.ones(len(tokens), dtype=np.bool_),
