@@ -1,0 +1,291 @@
+"""On the generated shop: training covers every event once, and no answer stands before its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.six import Six
+from unimp.data.histories import Histories
+from unimp.sentence.parts import (
+    Answer,
+    Asking,
+    Choice,
+    Codes,
+    ItemMention,
+    Part,
+    Role,
+    Speech,
+    Text,
+    UserSentence,
+)
+from unimp.tasks import TASKS
+from unimp.tasks.imagination import MOST_EVENTS
+from unimp.tasks.task import Window
+
+DENSE = ["recommendation", "search", "rating", "explanation", "selection"]
+SHORT = 3
+"""Longest window: histories have to be cut."""
+
+
+def windows(six: Six, name: str, seed: int = 0, max_items: int = SHORT) -> list[Window]:
+    found: list[Window] = six.task(name).windows(six.split.train, max_items, np.random.default_rng(seed))
+    return found
+
+
+def mentions(sentence: UserSentence) -> list[int]:
+    return [part.item_row for part in sentence.parts if isinstance(part, ItemMention)]
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_windows_cover_every_event_once(six: Six, name: str) -> None:
+    covered = [(w.user, event) for w in windows(six, name) for event in range(w.start, w.stop)]
+    lengths = six.split.train.lengths.tolist()
+    assert sorted(covered) == [(user, event) for user, n in enumerate(lengths) for event in range(n)]
+    assert max(w.stop - w.start for w in windows(six, name)) == SHORT
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_cuts_and_draws_are_new_in_every_epoch_and_the_same_by_seed(six: Six, name: str) -> None:
+    assert windows(six, name, 1) == windows(six, name, 1)
+    assert windows(six, name, 1) != windows(six, name, 2)
+
+
+def test_pictures_are_drawn_of_items_all_along_the_histories(six: Six) -> None:
+    """One per stretch of events, each ending at the item drawn, which has a picture."""
+    train, codes = six.split.train, six.bench.material.codes
+    assert codes is not None
+    drawn = set()
+    for seed in range(30):
+        for window in windows(six, "imagination", seed, max_items=50):
+            row = int(train.items_of(window.user)[window.stop - 1])
+            assert codes[row].min() >= 0
+            assert window.start == 0
+            drawn.add((window.user, window.stop))
+    pictured = codes[train.item_rows, 0] >= 0
+    assert len(drawn) > 0.9 * pictured.sum()
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_the_same_draw_is_the_same_sentence(six: Six, name: str) -> None:
+    task, window = six.task(name), windows(six, name)[3]
+    assert task.sentence(six.split.train, window) == task.sentence(six.split.train, window)
+
+
+def before_answers(sentence: UserSentence) -> list[tuple[int, tuple[Part, ...]]]:
+    """(item row, parts before it) of every item that is predicted, in the order of the sentence."""
+    return [
+        (part.item_row, sentence.parts[:place])
+        for place, part in enumerate(sentence.parts)
+        if isinstance(part, ItemMention) and part.role != Role.SHOWN
+    ]
+
+
+@pytest.mark.parametrize("name", ["recommendation", "search", "rating", "explanation"])
+def test_no_item_stands_before_its_own_prediction(six: Six, name: str) -> None:
+    """Users of this shop never meet an item twice: what stands before is other items, and queries."""
+    task, train = six.task(name), six.split.train
+    for window in windows(six, name, max_items=50):
+        sentence = task.sentence(train, window)
+        for row, before in before_answers(sentence):
+            assert row not in {part.item_row for part in before if isinstance(part, ItemMention)}
+            assert row not in {part.query.picture_row for part in before if isinstance(part, Asking)}
+        assert mentions(sentence) == train.items_of(window.user)[window.start : window.stop].tolist()
+
+
+def questions(six: Six, name: str) -> list[UserSentence]:
+    """What is asked of every held-out case."""
+    task, cases = six.task(name), six.split.test
+    histories, targets = cases.histories, cases.target_rows.tolist()
+    extra: list[tuple[Any, ...]]
+    match name:
+        case "search":
+            extra = [(posed.query,) for posed in task.queries(cases)]
+        case "rating" | "explanation":
+            extra = [(row,) for row in targets]
+        case "selection":
+            extra = [(rows.tolist(),) for rows in task.choices(cases).candidates]
+        case "imagination":
+            extra = [(query,) for query in task.guidance(cases)]
+        case _:
+            extra = [() for _ in targets]
+    return [task.question(histories, user, *more) for user, more in enumerate(extra)]
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_a_held_out_item_occurs_in_no_training_sentence_of_its_user(six: Six, name: str) -> None:
+    """Neither the test item nor the validation item, except as a wrong candidate drawn for someone else."""
+    task, split = six.task(name), six.split
+    held = {
+        (user, row)
+        for cases in (split.valid, split.test)
+        for user, row in zip(cases.histories.user_ids.tolist(), cases.target_rows.tolist(), strict=True)
+    }
+    for window in windows(six, name, max_items=50):
+        sentence = task.sentence(split.train, window)
+        user = str(split.train.user_ids[window.user])
+        told = {
+            part.item_row
+            for part in sentence.parts
+            if isinstance(part, ItemMention) and part.role != Role.SHOWN
+        }
+        told |= {row for part in sentence.parts if isinstance(part, Choice) for row in part.chosen}
+        assert not told & {row for owner, row in held if owner == user}
+
+
+@pytest.mark.parametrize("name", ["recommendation", "search", "imagination"])
+def test_a_question_shows_the_history_and_never_the_target(six: Six, name: str) -> None:
+    cases = six.split.test
+    for user, sentence in enumerate(questions(six, name)):
+        target = int(cases.target_rows[user])
+        kept = MOST_EVENTS if name == "imagination" else six.bench.recipe.sentence.max_items
+        assert mentions(sentence) == cases.histories.items_of(user)[-kept:].tolist()
+        assert target not in mentions(sentence)
+        asked = [part.query for part in sentence.parts if isinstance(part, Asking)]
+        assert target not in {query.picture_row for query in asked}
+        title = six.dataset.catalog.label(target).lower()
+        assert not any(title in query.text.lower() for query in asked)
+
+
+def test_a_held_out_review_is_never_told(six: Six) -> None:
+    task, cases = six.task("explanation"), six.split.test
+    truth, _ = task.truth(cases)
+    assert sum(text is not None for text in truth) > 20
+    for user, sentence in enumerate(questions(six, "explanation")):
+        own = {
+            six.bench.material.speech(event) for event in cases.histories.select([user]).event_rows.tolist()
+        }
+        told = {part.words for part in sentence.parts if isinstance(part, Speech)}
+        assert told <= own
+        if truth[user] not in own:
+            assert truth[user] not in told
+
+
+def test_an_exam_in_words_shows_the_history_alone(six: Six) -> None:
+    task, cases = six.task("explanation"), six.split.valid
+    exams = iter(task.exam(cases))
+    for case, text in enumerate(task.truth(cases)[0]):
+        if text:
+            sentence = next(exams)
+            expected = [*cases.histories.items_of(case)[-9:].tolist(), int(cases.target_rows[case])]
+            assert mentions(sentence) == expected
+            assert [part.words for part in sentence.parts if isinstance(part, Speech)] == [text]
+            assert isinstance(sentence.parts[-1], Speech)
+            assert {part.role for part in sentence.parts if isinstance(part, ItemMention | Text)} == {
+                Role.SHOWN
+            }
+    assert next(exams, None) is None
+
+
+def test_words_of_validation_and_test_are_not_learned_from(six: Six) -> None:
+    """Aspects and vocabulary come from the events of the training part alone."""
+    material, train = six.bench.material, six.split.train
+    allowed = {material.speech(row) for row in train.event_rows.tolist()}
+    logged = {text for texts in material.queries.logged.values() for text in texts}
+    assert set(material.spoken(TASKS)) <= allowed | logged
+    trained = set(zip(train.user_ids[train.owners()].tolist(), train.item_rows.tolist(), strict=True))
+    held_out = {
+        text for key, texts in material.queries.logged.items() if key not in trained for text in texts
+    } - {text for key, texts in material.queries.logged.items() if key in trained for text in texts}
+    assert held_out
+    assert not held_out & set(material.spoken(["search"]))
+
+
+def test_the_right_candidates_place_says_nothing(six: Six) -> None:
+    """Over many draws every place is as likely, in training as in judging."""
+    task, train = six.task("selection"), six.split.train
+    shares: list[float] = []
+    for seed in range(12):
+        for window in windows(six, "selection", seed):
+            for part in task.sentence(train, window).parts:
+                if isinstance(part, Choice):
+                    shares += [
+                        (part.candidates.index(row) + 0.5) / len(part.candidates) for row in part.chosen
+                    ]
+    assert len(shares) > 1500
+    # The mean of places evenly spread over [0, 1] is 1/2 ± 0.29 / sqrt(N); a quarter lies in each quarter.
+    assert abs(np.mean(shares) - 0.5) < 4 * 0.29 / len(shares) ** 0.5
+    cases = six.split.test
+    for hard in (False, True):
+        places = np.concatenate(task.choices(cases, hard=hard).places)
+        counts = np.bincount(places, minlength=5)
+        expected = len(places) / 5
+        assert (
+            (counts - expected) ** 2 / expected
+        ).sum() < 18.5  # chi-square, 4 degrees of freedom: p = .001
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_wrong_candidates_are_strangers(six: Six, hard: bool) -> None:
+    """Each once, never met by the user; the hard ones of the target's category."""
+    task, cases = six.task("selection"), six.split.test
+    choices = task.choices(cases, hard=hard)
+    categories = six.dataset.catalog.items["category"].to_list()
+    for case, (rows, places) in enumerate(zip(choices.candidates, choices.places, strict=True)):
+        target = int(cases.target_rows[case])
+        assert rows[places].tolist() == [target]
+        assert len(set(rows.tolist())) == len(rows) == 5
+        assert not set(rows.tolist()) & set(cases.histories.items_of(case).tolist())
+        if hard:
+            assert {categories[row] for row in rows.tolist()} == {categories[target]}
+    again = task.choices(cases.select(np.array([7])), hard=hard)
+    assert again.candidates[0].tolist() == choices.candidates[7].tolist()
+
+
+def test_two_of_ten_ends_the_history_before_both(six: Six) -> None:
+    task, cases = six.task("selection"), six.split.test
+    choices = task.choices(cases, several=True)
+    for case, (rows, places) in enumerate(zip(choices.candidates, choices.places, strict=True)):
+        known = cases.histories.items_of(case)
+        assert set(rows[places].tolist()) == {int(known[-1]), int(cases.target_rows[case])}
+        assert len(rows) == 10
+        assert choices.histories.items_of(case).tolist() == known[:-1].tolist()
+        assert not set(rows.tolist()) & set(known[:-1].tolist())
+
+
+def test_a_small_catalogue_has_fewer_candidates(six: Six) -> None:
+    """Where everything is known to the user there is nothing else to offer."""
+    task, num_items = six.task("selection"), len(six.dataset.catalog)
+    rng = np.random.default_rng(0)
+    rows = task.candidates([5], np.arange(num_items), 4, True, rng)
+    assert rows.tolist() == [5]
+    rows = task.candidates([5], np.arange(num_items - 2), 4, False, rng)
+    assert set(rows.tolist()) <= {5, num_items - 2, num_items - 1}
+
+
+def test_codes_of_the_target_come_after_the_answers_marker(six: Six) -> None:
+    task, train = six.task("imagination"), six.split.train
+    encoder, vocabulary = six.bench.encoder, six.bench.vocabulary
+    for window in windows(six, "imagination", max_items=50):
+        sentence = task.sentence(train, window)
+        *before, answer, codes = sentence.parts
+        assert isinstance(answer, Answer)
+        assert isinstance(codes, Codes)
+        assert not any(isinstance(part, Answer | Codes) for part in before)
+        target = int(train.items_of(window.user)[window.stop - 1])
+        assert target not in mentions(sentence)
+        assert list(codes.codes) == task.material.codes[target].tolist()
+        tokens = encoder.encode(sentence).tokens
+        said = np.flatnonzero((tokens >= vocabulary.first_code) & (tokens < vocabulary.first_place))
+        assert said.min() > int(np.flatnonzero(tokens == vocabulary.markers["[answer]"]).max())
+    for question in questions(six, "imagination"):
+        tokens = encoder.encode(question).tokens
+        assert not ((tokens >= vocabulary.first_code) & (tokens < vocabulary.first_place)).any()
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_an_empty_history_can_be_asked(six: Six, name: str) -> None:
+    from unimp.answer import Query
+
+    nobody = Histories.from_lists([[]])
+    extra: dict[str, tuple[Any, ...]] = {
+        "search": (Query("mug"),),
+        "rating": (3,),
+        "explanation": (3, 4.0),
+        "selection": ([1, 2],),
+        "imagination": (Query(),),
+    }
+    sentence = six.task(name).question(nobody, 0, *extra.get(name, ()))
+    assert len(six.bench.encoder.encode(sentence)) > 0
