@@ -1,0 +1,53 @@
+"""`create_app`: the routes around one service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from unimp import __version__
+from unimp.app.http import problems
+from unimp.app.http.middleware import Gate, Observed
+from unimp.app.http.routes import events, health, items, tasks, users
+from unimp.app.http.security import Keys, Rates
+from unimp.app.http.service import Service
+from unimp.app.http.settings import ServeSettings
+from unimp.app.store import Store
+from unimp.personalizer import Personalizer
+
+ANSWERS = {
+    422: {"description": "Understood, and wrong: an unknown item, a value out of range"},
+    503: {"description": "Too busy, or the store is away; try again in a moment"},
+}
+
+
+def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings | None = None) -> FastAPI:
+    """An ASGI application; its lifespan starts the model's thread and closes the store."""
+    settings = settings or ServeSettings()
+    app = FastAPI(
+        title="UniMP",
+        version=__version__,
+        description="Recommendation, search, ratings, explanations, selection and pictures from one model.",
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=ANSWERS,  # type: ignore[arg-type]
+    )
+    service = app.state.service = Service(personalizer, store, settings)
+    problems.install(app)
+    for room in (events, users, tasks, items, health):
+        app.include_router(room.router)
+    app.add_middleware(Gate, settings=settings, keys=Keys(store, settings), rates=Rates(settings))
+    app.add_middleware(Observed, metrics=service.metrics)
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    service.engine.start()
+    yield
+    await service.engine.close()
+    await service.in_store(service.store.close)

@@ -1,0 +1,66 @@
+"""`Items`: what the service shows of an item: the catalogue's, or what was upserted since."""
+
+from __future__ import annotations
+
+from unimp.app.http.pictures import PictureCache, shown
+from unimp.app.http.schemas import ItemOut
+from unimp.app.store import Store
+from unimp.data.catalog import Catalog
+from unimp.data.pictures import open_picture
+from unimp.errors import DataError
+
+
+class Items:
+    """The catalogue with the store laid upon it. Methods block."""
+
+    def __init__(self, catalog: Catalog, store: Store) -> None:
+        self.catalog, self.store = catalog, store
+        self.pictures = PictureCache()
+
+    def check(self, item_id: str) -> None:
+        """DataError unless the catalogue or the store has the item."""
+        if item_id not in self.catalog.row_of and self.store.item(item_id) is None:
+            self.catalog.rows([item_id])
+
+    def view(self, item_id: str) -> ItemOut | None:
+        """None for an unknown item."""
+        stored, row = self.store.item(item_id), self.catalog.row_of.get(item_id)
+        if stored is None and row is None:
+            return None
+        known = self.catalog.item(row) if row is not None else None
+        attributes = stored.attributes if stored else known.attributes if known else {}
+        picture = bool((stored and stored.picture) or (known and known.picture))
+        title = attributes.get(self.catalog.title or "", "") or item_id
+        return ItemOut(
+            item=item_id, title=title, attributes=attributes, picture=picture, rankable=row is not None
+        )
+
+    def put(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
+        """DataError for an attribute that the catalogue does not have."""
+        known = [attribute.name for attribute in self.catalog.attributes]
+        for name in attributes:
+            if name not in known:
+                raise DataError(f'item "{item_id}": unknown attribute "{name}"; known: {", ".join(known)}')
+        self.store.put_item(item_id, attributes, picture)
+        self.pictures.drop(item_id)
+
+    def picture(self, item_id: str) -> bytes | None:
+        """PNG for a browser, or None. The file is named by the catalogue, never by the request."""
+        if (kept := self.pictures.get(item_id)) is not None:
+            return kept
+        data = self._picture_file(item_id)
+        if data is None:
+            return None
+        made = shown(open_picture(data, f'item "{item_id}"'))
+        self.pictures.put(item_id, made)
+        return made
+
+    def _picture_file(self, item_id: str) -> bytes | None:
+        stored = self.store.item(item_id)
+        if stored is not None and stored.picture is not None:
+            return stored.picture
+        row = self.catalog.row_of.get(item_id)
+        reference = self.catalog.picture_references[row] if row is not None else None
+        if reference is None or self.catalog.pictures is None:
+            return None
+        return next(iter(self.catalog.pictures.read([reference])))[1]

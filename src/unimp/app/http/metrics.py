@@ -1,0 +1,55 @@
+"""What the server counts, for Prometheus. One registry per server: nothing global."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Counters and histograms of one server."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    requests: Counter = field(init=False)
+    seconds: Histogram = field(init=False)
+    batches: Histogram = field(init=False)
+    waiting: Gauge = field(init=False)
+    abandoned: Counter = field(init=False)
+    events: Counter = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = {
+            "requests": Counter(
+                "unimp_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+            ),
+            "seconds": Histogram(
+                "unimp_request_seconds",
+                "Time to answer",
+                ["method", "route"],
+                buckets=SECONDS,
+                registry=self.registry,
+            ),
+            "batches": Histogram(
+                "unimp_batch_size",
+                "Questions per call of the model",
+                ["task"],
+                buckets=SIZES,
+                registry=self.registry,
+            ),
+            "waiting": Gauge("unimp_waiting", "Questions waiting for the model", registry=self.registry),
+            "abandoned": Counter(
+                "unimp_abandoned", "Questions dropped before work on them began", registry=self.registry
+            ),
+            "events": Counter("unimp_events", "Events stored", ["outcome"], registry=self.registry),
+        }
+        for name, metric in made.items():
+            object.__setattr__(self, name, metric)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

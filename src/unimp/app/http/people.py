@@ -1,0 +1,76 @@
+"""What the model reads of a user: the data's history, then the stored events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unimp.app.store import UserLog
+from unimp.data.catalog import Catalog
+from unimp.data.dataset import Dataset
+from unimp.data.histories import NO_TIME, FloatArray, Histories, IntArray
+
+
+@dataclass(frozen=True)
+class Past:
+    """One user's events, oldest first, as parallel arrays."""
+
+    item_rows: IntArray
+    ratings: FloatArray
+    """NaN where there is none."""
+    times: IntArray
+    event_rows: IntArray
+    """Rows of the data's interaction table; -1 for stored events."""
+
+    def item_ids(self, catalog: Catalog) -> list[str]:
+        return [catalog.item_ids[row] for row in self.item_rows.tolist()]
+
+    @classmethod
+    def of_items(cls, rows: Sequence[int]) -> Past:
+        """A bare history."""
+        return cls._stored(rows, [float("nan")] * len(rows), [NO_TIME] * len(rows))
+
+    @classmethod
+    def _stored(cls, rows: Sequence[int], ratings: Sequence[float], times: Sequence[int]) -> Past:
+        return cls(
+            np.array(rows, dtype=np.int64),
+            np.array(ratings, dtype=np.float32),
+            np.array(times, dtype=np.int64),
+            np.full(len(rows), -1, dtype=np.int64),
+        )
+
+    @classmethod
+    def of_user(cls, dataset: Dataset, user: str, log: UserLog) -> Past:
+        """The data's history unless the user is forgotten, then stored events of items of the catalogue."""
+        row_of = dataset.catalog.row_of
+        events = [event for event in log.events if event.item_id in row_of]
+        stored = cls._stored(
+            [row_of[event.item_id] for event in events],
+            [float("nan") if event.rating is None else event.rating for event in events],
+            [event.time for event in events],
+        )
+        position = dataset.interactions.user_position.get(user)
+        if position is None or log.forgotten:
+            return stored
+        of_data = dataset.interactions.histories.select([position])
+        return cls(
+            np.concatenate([of_data.item_rows, stored.item_rows]),
+            np.concatenate([of_data.ratings, stored.ratings]),
+            np.concatenate([of_data.times, stored.times]),
+            np.concatenate([of_data.event_rows, stored.event_rows]),
+        )
+
+
+def together(pasts: Sequence[Past]) -> Histories:
+    """Side by side, for one call of the model."""
+    lengths = [len(past.item_rows) for past in pasts]
+    return Histories(
+        np.array([str(place) for place in range(len(pasts))], dtype=np.str_),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.concatenate([past.item_rows for past in pasts]),
+        np.concatenate([past.ratings for past in pasts]),
+        np.concatenate([past.times for past in pasts]),
+        np.concatenate([past.event_rows for past in pasts]),
+    )

@@ -1,0 +1,100 @@
+"""Every error as `application/problem+json` (RFC 9457), in the words of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from unimp.app.http.connection import CLIENT_GONE, ClientGone
+from unimp.app.store import EventConflict, StoreUnavailable
+from unimp.errors import UnimpError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = "1"
+SHOWN = 60
+"""Characters of a wrong value that are repeated."""
+
+
+class Busy(UnimpError):
+    """The server has more to do than it can; nothing was done, and trying again is right."""
+
+
+class TooSlow(UnimpError):
+    """The answer took longer than the server allows."""
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(body, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def status_of(error: UnimpError) -> int:
+    """503 where trying again helps, 409 for a contradiction, else 422: understood, and wrong."""
+    if isinstance(error, StoreUnavailable | Busy | TooSlow):
+        return 503
+    return 409 if isinstance(error, EventConflict) else 422
+
+
+def one_line(error: Mapping[str, Any]) -> str:
+    """`k: Input should be greater than 0 (got 0)`, as a configuration mistake reads."""
+    if error["type"] == "json_invalid":
+        reason = (error.get("ctx") or {}).get("error", "not complete")
+        return f"body: not valid JSON: {reason}"
+    place = ".".join(str(part) for part in error["loc"] if part not in {"body", "query", "path"})
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in {"missing", "value_error"}:
+        return f"{place}: {message}" if place else message
+    got = repr(error.get("input"))
+    return f"{place or 'body'}: {message} (got {got if len(got) <= SHOWN else got[:SHOWN] + '…'})"
+
+
+def of_validation(error: RequestValidationError | ValidationError) -> JSONResponse:
+    first = error.errors()[0]
+    return problem(400 if first["type"] == "json_invalid" else 422, readable(one_line(first)))
+
+
+def readable(text: str) -> str:
+    """One line that can be sent, whatever the request held."""
+    return " ".join(text.encode(errors="replace").decode().split())
+
+
+async def on_unimp_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, UnimpError)
+    status = status_of(error)
+    return problem(status, readable(str(error)), {"Retry-After": RETRY_SECONDS} if status == 503 else None)
+
+
+async def on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError | ValidationError)
+    return of_validation(error)
+
+
+async def on_http_exception(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, readable(str(error.detail)), error.headers)
+
+
+async def on_client_gone(_: Request, __: Exception) -> Response:
+    """Nobody reads it; the metrics count it."""
+    return Response(status_code=CLIENT_GONE)
+
+
+async def on_bug(_: Request, error: Exception) -> JSONResponse:
+    """Ours, not the client's: it says nothing of the inside; the traceback is in the server's log."""
+    return problem(500, "the server made a mistake; it is in its log")
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(UnimpError, on_unimp_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(ValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(ClientGone, on_client_gone)
+    app.add_exception_handler(Exception, on_bug)

@@ -1,0 +1,44 @@
+"""What the service allows itself and others."""
+
+from __future__ import annotations
+
+from unimp.config import Config
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class ServeSettings(Config):
+    """Limits and switches of one server."""
+
+    keys: bool = True
+    """Ask for an API key; may be off only where the server listens on loopback."""
+    requests_per_second: float = 50.0
+    """Per key, on average; 0: unlimited."""
+    burst: int = 100
+    """Requests that a key may send at once after a rest."""
+    body_bytes: int = 8 * 2**20
+    """Largest request body."""
+    body_seconds: float = 20.0
+    """How long a body may take to arrive."""
+    answer_seconds: float = 30.0
+    """How long a question may wait and be worked on before it is given up with 503."""
+    picture_bytes: int = 6 * 2**20
+    """Largest picture file."""
+    picture_pixels: int = 16_000_000
+    """Most pixels of a picture; checked before it is decoded."""
+    batch: int = 64
+    """Most requests answered by one call of the model."""
+    batching: bool = True
+    """Answer what waits together by one call; off for measurements only."""
+    waiting: int = 512
+    """Most questions that wait; the next one is refused with 503."""
+    connections: int = 1024
+    """Most requests in flight."""
+    history_events: int = 500
+    """Latest stored events of a user that are read."""
+    shutdown_seconds: int = 30
+    """How long a stopping server works on what is in flight."""
+
+
+def is_loopback(host: str) -> bool:
+    return host in LOOPBACK

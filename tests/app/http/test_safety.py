@@ -1,0 +1,184 @@
+"""Keys, roles, rates, limits, headers; a client that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from tests.app.http.conftest import MakeSite, Site
+
+from unimp.app.http.batching import Desk
+from unimp.app.http.problems import Busy, TooSlow
+from unimp.app.http.server import choose_settings
+from unimp.errors import ConfigError
+
+QUESTION = {"history": [], "k": 1}
+JSON = {"content-type": "application/json"}
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_a_key_opens_what_its_roles_allow(make_site: MakeSite) -> None:
+    site = make_site(keys=True)
+    store = site.service.store
+    for name in ("read", "write-events", "admin"):
+        store.add_key(f"secret of {name}", name, frozenset({name}))
+    assert "API key is needed" in site.refused(401, site.post("/v1/recommend", QUESTION))
+    wrong = site.post("/v1/recommend", QUESTION, headers=bearer("guess"))
+    assert "unknown API key" in site.refused(401, wrong)
+    event = {"event_id": "e", "user": "u", "item": site.service.catalog.item_ids[0]}
+
+    def statuses(name: str) -> list[int]:
+        headers = bearer(f"secret of {name}")
+        return [
+            site.post("/v1/recommend", QUESTION, headers=headers).status_code,
+            site.post("/v1/events", event, headers=headers).status_code,
+            site.delete("/v1/users/u/history", headers=headers).status_code,
+        ]
+
+    assert statuses("read") == [200, 403, 403]
+    assert statuses("write-events") == [403, 200, 403]
+    assert statuses("admin") == [200, 200, 200]
+    by_header = site.post("/v1/recommend", QUESTION, headers={"X-API-Key": "secret of read"})
+    assert by_header.status_code == 200
+    for path in ("/healthz", "/readyz"):
+        assert site.get(path).status_code == 200
+    assert site.get("/metrics").status_code == 401
+
+
+def test_a_key_that_sends_too_much_is_slowed_down(make_site: MakeSite) -> None:
+    site = make_site(requests_per_second=0.001, burst=3)
+    assert [site.post("/v1/recommend", QUESTION).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert int(site.get("/metrics").headers["retry-after"]) > 1
+
+
+def test_bodies_are_bounded(make_site: MakeSite) -> None:
+    site = make_site(body_bytes=1000, body_seconds=0.05)
+    large = site.post("/v1/recommend", content=b"x" * 1001, headers=JSON)
+    assert "larger than 1,000 bytes" in site.refused(413, large)
+
+    async def chunks(count: int, pause: float) -> Any:
+        for _ in range(count):
+            yield b" " * 100
+            await asyncio.sleep(pause)
+
+    unannounced = site.post("/v1/recommend", content=chunks(11, 0), headers=JSON)
+    assert "larger than" in site.refused(413, unannounced)
+    slow = site.post("/v1/recommend", content=chunks(5, 0.05), headers=JSON)
+    assert "too long to arrive" in site.refused(408, slow)
+    lying = site.post("/v1/recommend", content=chunks(1, 0), headers={**JSON, "content-length": "-1"})
+    assert lying.status_code == 413
+
+
+def test_pages_of_other_sites_and_other_names_are_refused(site: Site) -> None:
+    other = site.post("/v1/recommend", QUESTION, headers={"Origin": "https://evil.example"})
+    assert "not allowed" in site.refused(403, other)
+    assert site.post("/v1/recommend", QUESTION, headers={"Origin": "http://127.0.0.1:8000"}).is_success
+    rebound = site.get("/healthz", headers={"Host": "evil.example:8000"})
+    assert "is not this machine" in site.refused(403, rebound)
+    assert "access-control-allow-origin" not in site.get("/healthz", headers={"Origin": "http://a"}).headers
+
+
+def test_every_answer_has_the_headers(site: Site) -> None:
+    for response in (site.get("/healthz"), site.get("/nothing"), site.post("/v1/recommend", {})):
+        assert response.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_keys_are_off_on_loopback_only() -> None:
+    assert not choose_settings("127.0.0.1").keys
+    assert choose_settings("127.0.0.1", keys=True).requests_per_second > 0
+    assert choose_settings("0.0.0.0").keys
+    with pytest.raises(ConfigError, match="only on loopback"):
+        choose_settings("0.0.0.0", keys=False)
+
+
+def test_what_nobody_waits_for_is_not_worked_on(site: Site) -> None:
+    engine, worked = site.service.engine, []
+
+    def work(questions: Any) -> list[Any]:
+        worked.extend(questions)
+        time.sleep(0.05)
+        return list(questions)
+
+    desk: Desk[str, str] = Desk("slow", work, together=False)
+
+    async def some_leave() -> list[Any]:
+        tasks = [asyncio.create_task(engine.ask(desk, name)) for name in "abc"]
+        await asyncio.sleep(0.01)
+        tasks[1].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    answers = site.runner.run(some_leave())
+    assert (answers[0], answers[2]) == ("a", "c")
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert worked == ["a", "c"]
+
+
+def test_a_disconnect_cancels_the_request(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled = asyncio.Event()
+
+    async def never(*_: Any, **__: Any) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    monkeypatch.setattr(site.service, "recommend", never)
+    messages = [
+        {"type": "http.request", "body": b'{"history": []}', "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/recommend",
+        "raw_path": b"/v1/recommend",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+        "app": site.app,
+    }
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(_: Any) -> None:
+        pass
+
+    site.runner.run(asyncio.wait_for(site.app(scope, receive, send), 5))
+    assert cancelled.is_set()
+    assert 'status="499"' in site.get("/metrics").text
+
+
+def test_too_many_and_too_slow_are_said(make_site: MakeSite) -> None:
+    site = make_site(waiting=1, answer_seconds=0.05)
+    desk: Desk[float, float] = Desk("sleep", lambda naps: [time.sleep(nap) or nap for nap in naps])
+
+    async def overload() -> list[Any]:
+        engine = site.service.engine
+        first = asyncio.create_task(engine.ask(desk, 0.2))
+        await asyncio.sleep(0.01)
+        rest = [asyncio.create_task(engine.ask(desk, 0.0)) for _ in range(2)]
+        return await asyncio.gather(first, *rest, return_exceptions=True)
+
+    first, second, third = site.runner.run(overload())
+    assert isinstance(first, TooSlow)
+    assert isinstance(second, TooSlow)
+    assert isinstance(third, Busy)
+
+
+def test_the_openapi_document_describes_every_route(site: Site) -> None:
+    document = site.get("/openapi.json").json()
+    for path in ("events", "recommend", "search", "rate", "explain", "select", "imagine"):
+        assert f"/v1/{path}" in document["paths"]
+    for schema in ("EventIn", "RecommendIn", "SelectIn", "ImagineIn", "ItemIn"):
+        assert document["components"]["schemas"][schema]["examples"]
+    assert set(document["paths"]["/v1/search"]["post"]["requestBody"]["content"]) == {
+        "application/json",
+        "multipart/form-data",
+    }
