@@ -28,6 +28,12 @@ class Config(BaseModel):
             value = value[part] if isinstance(value, Mapping) else getattr(value, part)
         return value
 
+    def changed(self, **values: Any) -> Self:
+        """A copy with some values changed; ConfigError when one is out of bounds."""
+        return type(self).parse(
+            self.model_dump() | values, type(self).__name__.removesuffix("Config").lower()
+        )
+
     @classmethod
     def parse(cls, values: Mapping[str, Any], place: str) -> Self:
         """Validate `values`; raise ConfigError with `place` (a file or an option) in one line."""

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unimp.answer import RankedItem, Recommendation
-from unimp.data.histories import FloatArray, Histories
+from unimp.answer import (
+    Candidate,
+    Drawing,
+    Explanation,
+    Query,
+    RankedItem,
+    RatingForecast,
+    Recommendation,
+    SearchResult,
+    Selection,
+)
+from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.data.pictures import fit_pixels, read_upload
+from unimp.data.reviews import named_aspects
 from unimp.decode.answerer import Answerer
 from unimp.errors import ConfigError, DataError
 from unimp.train.run import TrainedRun, open_run
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+QUERY_LETTERS = 1000
+"""Longest query in words."""
+MOST_CANDIDATES = 1000
+MOST_PICTURES = 64
+
 
 @dataclass(frozen=True)
 class Personalizer:
-    """Answers for any user: one of the data (`user=`), or any `history=` of item ids, oldest first."""
+    """Answers for any user: one of the data (`user=`), or any `history=` of item ids, oldest first.
+
+    Every method raises DataError for an unknown item or user, ConfigError for a request that cannot be
+    answered; an empty history is a cold start, and the answer says so.
+    """
 
     run: TrainedRun
     answerer: Answerer
@@ -39,34 +64,178 @@ class Personalizer:
         k: int = 10,
         exclude_history: bool = True,
     ) -> Recommendation:
-        """The k best next items, from the whole catalogue, in falling order of score.
+        """The k best next items, from the whole catalogue, in falling order of score."""
+        histories = self.histories(history, user)
+        items = self._best(self.score(histories)[0], histories, k, exclude_history)
+        return Recommendation(items, self._names(histories), cold_start=not histories.num_events)
 
-        An empty history is a cold start: the answer says so. Raises DataError for an unknown item or user.
+    def search(
+        self,
+        text: str = "",
+        picture: bytes | Path | Image | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        user: str | None = None,
+        k: int = 10,
+        exclude_history: bool = True,
+    ) -> SearchResult:
+        """The k items that answer words, a picture, or both, in this user's taste."""
+        histories = self.histories(history, user)
+        answerer, query = self._query(text, picture)
+        scores = answerer.search(histories, [query])[0]
+        items = self._best(scores, histories, k, exclude_history)
+        return SearchResult(
+            items, query.text, query.has_picture, self._names(histories), not histories.num_events
+        )
+
+    def rate(
+        self, item: str, *, history: Sequence[str] | None = None, user: str | None = None
+    ) -> RatingForecast:
+        """The rating that the user is expected to give the item: mean and distribution."""
+        histories, row = self.histories(history, user), self._row(item)
+        probabilities = self.answerer.forecast(histories, np.array([row]))[0]
+        levels = self.answerer.levels
+        return RatingForecast(
+            item,
+            self.run.dataset.catalog.label(row),
+            float(probabilities @ levels),
+            tuple(levels.tolist()),
+            tuple(probabilities.tolist()),
+            self._names(histories),
+            not histories.num_events,
+        )
+
+    def explain(
+        self, item: str, *, history: Sequence[str] | None = None, user: str | None = None
+    ) -> Explanation:
+        """Why the item suits the user, in words, with the rating as a number."""
+        histories, row = self.histories(history, user), self._row(item)
+        answer = self.answerer.explain(histories, np.array([row]))[0]
+        material = self.run.bench.material
+        return Explanation(
+            item,
+            self.run.dataset.catalog.label(row),
+            answer.text,
+            answer.rating,
+            tuple(
+                name for name in named_aspects(answer.text, material.lexicon) if name in material.aspects[row]
+            ),
+            self._names(histories),
+            not histories.num_events,
+        )
+
+    def select(
+        self,
+        candidates: Sequence[str],
+        *,
+        count: int | None = 1,
+        history: Sequence[str] | None = None,
+        user: str | None = None,
+    ) -> Selection:
+        """The `count` candidates that suit the user best; None lets the model say how many.
+
+        The order of the candidates does not matter; one that is named twice is one candidate.
         """
+        ids = list(dict.fromkeys(candidates))
+        if not 1 <= len(ids) <= MOST_CANDIDATES:
+            raise ConfigError(f"candidates: give 1 to {MOST_CANDIDATES} different items (got {len(ids)})")
+        if count is not None and not 1 <= count <= len(ids):
+            raise ConfigError(f"count: must be 1 to {len(ids)}, the number of candidates (got {count})")
+        histories = self.histories(history, user)
+        # In the catalogue's order, whatever the order given: the answer cannot depend on it.
+        rows = np.array(sorted(self.run.dataset.catalog.rows(ids)), dtype=np.int64)
+        selector = self.answerer.selector
+        if selector is None:
+            raise self.answerer.lacking("selection")
+        places = selector.select(histories, [rows], [count or 0])[0]
+        probabilities = dict(zip(rows.tolist(), selector.probabilities(histories, rows), strict=True))
+        catalog = self.run.dataset.catalog
+        chosen = tuple(catalog.item_ids[row] for row in rows[places].tolist())
+        return Selection(
+            tuple(
+                Candidate(item_id, catalog.label(row), float(probabilities[row]), item_id in chosen)
+                for item_id, row in zip(ids, catalog.rows(ids), strict=True)
+            ),
+            chosen,
+            self._names(histories),
+            not histories.num_events,
+        )
+
+    def imagine(
+        self,
+        text: str = "",
+        *,
+        attributes: dict[str, str] | None = None,
+        count: int = 1,
+        seed: int = 0,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        history: Sequence[str] | None = None,
+        user: str | None = None,
+    ) -> Drawing:
+        """Pictures of what words and attributes ask for, in the user's taste, drawn by seed."""
+        if not 1 <= count <= MOST_PICTURES:
+            raise ConfigError(f"count: must be 1 to {MOST_PICTURES} pictures (got {count})")
+        histories = self.histories(history, user)
+        imaginer = self.answerer.imaginer
+        if imaginer is None:
+            raise self.answerer.lacking("imagination")
+        asked = {"temperature": temperature, "top_p": top_p}
+        sampling = imaginer.sampling.changed(**{k: v for k, v in asked.items() if v is not None})
+        known = self._known_attributes(attributes or {})
+        words = " ".join([*known.values(), *([text.strip()] if text.strip() else [])])
+        several = histories.select(np.zeros(count, dtype=np.int64))
+        drawn = replace(imaginer, sampling=sampling).imagine(several, [Query(checked(words))] * count, seed)
+        return Drawing(tuple(drawn), text, known, seed, self._names(histories), not histories.num_events)
+
+    def _known_attributes(self, attributes: dict[str, str]) -> dict[str, str]:
+        """The attributes as the catalogue writes them; DataError names an unknown one and the nearest."""
+        return {
+            name: self.run.bench.material.queries.known(name, value) for name, value in attributes.items()
+        }
+
+    def _query(self, text: str, picture: bytes | Path | Image | None) -> tuple[Answerer, Query]:
+        """The query, and an answerer that can see its picture."""
+        if picture is None:
+            if not text.strip():
+                raise ConfigError("query: empty; give words, a picture, or both")
+            return self.answerer, Query(checked(text.strip()))
+        vision = self.run.bench.recipe.vision
+        pixels = fit_pixels(read_upload(picture), vision.height, vision.picture_width)
+        visual = self.run.bench.see(self.answerer.model, pixels[None])
+        row = len(self.run.dataset.catalog)
+        return self.answerer.seeing(visual), Query(checked(text.strip()), picture_row=row)
+
+    def _best(
+        self, scores: FloatArray, histories: Histories, k: int, exclude_history: bool
+    ) -> tuple[RankedItem, ...]:
         if k < 1:
             raise ConfigError(f"k: must be at least 1 (got {k})")
-        histories = self._histories(history, user)
-        rows = histories.item_rows.tolist()
-        scores = self.score(histories)[0]
         if exclude_history:
-            scores[rows] = -np.inf
+            scores[histories.item_rows] = -np.inf
         k = min(k, len(scores))
         best = np.argpartition(-scores, k - 1)[:k]
         best = best[np.lexsort((best, -scores[best]))]
         catalog = self.run.dataset.catalog
-        items = tuple(
+        return tuple(
             RankedItem(catalog.item_ids[row], catalog.label(row), float(scores[row]))
             for row in best.tolist()
             if np.isfinite(scores[row])
         )
-        return Recommendation(items, tuple(catalog.item_ids[row] for row in rows), cold_start=not rows)
 
-    def _histories(self, history: Sequence[str] | None, user: str | None) -> Histories:
-        if history is not None and user is None:
-            return Histories.from_lists([self.run.dataset.catalog.rows(list(history))])
-        if user is not None and history is None:
+    def _row(self, item: str) -> int:
+        return self.run.dataset.catalog.rows([item])[0]
+
+    def _names(self, histories: Histories) -> tuple[str, ...]:
+        return names(self.run.dataset.catalog.item_ids, histories.item_rows)
+
+    def histories(self, history: Sequence[str] | None, user: str | None) -> Histories:
+        """One user's history: the given one, or that of a user of the data; both missing is a cold start."""
+        if history is not None and user is not None:
+            raise ConfigError("give either a user or a history, not both")
+        if user is not None:
             return self._user_histories(user)
-        raise ConfigError("give either a user or a history, not both and not neither")
+        return Histories.from_lists([self.run.dataset.catalog.rows(list(history or ()))])
 
     def _user_histories(self, user: str) -> Histories:
         interactions = self.run.dataset.interactions
@@ -77,6 +246,17 @@ class Personalizer:
                 f'unknown user "{user}" (the data has {known:,}); check the id, or give a history'
             )
         return interactions.histories.select([position])
+
+
+def names(item_ids: Sequence[str], rows: IntArray) -> tuple[str, ...]:
+    return tuple(item_ids[row] for row in rows.tolist())
+
+
+def checked(text: str) -> str:
+    """The words of a query; ConfigError when there are too many."""
+    if len(text) > QUERY_LETTERS:
+        raise ConfigError(f"query: {len(text):,} letters, at most {QUERY_LETTERS:,}; shorten it")
+    return text
 
 
 def load(run: Path | str, *, data: Path | str | None = None, device: str = "auto") -> Personalizer:

@@ -108,6 +108,19 @@ def open_picture(data: bytes, place: str) -> Image.Image:
         ) from None
 
 
+def read_upload(picture: bytes | Path | Image.Image) -> Image.Image:
+    """A picture from outside: its bytes, its file, or already open; DataError when it is none."""
+    if isinstance(picture, Image.Image):
+        return picture.convert("RGB")
+    if isinstance(picture, bytes):
+        return open_picture(picture, "query picture")
+    try:
+        data = picture.read_bytes()
+    except OSError as error:
+        raise DataError(f"{picture}: cannot be read ({error.strerror}); name a picture file") from None
+    return open_picture(data, str(picture))
+
+
 def fit_pixels(image: Image.Image, height: int, width: int) -> PixelArray:
     """The whole picture in [height, width, 3], with white borders where its shape differs."""
     scale = min(width / image.width, height / image.height)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from unimp.answer import PictureArray, Query
@@ -23,11 +24,11 @@ from unimp.tasks.imagination import Imagination
 class SamplingConfig(Config):
     """How codes are drawn."""
 
-    temperature: float = 0.9
+    temperature: float = Field(0.9, ge=0)
     """Below 1 the likely becomes likelier; 0 always takes the likeliest."""
-    top_p: float = 0.95
+    top_p: float = Field(0.95, gt=0, le=1)
     """Only the likeliest codes that together have this probability (Holtzman et al. 2020)."""
-    guidance: float = 1.0
+    guidance: float = Field(1.0, ge=0)
     """Above 1, what the words add to the likelihood counts so many times (classifier-free guidance, Ho &
     Salimans 2022); costs a second reading without the words."""
 

@@ -63,6 +63,12 @@ class ModelSelector:
             added += gathered(self.sources.score(name, share, histories), candidates, width)
         return added
 
+    def probabilities(self, histories: Histories, rows: IntArray) -> FloatArray:
+        """[C] of one user's candidates to be chosen first; they sum to 1."""
+        scores = self.log_probabilities(histories, [rows])[0] + self.mixed(histories, [rows])
+        weights = np.exp(scores[0] - scores[0].max())
+        return np.asarray(weights / weights.sum(), dtype=np.float32)
+
     def select(
         self, histories: Histories, candidates: Sequence[IntArray], counts: Sequence[int]
     ) -> list[IntArray]:

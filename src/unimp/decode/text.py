@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -22,6 +23,10 @@ SHORTEST, LONGEST = 4, 40
 """Fewest and most tokens."""
 LENGTH_POWER = 0.8
 """A text's log-probability is divided by its number of tokens to this power."""
+MISLED = 5.0
+"""What the logit of a word loses that would most likely go on to name another item's aspect."""
+OPTIONS = 64
+"""Continuations of each beam that are looked at; most do not survive what is untrue."""
 MINUS_INFINITY = float("-inf")
 
 
@@ -50,6 +55,7 @@ class ModelExplainer:
     beams: int = 4
     batch: int = 32
     show: bool = False
+    _misleading: dict[int, list[int]] = field(default_factory=dict)
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []
@@ -80,7 +86,7 @@ class ModelExplainer:
         finished: list[list[tuple[float, str]]] = [[] for _ in rows]
         owners = list(range(len(rows)))
         while owners:
-            scores, tokens = self.best_tokens(going.hidden_BD)
+            scores, tokens = self.best_tokens(going.hidden_BD, [rows[user] for user in owners])
             parents: list[int] = []
             place = 0
             for user in dict.fromkeys(owners):
@@ -97,15 +103,32 @@ class ModelExplainer:
                 going.step(torch.tensor(latest, device=device)[:, None])
         return [max(done)[1] if done else "" for done in finished]
 
-    def best_tokens(self, hidden_BD: Tensor) -> tuple[list[list[float]], list[list[int]]]:
-        """Per beam the log-probabilities and tokens of its likeliest continuations."""
+    def best_tokens(self, hidden_BD: Tensor, rows: list[int]) -> tuple[list[list[float]], list[list[int]]]:
+        """Per beam, each about one of `rows`, log-probabilities and tokens of the likeliest continuations."""
         vocabulary, model = self.rater.encoder.vocabulary, self.rater.model
         first, stop, end = vocabulary.first_word, vocabulary.first_code, vocabulary.markers[END]
         words = model.token_logits(hidden_BD, first, stop)
         logits = torch.cat((words, model.token_logits(hidden_BD, end, end + 1)), dim=1)
-        best = torch.log_softmax(logits, dim=-1).topk(min(4 * self.beams, logits.shape[1]), dim=1)
+        for turn, row in enumerate(rows):
+            logits[turn, [token - first for token in self.misleading(row)]] -= MISLED
+        best = torch.log_softmax(logits, dim=-1).topk(min(OPTIONS, logits.shape[1]), dim=1)
         tokens = torch.where(best.indices == stop - first, end, best.indices + first)
         return best.values.tolist(), tokens.tolist()
+
+    def misleading(self, row: int) -> list[int]:
+        """First tokens of aspects, where no aspect of this item begins so."""
+        if row not in self._misleading:
+            own = {self.first_token(name) for name in self.task.material.aspects[row]}
+            self._misleading[row] = sorted(self.beginnings - own)
+        return self._misleading[row]
+
+    @cached_property
+    def beginnings(self) -> set[int]:
+        """First tokens of all aspects."""
+        return {self.first_token(name) for name in self.task.material.lexicon.phrases.values()}
+
+    def first_token(self, aspect: str) -> int:
+        return self.rater.encoder.vocabulary.words(aspect)[0]
 
     def grow(
         self,

@@ -19,6 +19,7 @@ from unimp.answer import Query
 from unimp.data.catalog import Catalog
 from unimp.data.histories import IntArray
 from unimp.data.review_sentences import tokens_of
+from unimp.errors import ConfigError, did_you_mean
 
 MIN_ITEMS = 5
 """Items that must share a value before it may stand in a query."""
@@ -97,6 +98,15 @@ class QueryMaker:
             if len(chosen) == wanted:
                 break
         return [chosen[field] for field in self.fields if field in chosen]
+
+    def known(self, field: str, value: str) -> str:
+        """A value as the catalogue writes it; ConfigError names what is unknown and what is nearest."""
+        if field not in self.fields:
+            raise ConfigError(f"attribute {field!r}: unknown{did_you_mean(field, self.fields)}")
+        spelled = {one.lower(): one for name, one in self.members if name == field}
+        if value.lower() not in spelled:
+            raise ConfigError(f"{field}: no item has {value!r}{did_you_mean(value.lower(), spelled)}")
+        return spelled[value.lower()]
 
     def satisfying(self, values: list[tuple[str, str]]) -> IntArray:
         """Rows of the items that have all `values`."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from unimp.answer import Ranker
 from unimp.data.histories import Cases, Histories
-from unimp.metrics.ranking import rank_cases, ranking_metrics
+from unimp.metrics.ranking import metric_values, rank_cases, ranking_metrics
 from unimp.progress import progress_bar
 from unimp.sentence.parts import Role, UserSentence
 from unimp.tasks.task import Task, TaskScore, Window, cut_windows, events_of
@@ -36,4 +36,10 @@ class Recommendation(Task):
         """HR, NDCG and MRR over the full catalogue."""
         with progress_bar("ranking", len(cases), show=show) as bar:
             ranks = rank_cases(answerer, cases, exclude_history=exclude_history, advance=bar.advance)
-        return TaskScore(ranking_metrics(ranks), len(cases), int(np.isnan(ranks).sum()), ranks)
+        return TaskScore(
+            ranking_metrics(ranks),
+            len(cases),
+            int(np.isnan(ranks).sum()),
+            ranks,
+            metric_values(ranks, "NDCG", 5),
+        )

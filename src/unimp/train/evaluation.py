@@ -14,9 +14,15 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases
 from unimp.errors import ConfigError, DataError, did_you_mean
 from unimp.metrics.ranking import RankArray
-from unimp.tasks.task import Task
+from unimp.tasks.imagination import Imagination
+from unimp.tasks.task import Task, TaskScore
+from unimp.train.picture_judge import PictureJudge
 from unimp.train.preparation import make_split, set_threads
+from unimp.train.reference_answers import references
 from unimp.train.run import TrainedRun, peak_memory_mib
+
+RESAMPLES = 2000
+"""Bootstrap samples of an interval."""
 
 
 def evaluate_run(
@@ -26,9 +32,13 @@ def evaluate_run(
     split_name: str = "test",
     ranks_file: Path | None = None,
     exclude_history: bool = True,
+    with_references: bool = False,
     show: bool = True,
 ) -> dict[str, Any]:
-    """The metrics of every task (or the named ones), as a document for people and programs."""
+    """The metrics of every task (or the named ones), as a document for people and programs.
+
+    `with_references` judges the simple references of each task on the same cases.
+    """
     chosen = choose(run.bench.tasks, tasks)
     if split_name not in {"valid", "test"}:
         raise ConfigError(f"--split {split_name}: expected valid or test")
@@ -50,15 +60,59 @@ def evaluate_run(
         "tasks": {},
     }
     for task in chosen:
-        score = task.score(answerer, cases, exclude_history=exclude_history, show=show)
-        report["tasks"][task.name] = {
-            "metrics": score.metrics,
-            "cases": score.cases,
-            "unscored": score.unscored,
-        }
+        judge = picture_judge(run, task, show)
+
+        def judged(one: Any, task: Task = task, judge: PictureJudge | None = judge) -> TaskScore:
+            if judge is not None and isinstance(task, Imagination):
+                return judge.score(task, one, cases)
+            return task.score(one, cases, exclude_history=exclude_history, show=show)
+
+        score = judged(answerer)
+        section = document(score, task)
+        if judge is not None and run.bench.tokenizer is not None:
+            section["judge"] = judge.facts(run.bench.tokenizer, recipe.train.seed)
+        if with_references:
+            others = {name: judged(one) for name, one in references(run, task, judge).items()}
+            section["references"] = {
+                name: document(other, task) | compared(score, other, task) for name, other in others.items()
+            }
+        report["tasks"][task.name] = section
         if score.ranks is not None and ranks_file is not None:
             write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
     return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
+
+
+def picture_judge(run: TrainedRun, task: Task, show: bool) -> PictureJudge | None:
+    """The judge of generated pictures, for the task that generates them."""
+    if not isinstance(task, Imagination) or run.bench.tokenizer is None:
+        return None
+    return PictureJudge.of(task, run.bench.tokenizer, seed=run.bench.recipe.train.seed, show=show)
+
+
+def document(score: TaskScore, task: Task) -> dict[str, Any]:
+    return {
+        "headline": task.headline,
+        "metrics": score.metrics,
+        "cases": score.cases,
+        "unscored": score.unscored,
+    }
+
+
+def compared(score: TaskScore, other: TaskScore, task: Task) -> dict[str, Any]:
+    """UniMP's lead over a reference in the mean behind the headline, paired case by case, with interval.
+
+    RMSE's is that of squared errors; below zero is better there.
+    """
+    if score.values is None or other.values is None:
+        return {}
+    both = ~np.isnan(score.values) & ~np.isnan(other.values)
+    lead = score.values[both] - other.values[both]
+    if not len(lead):
+        return {}
+    rng = np.random.default_rng(0)
+    means = np.array([lead[rng.integers(len(lead), size=len(lead))].mean() for _ in range(RESAMPLES)])
+    low, high = np.quantile(means, (0.025, 0.975)).tolist()
+    return {"lead": {"mean": float(lead.mean()), "low": low, "high": high, "cases": len(lead)}}
 
 
 def choose(tasks: Sequence[Task], names: Sequence[str] | None) -> list[Task]:

@@ -22,10 +22,13 @@ def evaluate(
     keep_history: Annotated[
         bool, typer.Option("--keep-history", help="Let items of the user's own history be ranked too.")
     ] = False,
+    references: Annotated[
+        bool, typer.Option("--references", help="Judge each task's simple references on the same cases.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Evaluate a run: HR, NDCG and MRR at 3, 5 and 10 over the full catalogue."""
+    """Evaluate every task of a run; ranks are over the full catalogue."""
     from unimp.train.evaluation import evaluate_run
     from unimp.train.run import open_run
 
@@ -35,14 +38,28 @@ def evaluate(
         split_name=split,
         ranks_file=ranks,
         exclude_history=not keep_history,
+        with_references=references,
     )
     if as_json:
         print(json.dumps(report))
         return
     for name, values in report["tasks"].items():
         print(f"{name} ({report['split']}, {values['cases']:,} users, {values['unscored']} unscored)")
+        others = values.get("references", {})
+        width = max(map(len, values["metrics"]))
+        if others:
+            print(
+                "  " + " " * width + "".join(f"  {name:>{max(8, len(name))}}" for name in ("UniMP", *others))
+            )
         for metric, value in values["metrics"].items():
-            print(f"  {metric:8} {value:.4f}")
+            cells = [("UniMP", value), *((name, one["metrics"].get(metric)) for name, one in others.items())]
+            print(f"  {metric:{width}}" + "".join(f"  {figure(cell):>{max(8, len(n))}}" for n, cell in cells))
+        for metric, value in values.get("judge", {}).items():
+            print(f"  {metric}: {value:.4f}")
+
+
+def figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def register(app: typer.Typer) -> None:

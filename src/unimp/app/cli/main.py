@@ -23,7 +23,19 @@ app = typer.Typer(
 USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """typer's own or click's UsageError, whichever this version of typer is built on."""
 
-COMMANDS = ("demo", "data", "train", "evaluate", "recommend", "bench", "serve")
+COMMANDS = (
+    "demo",
+    "data",
+    "train",
+    "evaluate",
+    "recommend",
+    "search",
+    "rate",
+    "select",
+    "imagine",
+    "bench",
+    "serve",
+)
 """One module of this room each: `register(app)` adds its command or group."""
 
 

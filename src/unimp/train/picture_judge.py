@@ -1,0 +1,108 @@
+"""How generated pictures are judged: by a classifier of real ones, and by the distance of its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unimp.answer import Imaginer, Query
+from unimp.data.catalog import Catalog
+from unimp.data.histories import Cases, FloatArray
+from unimp.encode.pictures import Pixels, load_pixels
+from unimp.errors import ConfigError
+from unimp.metrics.pictures import label_agreement, picture_metrics
+from unimp.model.image_tokenizer import ImageTokenizer
+from unimp.tasks.imagination import Imagination
+from unimp.tasks.task import TaskScore
+from unimp.train.attribute_judge import AttributeJudge, train_judge
+from unimp.train.image_tokenizer import tokenizer_report
+
+MOST_CASES = 1000
+"""Pictures that are drawn for an evaluation, the first of the cases."""
+READABLE = 1.3
+"""An attribute counts when the judge's held-out accuracy is so many times the most frequent label's share."""
+
+
+@dataclass(frozen=True)
+class PictureJudge:
+    """Reads attributes from pictures; its own accuracy stands beside everything it says."""
+
+    judge: AttributeJudge
+    pixels: Pixels
+    catalog: Catalog
+    attributes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, task: Imagination, tokenizer: ImageTokenizer, *, seed: int, show: bool) -> PictureJudge:
+        """Trained on the catalogue's real pictures; ConfigError when nothing can be read from them."""
+        catalog = task.material.catalog
+        config = tokenizer.config
+        pixels = load_pixels(catalog, config.height, config.picture_width, show_progress=show)
+        if pixels is None:
+            raise ConfigError("imagination: the catalogue's pictures are gone; put them back")
+        judge = train_judge(catalog, pixels, seed=seed, show=show)
+        readable = [
+            one.attribute for one in judge.examinations if one.accuracy >= READABLE * one.most_frequent
+        ]
+        if not readable:
+            raise ConfigError("imagination: no attribute can be read from the pictures")
+        return cls(judge, pixels, catalog, tuple(readable))
+
+    def score(
+        self, task: Imagination, answerer: Imaginer, cases: Cases, guidance: list[Query] | None = None
+    ) -> TaskScore:
+        """FID, KID, diversity, and agreement with the target in every attribute the judge can read.
+
+        `X-told`: cases whose words name the attribute; `X-untold`: those whose words leave it to taste.
+        """
+        drawn_for = np.flatnonzero((cases.target_rows >= 0) & self.pixels.present[cases.target_rows])
+        drawn_for = drawn_for[:MOST_CASES]
+        batch = cases.select(drawn_for)
+        queries = guidance or task.guidance(batch)
+        pictures = answerer.imagine(batch.histories, queries, 0)
+        real = self.pixels.values[batch.target_rows]
+        metrics = picture_metrics(self.features(pictures), self.features(real))
+        read = self.judge.read(pictures)
+        for attribute in self.attributes:
+            metrics |= self.agreement(attribute, read[attribute], batch, queries)
+        return TaskScore(metrics, len(cases), len(cases) - len(batch))
+
+    def features(self, pictures: np.ndarray) -> FloatArray:
+        return self.judge.features(pictures)
+
+    def agreement(
+        self, attribute: str, read: list[str], cases: Cases, queries: list[Query]
+    ) -> dict[str, float]:
+        known = set(self.judge.labels[attribute])
+        texts = self.catalog.texts[attribute]
+        wanted = [text if (text := texts[row]) in known else None for row in cases.target_rows.tolist()]
+        told = [
+            label is not None and label in query.text for label, query in zip(wanted, queries, strict=True)
+        ]
+        name = f"agreement-{attribute}"
+        return {
+            name: label_agreement(read, wanted)["agreement"],
+            f"{name}-told": label_agreement(read, only(wanted, told))["agreement"],
+            f"{name}-untold": label_agreement(read, only(wanted, [not one for one in told]))["agreement"],
+        }
+
+    def facts(self, tokenizer: ImageTokenizer, seed: int) -> dict[str, float]:
+        """What the judge itself is worth, and how well the codes keep pictures."""
+        facts: dict[str, float] = {}
+        for one in self.judge.examinations:
+            if one.attribute in self.attributes:
+                facts[f"judge-accuracy-{one.attribute}"] = one.accuracy
+                facts[f"chance-{one.attribute}"] = one.uniform
+                facts[f"most-frequent-{one.attribute}"] = one.most_frequent
+        report = tokenizer_report(tokenizer, self.pixels, seed=seed)
+        return facts | {
+            "tokenizer-PSNR": report.train_psnr,
+            "tokenizer-PSNR-held-out": report.held_out_psnr,
+            "tokenizer-usage": report.usage,
+        }
+
+
+def only(labels: list[str | None], kept: list[bool]) -> list[str | None]:
+    """The labels where `kept`, None elsewhere."""
+    return [label if keep else None for label, keep in zip(labels, kept, strict=True)]
