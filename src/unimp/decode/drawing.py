@@ -56,7 +56,9 @@ class ModelImaginer:
                 codes_US = self.draw(histories.slice(start, start + self.batch), queries, generator)
                 parts.append(paint(self.tokenizer, codes_US))
                 bar.advance(len(queries))
-        return np.concatenate(parts)
+        config = self.tokenizer.config
+        nobody = np.zeros((0, config.height, config.picture_width, 3), dtype=np.uint8)
+        return np.concatenate([nobody, *parts])
 
     def draw(self, histories: Histories, queries: Sequence[Query], generator: torch.Generator) -> Tensor:
         """[U, S] codes."""
