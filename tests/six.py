@@ -41,6 +41,7 @@ SIX: dict[str, Any] = {
     "structure": {"kind": "cosine", "neighbours": 10},
     "train": {"epochs": 2, "lr": 5e-3, "batch_positions": 512, "threads": 1, "valid_users": 12},
 }
+TABLES = {"tokens.weight", "items.identity.weight"}
 
 
 def six_recipe(**tables: Any) -> Recipe:
@@ -68,12 +69,13 @@ class Six:
         return known[name]
 
     def model(self, seed: int = 0, *, gate: float = 0.7) -> UnimpModel:
-        """Random weights large enough that nothing is a near tie, and open gates."""
+        """Random weights so large that every part of a sentence matters and nothing is a near tie."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.bench.new_model()
-            for parameter in (model.tokens.weight, model.items.identity.weight):
-                torch.nn.init.normal_(parameter, std=0.5)
+            for name, parameter in model.named_parameters():
+                if parameter.ndim >= 2:
+                    torch.nn.init.normal_(parameter, std=0.1 if name in TABLES else 0.5)
         for block in model.cross_attention:
             block.gate.data.fill_(gate)
         return model.eval()

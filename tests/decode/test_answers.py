@@ -1,0 +1,224 @@
+"""Ratings and choices of a model with random weights: what must hold whatever it has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.six import Six
+from unimp.answer import Query
+from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.decode.rating import BIASES, ModelRater
+from unimp.decode.selection import ModelSelector
+from unimp.decode.sources import Mixture, Share, Sources
+from unimp.encode.vocabulary import END
+from unimp.errors import ConfigError
+
+
+def rater_of(six: Six, weight: float | None = None) -> ModelRater:
+    rater = six.answerer.rater
+    assert rater is not None
+    shares = {} if weight is None else {BIASES: Share(weight=weight)}
+    return replace(rater, mixture=Mixture(shares=shares))
+
+
+def test_a_forecast_is_a_distribution_over_the_scale(six: Six) -> None:
+    cases = six.split.test
+    for weight in (None, 1.0, 30.0):
+        p = rater_of(six, weight).distribution(cases.histories, cases.target_rows)
+        assert p.shape == (len(cases), 5)
+        assert p.min() >= 0
+        np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-5)
+    assert rater_of(six).levels.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_more_weight_moves_the_forecast_towards_the_biases(six: Six) -> None:
+    """The expected squared distance from the biases' forecast falls, for every user."""
+    cases, biases = six.split.test, six.bench.biases
+    assert biases is not None
+    wanted = biases.rate(cases.histories, cases.target_rows)
+    apart = (rater_of(six).levels[None] - wanted[:, None]) ** 2
+    before = np.full(len(cases), np.inf)
+    for weight in (0.0, 0.3, 1.0, 3.0, 10.0):
+        p = rater_of(six, weight).distribution(cases.histories, cases.target_rows)
+        distance = (p * apart).sum(axis=1)
+        assert (distance < before).all()
+        before = distance
+    nearest = rater_of(six, 1e5).distribution(cases.histories, cases.target_rows).argmax(axis=1)
+    assert nearest.tolist() == apart.argmin(axis=1).tolist()
+
+
+def test_no_weight_is_the_model_alone(six: Six) -> None:
+    asked = (six.split.test.histories, six.split.test.target_rows)
+    alone = rater_of(six).distribution(*asked)
+    np.testing.assert_array_equal(rater_of(six, 0.0).distribution(*asked), alone)
+    np.testing.assert_allclose(np.exp(rater_of(six).log_probabilities(*asked)), alone, rtol=1e-5)
+
+
+def test_the_bell_by_hand(six: Six) -> None:
+    rater = replace(rater_of(six), spread=2.0)
+    np.testing.assert_allclose(
+        rater.bell(np.array([3.0], dtype=np.float32)), [[-0.5, -0.125, 0, -0.125, -0.5]]
+    )
+
+
+def selector_of(six: Six, end: float | None = None) -> ModelSelector:
+    """`end`: the score of choosing no more, the same wherever it is asked."""
+    selector = six.answerer.selector
+    assert selector is not None
+    if end is None:
+        return selector
+    original = selector.model.choice_logits
+
+    def scored(hidden: torch.Tensor, choices: torch.Tensor, table: torch.Tensor, token: int) -> torch.Tensor:
+        assert token == six.bench.vocabulary.markers[END]
+        logits = original(hidden, choices, table, token)
+        logits[:, 0] = end
+        return logits
+
+    model = six.model()
+    model.choice_logits = scored  # type: ignore[method-assign]
+    return replace(selector, model=model)
+
+
+def candidates_of(six: Six) -> tuple[Histories, list[IntArray]]:
+    """From two to ten candidates."""
+    choices = six.task("selection").choices(six.split.test, several=True)
+    rows = [rows[: 2 + user % 9] for user, rows in enumerate(choices.candidates)]
+    return choices.histories, rows
+
+
+def test_as_many_are_chosen_as_were_asked_for(six: Six) -> None:
+    histories, candidates = candidates_of(six)
+    counts = [1 + user % 3 for user in range(len(candidates))]
+    chosen = selector_of(six).select(histories, candidates, counts)
+    for places, rows, count in zip(chosen, candidates, counts, strict=True):
+        assert len(places) == min(count, len(rows)) == len(set(places.tolist()))
+        assert set(places.tolist()) <= set(range(len(rows)))
+
+
+def test_each_choice_is_the_likeliest_of_those_left(six: Six) -> None:
+    selector = selector_of(six)
+    histories, candidates = candidates_of(six)
+    chosen = selector.select(histories, candidates, [2] * len(candidates))
+    for user in range(0, len(candidates), 9):
+        alone = histories.select([user])
+        first, _ = selector.log_probabilities(alone, [candidates[user]])
+        assert chosen[user][0] == first[0].argmax()
+        taken = [int(candidates[user][chosen[user][0]])]
+        second, _ = selector.log_probabilities(alone, [candidates[user]], [taken])
+        assert np.isneginf(second[0, chosen[user][0]])
+        assert chosen[user][1] == second[0].argmax()
+
+
+def test_probabilities_of_candidates_and_of_ending_sum_to_one(six: Six) -> None:
+    histories, candidates = candidates_of(six)
+    scores, ends = selector_of(six).log_probabilities(histories, candidates)
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1) + np.exp(ends), 1.0, rtol=1e-4)
+    for row, rows in zip(scores, candidates, strict=True):
+        assert np.isneginf(row[len(rows) :]).all()
+
+
+@pytest.mark.parametrize(("end", "share"), [(1e9, 0.0), (-1e9, 1.0)])
+def test_without_a_count_the_model_decides(six: Six, end: float, share: float) -> None:
+    """At least one; as many as are likelier than to end."""
+    histories, candidates = candidates_of(six)
+    chosen = selector_of(six, end).select(histories, candidates, [0] * len(candidates))
+    for places, rows in zip(chosen, candidates, strict=True):
+        assert len(places) == (len(rows) if share else 1)
+
+
+def test_a_candidate_named_twice_is_chosen_once(six: Six) -> None:
+    history = Histories.from_lists([[1, 2]])
+    rows = np.array([5, 9, 5, 5], dtype=np.int64)
+    for count in (0, 4):
+        (places,) = selector_of(six, -1e9).select(history, [rows], [count])
+        assert sorted(rows[places].tolist()) == [5, 9]
+
+
+def test_no_candidates_no_choice(six: Six) -> None:
+    history = Histories.from_lists([[1], [2]])
+    none = np.empty(0, dtype=np.int64)
+    found = selector_of(six).select(history, [none, np.array([3])], [1, 1])
+    assert [places.tolist() for places in found] == [[], [0]]
+
+
+class Favourite:
+    def score(self, histories: Histories, recency: float) -> FloatArray:
+        scores = np.zeros((len(histories), 320), dtype=np.float32)
+        scores[:, 7] = 1.0
+        return scores
+
+
+def test_a_source_with_weight_decides(six: Six) -> None:
+    selector = selector_of(six)
+    planted = replace(
+        selector,
+        sources=Sources(six.bench.popularity, {"log": Favourite()}),  # type: ignore[dict-item]
+        mixture=Mixture(shares={"log": Share(weight=1e4)}),
+    )
+    histories = Histories.from_lists([[1], [2, 3], []])
+    rows = [np.array([3, 7]), np.array([7, 1, 4]), np.array([9, 8, 6, 7])]
+    chosen = planted.select(histories, rows, [1, 1, 1])
+    assert [places.tolist() for places in chosen] == [[1], [0], [3]]
+
+
+def test_other_users_change_no_answer(six: Six) -> None:
+    answerer, cases = six.answerer, six.split.test
+    _, candidates = candidates_of(six)
+    users = [0, 3, 11]
+    few = cases.histories.select(users)
+    queries = [posed.query for posed in six.task("search").queries(cases)]
+
+    def close(together: FloatArray, alone: FloatArray) -> None:
+        np.testing.assert_allclose(together[users], alone, rtol=1e-3, atol=1e-4)
+
+    close(answerer.score(cases.histories), answerer.score(few))
+    close(answerer.search(cases.histories, queries), answerer.search(few, [queries[user] for user in users]))
+    close(
+        answerer.forecast(cases.histories, cases.target_rows),
+        answerer.forecast(few, cases.target_rows[users]),
+    )
+    counts = [1] * len(cases)
+    chosen = answerer.select(cases.histories, candidates, counts)
+    again = answerer.select(few, [candidates[user] for user in users], counts[:3])
+    assert [chosen[user].tolist() for user in users] == [places.tolist() for places in again]
+
+
+def test_nobody_asks_nothing(six: Six) -> None:
+    answerer, nobody = six.answerer, Histories.from_lists([])
+    none = np.empty(0, dtype=np.int64)
+    empty: Sequence[IntArray] = []
+    assert answerer.score(nobody).shape == (0, 320)
+    assert answerer.search(nobody, []).shape == (0, 320)
+    assert answerer.rate(nobody, none).shape == (0,)
+    assert answerer.select(nobody, empty, []) == []
+    assert answerer.explain(nobody, none) == []
+    assert answerer.imagine(nobody, [], 0).shape == (0, 16, 16, 3)
+
+
+def test_a_task_that_was_not_trained_is_named(six: Six) -> None:
+    bare = replace(six.answerer, searcher=None, imaginer=None)
+    assert bare.tasks == ["recommendation", "rating", "explanation", "selection"]
+    nobody = Histories.from_lists([[]])
+    with pytest.raises(ConfigError, match="without the task search; it has: recommendation, rating"):
+        bare.search(nobody, [Query("red")])
+    with pytest.raises(ConfigError, match="without the task imagination"):
+        bare.imagine(nobody, [Query()], 0)
+
+
+def test_a_picture_from_outside_is_searched_for_as_one_of_the_catalogue(six: Six) -> None:
+    """The tokens of item 40's picture, shown as if uploaded, find the same items."""
+    answerer, visual = six.answerer, six.bench.items.visual_IVE
+    assert visual is not None
+    row = int(np.flatnonzero(np.array(six.bench.template.has_picture))[40])
+    history = Histories.from_lists([[1, 2]])
+    seeing = answerer.seeing(visual[[row]].float())
+    outside = seeing.search(history, [Query("", picture_row=320)])
+    for one in (seeing, answerer):
+        inside = one.search(history, [Query("", picture_row=row)])
+        np.testing.assert_allclose(outside, inside, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,163 @@
+"""Mixtures: validation finds a source that helps, and leaves out what does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.six import Six
+from unimp.data.histories import Cases, FloatArray, Histories, IntArray
+from unimp.decode.rating import BIASES
+from unimp.decode.sources import POPULARITY, WORDS, Sources
+from unimp.train.mixture import (
+    climb,
+    fit_mixture,
+    fit_mixtures,
+    fit_rating,
+    fit_search,
+    fit_selection,
+)
+from unimp.train.recipe import StructureConfig
+
+CONFIG = StructureConfig(weights=(1.0, 100.0), popularity_weights=(0.1,), recencies=(1.0, 0.6))
+
+
+class Oracle:
+    """Scores the right item of every held-out case 1, all others 0; a graph and a word match in one."""
+
+    def __init__(self, cases: Cases, num_items: int, best_recency: float = 1.0) -> None:
+        self.targets = dict(zip(cases.histories.user_ids.tolist(), cases.target_rows.tolist(), strict=True))
+        self.num_items = num_items
+        self.best_recency = best_recency
+
+    def score(self, asked: Histories | list[str], recency: float = 1.0) -> FloatArray:
+        """Of words nothing but their order is known: that of the cases."""
+        users = asked.user_ids.tolist() if isinstance(asked, Histories) else list(self.targets)
+        scores = np.zeros((len(users), self.num_items), dtype=np.float32)
+        scores[np.arange(len(users)), [self.targets[user] for user in users]] = 1.0
+        return scores if recency == self.best_recency else scores * np.float32(0.01)
+
+
+class Noise:
+    """The same few items for everyone."""
+
+    def score(self, histories: Histories, recency: float) -> FloatArray:
+        rng = np.random.default_rng(5)
+        return np.tile(rng.random(320).astype(np.float32) * 0.001, (len(histories), 1))
+
+
+def sources(six: Six, graph: Any, words: Any = None) -> Sources:
+    return Sources(six.bench.popularity, {"noise": Noise(), "planted": graph}, words)  # type: ignore[dict-item]
+
+
+def oracle(six: Six, best_recency: float = 1.0) -> Oracle:
+    return Oracle(six.split.valid, len(six.dataset.catalog), best_recency)
+
+
+def test_recommendation_finds_the_source_and_its_recency(six: Six) -> None:
+    ranker = six.answerer.ranker
+    assert ranker is not None
+    planted = replace(ranker, sources=sources(six, oracle(six, 0.6)))
+    fitted = fit_mixture(planted, six.split.valid, CONFIG)
+    share = fitted.mixture.shares["planted"]
+    assert (share.weight, share.recency) == (100.0, 0.6)
+    steps = list(fitted.reached.values())
+    assert steps == sorted(steps)
+    assert fitted.reached["round 2: planted"] == 1.0 > fitted.reached["model alone"]
+    # What was promised is what the mixture gives.
+    again = replace(planted, mixture=fitted.mixture)
+    from unimp.metrics.ranking import rank_cases, ranking_metrics
+
+    assert ranking_metrics(rank_cases(again, six.split.valid))["NDCG@5"] == 1.0
+
+
+def test_search_finds_the_words(six: Six) -> None:
+    searcher, task = six.answerer.searcher, six.task("search")
+    assert searcher is not None
+    useless = replace(six.bench, graphs={}).answerer(six.model()).searcher
+    assert useless is not None
+    planted = replace(searcher, sources=Sources(six.bench.popularity, {}, oracle(six)))  # type: ignore[arg-type]
+    fitted = fit_search(planted, task, six.split.valid, CONFIG)
+    assert set(fitted.mixture.shares) == {WORDS}
+    assert fitted.mixture.shares[WORDS].recency == 1.0  # a query has no past
+    assert fitted.reached["round 1: words"] == 1.0
+    found = task.score(replace(planted, mixture=fitted.mixture), six.split.valid)
+    assert found.metrics["NDCG@5"] == 1.0
+
+
+def test_selection_finds_the_graph(six: Six) -> None:
+    selector, task = six.answerer.selector, six.task("selection")
+    assert selector is not None
+    planted = replace(selector, sources=sources(six, oracle(six)))
+    fitted = fit_selection(planted, task, six.split.valid, CONFIG)
+    assert fitted.mixture.shares["planted"].weight == 100.0
+    assert fitted.reached["round 2: planted"] == 1.0
+    found = task.score(replace(planted, mixture=fitted.mixture), six.split.valid).metrics
+    assert found["accuracy"] == found["accuracy-hard"] == 1.0
+
+
+def test_what_selection_reached_alone_is_its_accuracy(six: Six) -> None:
+    selector, task = six.answerer.selector, six.task("selection")
+    fitted = fit_selection(selector, task, six.split.valid, CONFIG)
+    found = task.score(selector, six.split.valid).metrics
+    mean = (found["accuracy"] + found["accuracy-hard"]) / 2
+    assert fitted.reached["model alone"] == pytest.approx(mean)
+
+
+class Forecast:
+    """Knows the ratings of validation; `shift` makes it lie."""
+
+    def __init__(self, six: Six, shift: float) -> None:
+        valid = six.split.valid
+        truth = six.task("rating").truth(valid)
+        self.ratings = dict(zip(valid.histories.user_ids.tolist(), truth.tolist(), strict=True))
+        self.shift = shift
+
+    def rate(self, histories: Histories, item_rows: IntArray) -> FloatArray:
+        known = [self.ratings[user] + self.shift for user in histories.user_ids.tolist()]
+        return np.array(known, dtype=np.float32)
+
+
+def test_ratings_trust_a_forecast_that_is_right_and_no_other(six: Six) -> None:
+    rater, task, valid = six.answerer.rater, six.task("rating"), six.split.valid
+    assert rater is not None
+    right = replace(rater, biases=Forecast(six, 0.0), spread=0.5)
+    fitted = fit_rating(right, task, valid, StructureConfig())
+    assert fitted.mixture.shares[BIASES].weight == max(StructureConfig().rating_weights)
+    alone, reached = fitted.reached["model alone"], fitted.reached["round 1: biases"]
+    assert alone == pytest.approx(task.score(rater, valid).metrics["RMSE"])
+    assert reached < 0.1 < alone
+    found = task.score(replace(right, mixture=fitted.mixture), valid).metrics["RMSE"]
+    assert found == pytest.approx(reached)
+    wrong = replace(rater, biases=Forecast(six, -20.0), spread=0.5)
+    assert fit_rating(wrong, task, valid, StructureConfig()).mixture.shares == {}
+
+
+def test_every_task_with_sources_gets_a_mixture(six: Six) -> None:
+    fitted = fit_mixtures(six.answerer, six.bench.tasks, six.split.valid, CONFIG)
+    assert set(fitted) == {"recommendation", "search", "rating", "selection"}
+    for name, one in fitted.items():
+        steps = list(one.reached.values())
+        assert steps == sorted(steps, reverse=name == "rating")
+
+
+def test_climbing_by_hand() -> None:
+    """Two sources help together; the third only harms and is left out."""
+    units = {"a": 1.0, "b": 10.0, POPULARITY: -1.0}
+
+    def quality(scores: FloatArray) -> float:
+        return -abs(float(scores[0]) - 23.0)
+
+    fitted = climb(
+        np.zeros(1, dtype=np.float32),
+        list(units),
+        lambda name, recency: np.array([units[name] * recency], dtype=np.float32),
+        quality,
+        StructureConfig(weights=(1.0, 2.0, 3.0), recencies=(1.0,), popularity_weights=(5.0,)),
+    )
+    assert {name: share.weight for name, share in fitted.mixture.shares.items()} == {"a": 3.0, "b": 2.0}
+    assert fitted.reached["round 2: popularity"] == 0.0
+    assert fitted.reached["model alone"] == -23.0
