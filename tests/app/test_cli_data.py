@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from tests.data.csv_shop import CsvShop, jpeg, shop
-from tests.data.test_pictures import huge_png
 from typer.testing import CliRunner, Result
 
+from tests.data.csv_shop import CsvShop, jpeg, shop
+from tests.data.test_pictures import huge_png
 from unimp.app.cli import data
 from unimp.data.sources import SOURCES
 from unimp.errors import UnimpError

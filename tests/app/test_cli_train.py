@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from tests.train.conftest import TINY, tiny_dataset  # noqa: F401 - a fixture
 
+from tests.train.conftest import TINY, tiny_dataset  # noqa: F401 - a fixture
 from unimp.app.cli import main
 from unimp.data.dataset import Dataset
 from unimp.metrics.ranking import ranking_metrics

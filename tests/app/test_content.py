@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.csv_shop import import_csv
 
+from tests.data.csv_shop import import_csv
 from unimp.app.content import CatalogFeatures
 from unimp.baselines.baseline import TrainingData
 from unimp.data.dataset import Dataset

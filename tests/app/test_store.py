@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from tests.app.conftest import PostgreSQL
 
+from tests.app.conftest import PostgreSQL
 from unimp.app.store import Event, EventConflict, Store, StoreUnavailable
 from unimp.app.tables import metadata
 from unimp.errors import ConfigError

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.six import Six
 
+from tests.six import Six
 from unimp.app.http.app import create_app
 from unimp.app.http.service import Service
 from unimp.app.http.settings import ServeSettings

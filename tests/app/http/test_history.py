@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.app.conftest import PostgreSQL
 from tests.app.http.conftest import MakeSite, Site
-
 from unimp.personalizer import Personalizer
 
 

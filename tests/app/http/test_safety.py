@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from tests.app.http.conftest import MakeSite, Site
 
+from tests.app.http.conftest import MakeSite, Site
 from unimp.app.http.batching import Desk
 from unimp.app.http.problems import Busy, TooSlow
 from unimp.app.http.server import choose_settings

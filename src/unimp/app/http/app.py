@@ -14,6 +14,8 @@ from unimp.app.http.routes import events, health, items, tasks, users
 from unimp.app.http.security import Keys, Rates
 from unimp.app.http.service import Service
 from unimp.app.http.settings import ServeSettings
+from unimp.app.page import routes as page
+from unimp.app.page import signing_in
 from unimp.app.store import Store
 from unimp.personalizer import Personalizer
 
@@ -37,7 +39,7 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
     )
     service = app.state.service = Service(personalizer, store, settings)
     problems.install(app)
-    for room in (events, users, tasks, items, health):
+    for room in (events, users, tasks, items, health, page, signing_in):
         app.include_router(room.router)
     app.add_middleware(Gate, settings=settings, keys=Keys(store, settings), rates=Rates(settings))
     app.add_middleware(Observed, metrics=service.metrics)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from unimp.app.http.pictures import PictureCache, shown
 from unimp.app.http.schemas import ItemOut
 from unimp.app.store import Store
@@ -34,6 +36,10 @@ class Items:
         return ItemOut(
             item=item_id, title=title, attributes=attributes, picture=picture, rankable=row is not None
         )
+
+    def views(self, item_ids: Sequence[str]) -> list[ItemOut]:
+        """Those that are known, in that order."""
+        return [view for view in map(self.view, item_ids) if view is not None]
 
     def put(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
         """DataError for an attribute that the catalogue does not have."""

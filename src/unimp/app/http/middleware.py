@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unimp.app.http.metrics import Metrics
@@ -90,7 +90,7 @@ class Gate:
             await response(scope, receive, send)
             return
         except UnimpError as error:
-            await (await on_unimp_error(None, error))(scope, receive, send)  # type: ignore[arg-type]
+            await (await on_unimp_error(Request(scope), error))(scope, receive, send)
             return
         self.in_flight += 1
         try:

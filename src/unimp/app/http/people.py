@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unimp.answer import RankedItem
 from unimp.app.store import UserLog
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import NO_TIME, FloatArray, Histories, IntArray
+from unimp.personalizer import Personalizer
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,21 @@ class Past:
             np.concatenate([of_data.times, stored.times]),
             np.concatenate([of_data.event_rows, stored.event_rows]),
         )
+
+
+@dataclass(frozen=True)
+class Remembering(Personalizer):
+    """A personalizer for one user, whose history, ratings included, the service knows."""
+
+    past: Past
+
+    def histories(self, history: Sequence[str] | None = None, user: str | None = None) -> Histories:
+        """The user's, whatever is given."""
+        return together([self.past])
+
+    def best(self, scores: FloatArray, k: int, *, exclude_history: bool) -> tuple[RankedItem, ...]:
+        """The k best of [num_items] scores."""
+        return self._best(scores, self.histories(), k, exclude_history)
 
 
 def together(pasts: Sequence[Past]) -> Histories:

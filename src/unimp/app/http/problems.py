@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from unimp.app.http.connection import CLIENT_GONE, ClientGone
+from unimp.app.page.rendering import problem_page
 from unimp.app.store import EventConflict, StoreUnavailable
 from unimp.errors import UnimpError
 
@@ -55,30 +56,32 @@ def one_line(error: Mapping[str, Any]) -> str:
     return f"{place or 'body'}: {message} (got {got if len(got) <= SHOWN else got[:SHOWN] + '…'})"
 
 
-def of_validation(error: RequestValidationError | ValidationError) -> JSONResponse:
-    first = error.errors()[0]
-    return problem(400 if first["type"] == "json_invalid" else 422, readable(one_line(first)))
-
-
 def readable(text: str) -> str:
     """One line that can be sent, whatever the request held."""
     return " ".join(text.encode(errors="replace").decode().split())
 
 
-async def on_unimp_error(_: Request, error: Exception) -> JSONResponse:
+def reply(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """For a program as a problem document, for a person as a page."""
+    detail = readable(detail)
+    return problem_page(request, status, detail) or problem(status, detail, headers)
+
+
+async def on_unimp_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UnimpError)
     status = status_of(error)
-    return problem(status, readable(str(error)), {"Retry-After": RETRY_SECONDS} if status == 503 else None)
+    return reply(request, status, str(error), {"Retry-After": RETRY_SECONDS} if status == 503 else None)
 
 
-async def on_validation_error(_: Request, error: Exception) -> JSONResponse:
+async def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | ValidationError)
-    return of_validation(error)
+    first = error.errors()[0]
+    return reply(request, 400 if first["type"] == "json_invalid" else 422, one_line(first))
 
 
-async def on_http_exception(_: Request, error: Exception) -> JSONResponse:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, readable(str(error.detail)), error.headers)
+    return reply(request, error.status_code, str(error.detail), error.headers)
 
 
 async def on_client_gone(_: Request, __: Exception) -> Response:
@@ -86,9 +89,9 @@ async def on_client_gone(_: Request, __: Exception) -> Response:
     return Response(status_code=CLIENT_GONE)
 
 
-async def on_bug(_: Request, error: Exception) -> JSONResponse:
+async def on_bug(request: Request, _: Exception) -> Response:
     """Ours, not the client's: it says nothing of the inside; the traceback is in the server's log."""
-    return problem(500, "the server made a mistake; it is in its log")
+    return reply(request, 500, "the server made a mistake; it is in its log")
 
 
 def install(app: FastAPI) -> None:

@@ -67,15 +67,15 @@ class Stored(BaseModel):
 
 
 class Asker(BaseModel):
-    """Who asks: a user, or a history of item ids, oldest first; an empty history is a cold start."""
+    """Who asks: a user, or a history of item ids, oldest first; without either it is a cold start."""
 
     user: Id | None = None
     history: list[Id] | None = Field(None, max_length=MOST_HISTORY)
 
     @model_validator(mode="after")
-    def one_of_them(self) -> Self:
-        if (self.user is None) == (self.history is None):
-            raise ValueError("give either a user or a history, not both and not neither")
+    def not_both(self) -> Self:
+        if self.user is not None and self.history is not None:
+            raise ValueError("give either a user or a history, not both")
         return self
 
 
@@ -94,6 +94,7 @@ class SearchIn(Asker):
     text: Words = ""
     picture: str | None = Field(None, description="The file's bytes in base64.")
     k: int = Field(10, ge=1, le=MOST_ITEMS)
+    exclude_history: bool = True
 
     @model_validator(mode="after")
     def asks_something(self) -> Self:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import anyio
-import numpy as np
 from PIL import Image
 
 from unimp.answer import (
@@ -24,7 +23,7 @@ from unimp.answer import (
 from unimp.app.http.batching import Desk, Engine
 from unimp.app.http.items import Items
 from unimp.app.http.metrics import Metrics
-from unimp.app.http.people import Past, together
+from unimp.app.http.people import Past, Remembering, together
 from unimp.app.http.schemas import Asker, ImagineIn
 from unimp.app.http.settings import ServeSettings
 from unimp.app.store import Added, Event, Store
@@ -71,9 +70,8 @@ class Service:
 
     async def past(self, asker: Asker) -> Past:
         """DataError for an unknown item; an unknown user has an empty past."""
-        if asker.history is not None:
-            return Past.of_items(self.catalog.rows(asker.history))
-        assert asker.user is not None
+        if asker.user is None:
+            return Past.of_items(self.catalog.rows(asker.history or []))
         log = await self.in_store(self.store.user_log, asker.user, self.settings.history_events)
         return Past.of_user(self.dataset, asker.user, log)
 
@@ -98,11 +96,15 @@ class Service:
     async def recommend(self, past: Past, k: int, *, exclude_history: bool = True) -> Recommendation:
         return await self.engine.ask(self.recommending, Ranking(past, k, exclude_history))
 
-    async def search(self, past: Past, text: str, picture: Image.Image | None, k: int) -> SearchResult:
+    async def search(
+        self, past: Past, text: str, picture: Image.Image | None, k: int, *, exclude_history: bool = True
+    ) -> SearchResult:
         """Words alone are answered together with others'; a picture has to be looked at first."""
         if picture is None:
-            return await self.engine.ask(self.searching, Ranking(past, k, text=text))
-        result: SearchResult = await self._ask("search", past, text=text, picture=picture, k=k)
+            return await self.engine.ask(self.searching, Ranking(past, k, exclude_history, text))
+        result: SearchResult = await self._ask(
+            "search", past, text, picture, k=k, exclude_history=exclude_history
+        )
         return result
 
     async def rate(self, past: Past, item: str) -> RatingForecast:
@@ -114,7 +116,7 @@ class Service:
         return result
 
     async def select(self, past: Past, candidates: Sequence[str], count: int | None) -> Selection:
-        result: Selection = await self._ask("select", past, candidates, count)
+        result: Selection = await self._ask("select", past, candidates, count=count)
         return result
 
     async def imagine(self, past: Past, wish: ImagineIn) -> Drawing:
@@ -132,10 +134,11 @@ class Service:
 
     async def _ask(self, task: str, past: Past, *args: Any, **kwargs: Any) -> Any:
         """One call of the personalizer's own method."""
-        method = getattr(self.personalizer, task)
-        history = past.item_ids(self.catalog)
-        call: Callable[[], Any] = partial(method, *args, history=history, **kwargs)
+        call: Callable[[], Any] = partial(getattr(self._asker(past), task), *args, **kwargs)
         return await self.engine.ask(self.others[task], call)
+
+    def _asker(self, past: Past) -> Remembering:
+        return Remembering(self.personalizer.run, self.personalizer.answerer, past)
 
     def _recommend_all(self, questions: Sequence[Ranking]) -> list[Recommendation]:
         scores = self.personalizer.answerer.score(together([one.past for one in questions]))
@@ -145,27 +148,16 @@ class Service:
         ]
 
     def _search_all(self, questions: Sequence[Ranking]) -> list[SearchResult]:
-        queries = [Query(one.text) for one in questions]
+        queries = [Query(one.text.strip()) for one in questions]
         scores = self.personalizer.answerer.search(together([one.past for one in questions]), queries)
         return [
-            SearchResult(self._best(row, one, searched=True), one.text, False, *self._read(one.past))
+            SearchResult(self._best(row, one), one.text.strip(), False, *self._read(one.past))
             for row, one in zip(scores, questions, strict=True)
         ]
+
+    def _best(self, scores: FloatArray, one: Ranking) -> tuple[RankedItem, ...]:
+        return self._asker(one.past).best(scores, one.k, exclude_history=one.exclude_history)
 
     def _read(self, past: Past) -> tuple[tuple[str, ...], bool]:
         """The history, and whether it was a cold start."""
         return tuple(past.item_ids(self.catalog)), len(past.item_rows) == 0
-
-    def _best(self, scores: FloatArray, one: Ranking, *, searched: bool = False) -> tuple[RankedItem, ...]:
-        """The k best, ties by row; a search may find what the user has."""
-        if one.exclude_history and not searched:
-            scores[one.past.item_rows] = -np.inf
-        k = min(one.k, len(scores))
-        best = np.argpartition(-scores, k - 1)[:k]
-        best = best[np.lexsort((best, -scores[best]))]
-        ids, label = self.catalog.item_ids, self.catalog.label
-        return tuple(
-            RankedItem(ids[row], label(row), float(scores[row]))
-            for row in best.tolist()
-            if np.isfinite(scores[row])
-        )

@@ -20,6 +20,7 @@ from unimp.app.http.service import Service
 
 router = APIRouter(prefix="/v1", tags=["tasks"], dependencies=[Depends(needs(READ))])
 
+FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 SEARCH_FORM = {
     "type": "object",
     "properties": {
@@ -65,7 +66,9 @@ async def search(request: Request, service: Served) -> SearchResult:
         if data is not None:
             picture = await service.in_store(read_upload, data, service.settings)
         past = await service.past(question)
-        return await service.search(past, question.text, picture, question.k)
+        return await service.search(
+            past, question.text, picture, question.k, exclude_history=question.exclude_history
+        )
 
     return await while_connected(request, work())
 
@@ -74,7 +77,7 @@ async def read_search(request: Request) -> tuple[SearchIn, bytes | None]:
     """The question and, from a form, the uploaded picture."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        if kind != "multipart/form-data":
+        if kind not in FORMS:
             return SearchIn.model_validate_json(await request.body()), None
         async with request.form(max_files=1, max_fields=8) as form:
             return await from_form(form)

@@ -1,0 +1,1 @@
+"""The page: server-rendered, usable without scripts; htmx only spares reloads."""

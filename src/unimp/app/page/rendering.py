@@ -1,0 +1,55 @@
+"""Templates: everything from outside is escaped, a name that is missing is an error."""
+
+from __future__ import annotations
+
+from functools import cache
+from http import HTTPStatus
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+FILES = {
+    "style.css": "text/css; charset=utf-8",
+    "htmx.min.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+"""All that is served from disk; a request names one of these or gets 404."""
+
+
+@cache
+def environment() -> Environment:
+    loader = PackageLoader("unimp.app.page", "templates")
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+@cache
+def static_file(name: str) -> bytes:
+    """One of FILES."""
+    assert name in FILES
+    return (resources.files("unimp.app.page") / "static" / name).read_bytes()
+
+
+def render(name: str, status: int = 200, **context: Any) -> HTMLResponse:
+    """The template `name`."""
+    return HTMLResponse(environment().get_template(f"{name}.html.jinja").render(**context), status)
+
+
+def is_partial(request: Request) -> bool:
+    """True when htmx asks: it wants the fragment alone."""
+    return request.headers.get("hx-request") == "true"
+
+
+def problem_page(request: Request, status: int, detail: str) -> HTMLResponse | None:
+    """The problem for people; None when a program asked."""
+    if request.url.path.startswith("/v1/"):
+        return None
+    if is_partial(request):
+        return render("_problem", status, detail=detail)
+    if "text/html" in request.headers.get("accept", ""):
+        return render("problem", status, title=HTTPStatus(status).phrase, detail=detail)
+    return None
