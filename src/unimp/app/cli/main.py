@@ -35,6 +35,7 @@ COMMANDS = (
     "imagine",
     "bench",
     "serve",
+    "batch",
 )
 """One module of this room each: `register(app)` adds its command or group."""
 

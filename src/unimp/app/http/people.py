@@ -35,6 +35,11 @@ class Past:
         return cls._stored(rows, [float("nan")] * len(rows), [NO_TIME] * len(rows))
 
     @classmethod
+    def of_histories(cls, one: Histories) -> Past:
+        """Of a single user."""
+        return cls(one.item_rows, one.ratings, one.times, one.event_rows)
+
+    @classmethod
     def _stored(cls, rows: Sequence[int], ratings: Sequence[float], times: Sequence[int]) -> Past:
         return cls(
             np.array(rows, dtype=np.int64),
