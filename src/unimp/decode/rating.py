@@ -16,14 +16,19 @@ from unimp.encode.encoder import SentenceEncoder
 from unimp.model.unimp import ItemState, UnimpModel
 from unimp.sentence.parts import UserSentence
 
-BIASES = "biases"
+FACTORS = "factors"
+STEPS = 40
+"""Halvings of the interval in which a distribution's tilt is sought."""
+STEEPEST = 30.0
+"""Largest tilt, in nats per unit of the scale."""
 
 
 @dataclass
 class ModelRater:
-    """p(rating) of UniMP, times a bell around the closed-form biases' forecast (satisfies `Rater`).
+    """p(rating) of UniMP, its mean drawn towards the closed form's (satisfies `Rater`).
 
-    A product of experts (Hinton 2002): the bell's log density counts with the weight validation chose.
+    The distribution is tilted exponentially until it has the mixed mean: of all distributions with that
+    mean, the one nearest to the model's (Csiszár 1975).
     """
 
     model: UnimpModel
@@ -31,10 +36,8 @@ class ModelRater:
     encoder: SentenceEncoder
     ask: Callable[[Histories, int, int], UserSentence]
     """Writes the question for one user and an item row: its rating comes next."""
-    biases: Rater | None = None
-    """The closed form: mean, user's and item's bias."""
-    spread: float = 1.0
-    """Standard deviation of the ratings around its forecast."""
+    factors: Rater | None = None
+    """The closed form: biases and factors of the ratings."""
     mixture: Mixture = field(default_factory=Mixture)
 
     @property
@@ -50,21 +53,34 @@ class ModelRater:
 
     def distribution(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U, L] probabilities, rows sum to 1."""
-        scores = self.log_probabilities(histories, item_rows)
-        share = self.mixture.shares.get(BIASES)
-        if share is not None and self.biases is not None:
-            scores = scores + share.weight * self.bell(self.biases.rate(histories, item_rows))
-        return normalised(scores)
-
-    def bell(self, forecast: FloatArray) -> FloatArray:
-        """[U, L] log density of every level around a forecast [U], up to a constant."""
-        return np.asarray(
-            -((self.levels[None] - forecast[:, None]) ** 2) / (2 * self.spread**2), dtype=np.float32
-        )
+        shares = normalised(self.log_probabilities(histories, item_rows))
+        chosen = self.mixture.shares.get(FACTORS)
+        if chosen is None or self.factors is None:
+            return shares
+        means = mixed(shares @ self.levels, self.factors.rate(histories, item_rows), chosen.weight)
+        return tilted(shares, self.levels, means)
 
     def rate(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U] expected ratings."""
         return np.asarray(self.distribution(histories, item_rows) @ self.levels, dtype=np.float32)
+
+
+def mixed(own: FloatArray, other: FloatArray, weight: float) -> FloatArray:
+    """[U] means, the other's with `weight` in 0…1."""
+    return np.asarray((1.0 - weight) * own + weight * other, dtype=np.float32)
+
+
+def tilted(shares_UL: FloatArray, levels_L: FloatArray, means_U: FloatArray) -> FloatArray:
+    """p · exp(tilt · level), normalised, with each row's tilt found by bisection to give its mean."""
+    margin = 1e-3 * float(levels_L[-1] - levels_L[0])
+    wanted = np.clip(means_U, levels_L[0] + margin, levels_L[-1] - margin)
+    scores, centred = np.log(np.maximum(shares_UL, 1e-12)), levels_L - levels_L.mean()
+    low, high = np.full(len(wanted), -STEEPEST), np.full(len(wanted), STEEPEST)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        short = normalised(scores + middle[:, None] * centred) @ levels_L < wanted
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return normalised(scores + low[:, None] * centred)
 
 
 def normalised(scores: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from unimp.encode.vocabulary import Vocabulary
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemInputs
 from unimp.model.vision import ConvEncoder
-from unimp.references.ratings import BiasModel
+from unimp.references.factors import BiasedMF
 from unimp.sentence.template import Template
 from unimp.structure.graph import ItemGraph
 from unimp.tasks import load_tasks
@@ -29,15 +29,16 @@ VOCABULARY, ITEMS, TOKENIZER = "vocabulary.json", "items.safetensors", "image_to
 
 
 def save_workbench(folder: Path, bench: Workbench) -> None:
-    """Write vocabulary, item content, graphs, biases and the encoders of pictures."""
+    """Write vocabulary, item content, graphs, rating factors and the encoders of pictures."""
     bench.vocabulary.save(folder / VOCABULARY)
-    items, biases = bench.items, bench.biases
+    items, factors = bench.items, bench.factors
     tensors = {f"content.{name}": block for name, block in items.content.items()}
     optional = {
         "pixels": items.pixels_IYX3,
         "visual": items.visual_IVE,
         "has_picture": items.has_picture_I,
-        "biases": None if biases is None else torch.from_numpy(biases.item_biases),
+        "ratings.items": None if factors is None else torch.from_numpy(factors.items),
+        "ratings.l2": None if factors is None else torch.from_numpy(factors.l2),
         "codes": None if bench.material.codes is None else torch.from_numpy(bench.material.codes),
     }
     tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
@@ -58,8 +59,9 @@ def save_workbench(folder: Path, bench: Workbench) -> None:
         "visual_width": bench.visual_width,
         "words": list(bench.text.vocabulary) if bench.text is not None else [],
         "graphs": list(bench.graphs),
-        "biases": None if biases is None else [biases.mean, biases.l2_user, biases.lowest, biases.highest],
-        "spread": bench.spread,
+        "ratings": None
+        if factors is None
+        else [factors.mean, factors.lowest, factors.highest, factors.sweeps],
     }
     write_tensors(folder / ITEMS, tensors, facts)
 
@@ -93,8 +95,7 @@ def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         tensors["popularity"].numpy(),
         {name: saved_graph(name, tensors, vocabulary.num_items) for name in facts["graphs"]},
         text,
-        saved_biases(tensors, facts["biases"]),
-        facts["spread"],
+        saved_factors(tensors, facts["ratings"]),
         saved_tokenizer(folder),
     )
 
@@ -124,11 +125,12 @@ def saved_vision(tensors: dict[str, Tensor], width: int | None) -> ConvEncoder |
     return encoder.eval()
 
 
-def saved_biases(tensors: dict[str, Tensor], facts: Any) -> BiasModel | None:
+def saved_factors(tensors: dict[str, Tensor], facts: Any) -> BiasedMF | None:
     if facts is None:
         return None
-    mean, l2_user, lowest, highest = facts
-    return BiasModel(mean, tensors["biases"].numpy(), l2_user, lowest, highest)
+    mean, lowest, highest, sweeps = facts
+    items, l2 = tensors["ratings.items"].numpy(), tensors["ratings.l2"].numpy()
+    return BiasedMF(mean, items, l2, lowest, highest, sweeps)
 
 
 def saved_tokenizer(folder: Path) -> ImageTokenizer | None:

@@ -10,7 +10,7 @@ import numpy as np
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.decode.answerer import Answerer
 from unimp.decode.ranking import ModelRanker, ModelSearcher
-from unimp.decode.rating import BIASES, ModelRater, normalised
+from unimp.decode.rating import FACTORS, ModelRater, mixed, normalised
 from unimp.decode.selection import ModelSelector, gathered
 from unimp.decode.sources import PICTURE, POPULARITY, WORDS, Mixture, Share
 from unimp.metrics.ranking import mask_history, ranking_metrics, target_ranks
@@ -159,23 +159,21 @@ def fit_selection(
 
 
 def fit_rating(rater: ModelRater, task: RatingTask, valid: Cases, config: StructureConfig) -> Fitted:
-    """Ratings: the weight of the biases' bell with the least squared error."""
+    """Ratings: the share of the closed form in the mean with the least squared error."""
     truth = task.truth(valid)
     asked = np.flatnonzero(~np.isnan(truth) & (valid.target_rows >= 0))
     cases, truth = valid.select(asked), truth[asked]
-    alone = rater.log_probabilities(cases.histories, cases.target_rows)
-    biases = rater.biases
-
-    def unit(name: str, recency: float) -> FloatArray:
-        assert biases is not None
-        return rater.bell(biases.rate(cases.histories, cases.target_rows))
-
-    def quality(scores: FloatArray) -> float:
-        return -float(np.sqrt(((normalised(scores) @ rater.levels - truth) ** 2).mean()))
-
-    fitted = climb(alone, [BIASES] if biases is not None else [], unit, quality, rating_grid(config))
-    return Fitted(fitted.mixture, {step: -value for step, value in fitted.reached.items()})
+    own = normalised(rater.log_probabilities(cases.histories, cases.target_rows)) @ rater.levels
+    reached = {"model alone": root_mean_square(own - truth)}
+    if rater.factors is None:
+        return Fitted(Mixture(), reached)
+    other = rater.factors.rate(cases.histories, cases.target_rows)
+    errors = {weight: root_mean_square(mixed(own, other, weight) - truth) for weight in config.rating_weights}
+    weight = min(errors, key=lambda one: errors[one])
+    reached[FACTORS] = min(errors[weight], reached["model alone"])
+    better = errors[weight] < reached["model alone"]
+    return Fitted(Mixture(shares={FACTORS: Share(weight=weight)} if better else {}), reached)
 
 
-def rating_grid(config: StructureConfig) -> StructureConfig:
-    return config.model_copy(update={"weights": config.rating_weights, "recencies": (1.0,)})
+def root_mean_square(errors: np.ndarray) -> float:
+    return float(np.sqrt((errors**2).mean()))

@@ -22,7 +22,7 @@ from unimp.errors import ConfigError
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemInputs
 from unimp.model.vision import ConvEncoder
-from unimp.references.ratings import BiasModel
+from unimp.references.factors import BiasedMF
 from unimp.sentence.template import Template
 from unimp.structure.graph import ItemGraph, content_graph, cosine_graph, ease_graph
 from unimp.tasks import load_tasks
@@ -104,7 +104,8 @@ def build_workbench(
     spoken = [*(task.words for task in tasks), *material.spoken(recipe.tasks)]
     coded = (0, 0) if tokenizer is None or codes is None else (tokenizer.num_codes, codes.shape[1])
     vocabulary = build_vocabulary(catalog, lesson.rating_scale, spoken, recipe.tokenizer, coded)
-    biases = BiasModel.fit(train) if {"rating", "explanation"} & set(recipe.tasks) else None
+    rates = bool({"rating", "explanation"} & set(recipe.tasks)) and material.has_ratings
+    factors = BiasedMF.fit(train, seed=recipe.train.seed, show=show_progress) if rates else None
     return Workbench(
         recipe,
         material,
@@ -116,8 +117,7 @@ def build_workbench(
         popularity,
         fit_graphs(train, content, len(catalog), recipe.structure),
         projector,
-        biases,
-        1.0 if biases is None else rating_spread(biases, train),
+        factors,
         tokenizer,
     )
 
@@ -141,14 +141,6 @@ def picture_codes(catalog: Catalog, recipe: Recipe, *, show: bool) -> tuple[Imag
         raise ConfigError("image_tokenizer.enabled: no item has a picture; set it to false")
     tokenizer = tokenizer_for(catalog, pixels, config, seed=recipe.train.seed, show=show)
     return tokenizer, encode_codes(tokenizer, pixels).numpy().astype(np.int64)
-
-
-def rating_spread(biases: BiasModel, train: Histories) -> float:
-    """Standard deviation of the training ratings around the biases that were fitted to them."""
-    rated = ~np.isnan(train.ratings)
-    owners = train.owners()[rated]
-    fitted = biases.mean + biases.user_biases(train)[owners] + biases.item_biases[train.item_rows[rated]]
-    return max(float((train.ratings[rated] - fitted).std()), 0.1)
 
 
 def item_inputs(

@@ -40,8 +40,8 @@ class StructureConfig(Config):
     """Weights of an item–item score tried on validation (0 is always among them)."""
     popularity_weights: tuple[float, ...] = (-0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
     """Weights of log popularity tried on validation."""
-    rating_weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
-    """Weights of the closed-form rating biases tried on validation."""
+    rating_weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    """Shares of the closed-form rating factors in the mean, tried on validation (0 is always among them)."""
     recencies: tuple[float, ...] = (1.0, 0.9, 0.8, 0.6, 0.4)
     """Discounts per step back in the history, tried on validation."""
 

@@ -26,7 +26,7 @@ from unimp.errors import ConfigError
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemInputs, UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
-from unimp.references.ratings import BiasModel
+from unimp.references.factors import BiasedMF
 from unimp.sentence.template import Template
 from unimp.structure.graph import ItemGraph
 from unimp.tasks.explanation import ExplanationTask
@@ -57,10 +57,8 @@ class Workbench:
     graphs: dict[str, ItemGraph]
     """Item–item scores by name: `log`, `content`."""
     text: TextProjector | None
-    biases: BiasModel | None = None
-    """Mean, user's and item's rating biases in closed form; None without a rating task."""
-    spread: float = 1.0
-    """Standard deviation of the training ratings around the biases."""
+    factors: BiasedMF | None = None
+    """Biases and factors of the ratings in closed form; None without a task that rates."""
     tokenizer: ImageTokenizer | None = None
 
     @property
@@ -108,7 +106,7 @@ class Workbench:
                     parts["searcher"] = ModelSearcher(model, state, self.encoder, task, asked, mixture)
                 case RatingTask():
                     parts["rater"] = ModelRater(
-                        model, state, self.encoder, task.question, self.biases, self.spread, mixture
+                        model, state, self.encoder, task.question, self.factors, mixture
                     )
                 case SelectionTask():
                     parts["selector"] = ModelSelector(model, state, self.encoder, task, plain, mixture)
@@ -119,7 +117,7 @@ class Workbench:
                     )
         if isinstance(explaining := known.get("explanation"), ExplanationTask):
             rater = parts.get("rater") or ModelRater(
-                model, state, self.encoder, explaining.question, self.biases, self.spread
+                model, state, self.encoder, explaining.question, self.factors
             )
             parts["explainer"] = ModelExplainer(rater, explaining, show=show)
         return Answerer(model, state, **parts)
@@ -131,5 +129,6 @@ class Workbench:
             raise ConfigError("this checkpoint looks at no pictures; ask in words")
         device = next(model.parameters()).device
         with torch.inference_mode():
-            tokens: Tensor = encoder.to(device)(pixels_from_bytes(torch.from_numpy(pixels_PYX3).to(device)))
+            pixels = torch.tensor(pixels_PYX3, device=device)  # a copy: what was decoded may be read-only
+            tokens: Tensor = encoder.to(device)(pixels_from_bytes(pixels))
         return tokens

@@ -34,16 +34,18 @@ def train(
         print(json.dumps({"run": str(out), **result}))
         return
     valid, seconds = result["valid"], result["seconds"]
-    shares = [
-        f"{name} {share['weight']:g} (recency {share['recency']:g})"
-        for name, share in result["mixture"]["shares"].items()
-    ]
     print(f"run            {out}")
     print(f"parameters     {result['parameters']:,}")
     print(f"best epoch     {result['best_epoch']} of {result['epochs']}")
-    alone = valid["reached"]["model alone"]
-    print(f"valid NDCG@5   {valid['NDCG@5']:.4f} on {valid['users']:,} users (model alone {alone:.4f})")
-    print(f"mixture        {', '.join(shares) or 'the model alone'}")
+    print(f"valid score    {valid['score']:.4f} on {valid['users']:,} users (the model alone)")
+    for task, mixture in result["mixtures"].items():
+        steps = list(valid["reached"][task].values())
+        shares = ", ".join(
+            f"{name} {share['weight']:g}"
+            + (f" ({share['recency']:g} a step)" if share["recency"] < 1 else "")
+            for name, share in mixture["shares"].items()
+        )
+        print(f"  {task:13}alone {steps[0]:.4f}, mixed {steps[-1]:.4f}: {shares or 'nothing'}")
     print(f"seconds        {seconds['preparation']:.0f} preparing, {seconds['training']:.0f} training")
     print(f"peak memory    {result['peak_memory_mib']:,.0f} MiB")
 
