@@ -15,6 +15,8 @@ UNGUIDED_SHARE = 0.15
 """Share of training pictures drawn from the history alone."""
 COLD_SHARE = 0.15
 """Share drawn from the words alone: what a new user's picture, and the non-personal reference, rest on."""
+PICTURES = 2
+"""Sentences per stretch of history: each holds one picture."""
 MOST_EVENTS = 12
 """Latest items of the history that a picture is drawn from."""
 
@@ -32,9 +34,11 @@ class Imagination(Task):
         return None if material.codes is not None else "pictures, and image_tokenizer.enabled in the recipe"
 
     def windows(self, histories: Histories, max_items: int, rng: np.random.Generator) -> list[Window]:
-        """One picture per stretch: that of an item drawn from it."""
+        """A few pictures per stretch: those of items drawn from it."""
         windows = []
-        for window in cut_windows(histories, max_items, rng, draws=True):
+        for window in [
+            w for _ in range(PICTURES) for w in cut_windows(histories, max_items, rng, draws=True)
+        ]:
             stop = window.start + 1 + int(rng.integers(window.stop - window.start))
             if self._drawn(int(histories.items_of(window.user)[stop - 1])):
                 windows.append(Window(window.user, window.start, stop, window.draw))

@@ -62,24 +62,34 @@ def evaluate_run(
     for task in chosen:
         judge = picture_judge(run, task, show)
 
-        def judged(one: Any, task: Task = task, judge: PictureJudge | None = judge) -> TaskScore:
-            if judge is not None and isinstance(task, Imagination):
-                return judge.score(task, one, cases)
-            return task.score(one, cases, exclude_history=exclude_history, show=show)
-
-        score = judged(answerer)
+        score = judged_by(task, judge, answerer, cases, exclude_history=exclude_history, show=show)
         section = document(score, task)
         if judge is not None and run.bench.tokenizer is not None:
             section["judge"] = judge.facts(run.bench.tokenizer, recipe.train.seed)
         if with_references:
-            others = {name: judged(one) for name, one in references(run, task, judge).items()}
-            section["references"] = {
-                name: document(other, task) | compared(score, other, task) for name, other in others.items()
-            }
+            section["references"] = {}
+            for name, one in references(run, task, judge).items():
+                other = judged_by(task, judge, one, cases, exclude_history=exclude_history, show=show)
+                section["references"][name] = document(other, task) | compared(score, other)
         report["tasks"][task.name] = section
         if score.ranks is not None and ranks_file is not None:
             write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
     return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
+
+
+def judged_by(
+    task: Task,
+    judge: PictureJudge | None,
+    answerer: Any,
+    cases: Cases,
+    *,
+    exclude_history: bool = True,
+    show: bool = False,
+) -> TaskScore:
+    """The task's own score; generated pictures need their judge."""
+    if judge is not None and isinstance(task, Imagination):
+        return judge.score(task, answerer, cases)
+    return task.score(answerer, cases, exclude_history=exclude_history, show=show)
 
 
 def picture_judge(run: TrainedRun, task: Task, show: bool) -> PictureJudge | None:
@@ -98,7 +108,7 @@ def document(score: TaskScore, task: Task) -> dict[str, Any]:
     }
 
 
-def compared(score: TaskScore, other: TaskScore, task: Task) -> dict[str, Any]:
+def compared(score: TaskScore, other: TaskScore) -> dict[str, Any]:
     """UniMP's lead over a reference in the mean behind the headline, paired case by case, with interval.
 
     RMSE's is that of squared errors; below zero is better there.

@@ -13,6 +13,7 @@ import numpy as np
 from unimp.answer import Ranker
 from unimp.app.demo.comparison import Comparison, compare
 from unimp.app.demo.report import write_report
+from unimp.app.demo.scoreboard import Scoreboard, keep_score
 from unimp.baselines import METHODS
 from unimp.baselines.baseline import TrainingData
 from unimp.data.dataset import Dataset
@@ -35,6 +36,7 @@ class Demo:
     personalizer: Personalizer
     comparison: Comparison
     split: Split
+    scoreboard: Scoreboard
     tastes: np.ndarray
     """[test cases] what decides each user's choice."""
     seconds: dict[str, float]
@@ -63,7 +65,11 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     tastes = tastes_of(dataset, split)
     comparison = compare(rankers, split.test, tastes)
     clock.lap("compare")
-    demo = Demo(seeing, comparison, split, tastes, clock.laps, out / "report.html")
+    say("judging all six tasks")
+    simple = {name: rankers[name] for name in SIMPLE}
+    scoreboard = keep_score(seeing.run, blind.run, split.test, tastes, simple)
+    clock.lap("judge all six tasks")
+    demo = Demo(seeing, comparison, split, scoreboard, tastes, clock.laps, out / "report.html")
     write_report(demo)
     (out / "demo.json").write_text(json.dumps(document(demo), indent=2) + "\n")
     return demo
@@ -82,6 +88,8 @@ def document(demo: Demo) -> dict[str, Any]:
                 UNIMP, BLIND, "picture"
             ),
         },
+        "tasks": [asdict(row) | {"ahead": row.ahead} for row in demo.scoreboard.tasks],
+        "by_taste": [asdict(row) for row in demo.scoreboard.tastes],
         "seconds": demo.seconds,
     }
 

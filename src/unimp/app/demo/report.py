@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from importlib import resources
@@ -13,7 +12,9 @@ import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 
-from unimp.answer import Recommendation
+from unimp.answer import RankedItem, Recommendation
+from unimp.app.demo.cards import Card, card, data_uris
+from unimp.app.demo.showcase import Showcase, showcase
 from unimp.bench.plots import draw
 from unimp.data.catalog import Catalog
 from unimp.shop import shop_users
@@ -22,25 +23,13 @@ from unimp.train.run import LOG
 if TYPE_CHECKING:
     from unimp.app.demo.demo import Demo
 
-USERS_PER_TASTE = 3
+USERS_PER_TASTE = 2
 SHOWN_HISTORY, SHOWN_ITEMS = 6, 6
 EXPLAINED = {
     "picture": "choose by colour and pattern, which only the pictures show",
     "text": "choose by category, brand and price",
     "habit": "follow what they bought before",
 }
-
-
-@dataclass(frozen=True)
-class Card:
-    """One item as the page shows it."""
-
-    title: str
-    picture: str
-    """Data URI; empty when the item has no picture."""
-    note: str
-    chosen: bool = False
-    """The item the user really chose next."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +45,7 @@ class Story:
     truth: Card
     rank: int | None
     """Place of the chosen item among the shown ones."""
+    shown: Showcase
 
 
 def write_report(demo: Demo) -> None:
@@ -66,12 +56,24 @@ def write_report(demo: Demo) -> None:
         tastes=list(demo.comparison.users_by_taste),
         explained=EXPLAINED,
         metrics=["HR@5", "NDCG@5", "MRR@5", "HR@10"],
+        scoreboard=demo.scoreboard,
+        sections=SECTIONS,
         stories=stories(demo),
         curves=[curve(demo, "loss", "training loss"), curve(demo, "valid", "validation NDCG@5")],
         seconds=demo.seconds,
         result=demo.personalizer.run.result,
     )
     demo.report.write_text(page, encoding="utf-8")
+
+
+SECTIONS = {
+    "recommendation": "recommend the next item",
+    "search": "search in words or by picture",
+    "rating": "foretell the rating",
+    "explanation": "explain, with the rating",
+    "selection": "choose one of five",
+    "imagination": "draw a picture",
+}
 
 
 def stories(demo: Demo) -> list[Story]:
@@ -102,6 +104,7 @@ def story(demo: Demo, row: int) -> Story:
         recommended_cards(answer, catalog, pictures, target),
         card(catalog, target, pictures),
         names.index(target) + 1 if target in names else None,
+        showcase(demo, row),
     )
 
 
@@ -109,31 +112,13 @@ def recommended_cards(
     answer: Recommendation, catalog: Catalog, pictures: dict[str, str], target: str
 ) -> tuple[Card, ...]:
     return tuple(
-        card(catalog, item.item_id, pictures, f"score {item.score:.2f}", item.item_id == target)
+        card(catalog, item.item_id, pictures, note_of(item, target), item.item_id == target)
         for item in answer.items
     )
 
 
-def card(
-    catalog: Catalog, item_id: str, pictures: dict[str, str], note: str | None = None, chosen: bool = False
-) -> Card:
-    item = catalog.item(catalog.row_of[item_id])
-    price = item.attributes.get("price")
-    shown = note if note is not None else (f"{float(price):.2f}" if price else "")
-    return Card(catalog.label(item.row), pictures.get(item_id, ""), shown, chosen)
-
-
-def data_uris(catalog: Catalog, item_ids: list[str]) -> dict[str, str]:
-    """item_id -> its picture's bytes as a data URI; items without a picture are left out."""
-    references = {i: catalog.picture_references[catalog.row_of[i]] for i in dict.fromkeys(item_ids)}
-    named = {item_id: reference for item_id, reference in references.items() if reference is not None}
-    if catalog.pictures is None:
-        return {}
-    read = catalog.pictures.read(named.values())
-    return {
-        item_id: "data:image/png;base64," + base64.b64encode(data).decode()
-        for item_id, (_, data) in zip(named, read, strict=True)
-    }
+def note_of(item: RankedItem, target: str) -> str:
+    return f"score {item.score:.2f}" + (" · bought next" if item.item_id == target else "")
 
 
 def style_of(demo: Demo, user: str) -> str:
@@ -153,7 +138,7 @@ def curve(demo: Demo, key: str, label: str) -> str:
             ("image-blind", folder.parent / "run-blind", "#d97b29"),
         ):
             rows = read_log(run / LOG)
-            values = [row[key] if key == "loss" else row[key]["NDCG@5"] for row in rows]
+            values = [row[key] if key == "loss" else row[key]["recommendation/NDCG@5"] for row in rows]
             axes.plot([row["epoch"] for row in rows], values, label=name, color=colour)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
