@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 
 StoreOption = Annotated[
-    str, typer.Option("--store", help="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME.")
+    str,
+    typer.Option(
+        "--store",
+        envvar="UNIMP_STORE",
+        help="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
+    ),
 ]
 keys = typer.Typer(help="API keys of a store.", no_args_is_help=True)
 

@@ -129,8 +129,8 @@ class ImagineIn(Asker):
     attributes: dict[AttributeName, Words] | None = Field(None, max_length=16)
     count: int = Field(1, ge=1, le=MOST_PICTURES)
     seed: int = Field(0, ge=0, lt=2**31)
-    temperature: float | None = Field(None, ge=0, le=10, allow_inf_nan=False)
-    top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
+    temperature: float | None = Field(None, ge=0.01, le=10, allow_inf_nan=False)
+    top_p: float | None = Field(None, ge=0.001, le=1, allow_inf_nan=False)
 
 
 class DrawingOut(BaseModel):

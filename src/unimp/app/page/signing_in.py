@@ -25,6 +25,6 @@ async def sign_in(request: Request, service: Served, key: Annotated[str, Form(ma
     if await service.in_store(service.store.key, key.strip()) is None:
         return render("sign_in", 401, detail="unknown API key")
     response = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
+    secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
     response.set_cookie(COOKIE, key.strip(), httponly=True, samesite="strict", secure=secure)
     return response
