@@ -91,7 +91,8 @@ def test_mistakes_are_one_line(
 
     assert 'unknown item "9"' in says("recommend", run_folder, "--history", "i01,9")
     assert 'unknown user "x"' in says("recommend", run_folder, "--user", "x")
-    assert "either a user or a history" in says("recommend", run_folder)
+    assert "either --user ID or --history ID" in says("recommend", run_folder)
+    assert "not both" in says("recommend", run_folder, "--user", "u001", "--history", "i01")
     assert "has no task 'rating'" in says("evaluate", run_folder, "--task", "rating")
     assert "expected valid or test" in says("evaluate", run_folder, "--split", "tset")
     assert "no such run folder" in says("evaluate", tmp_path / "nowhere")

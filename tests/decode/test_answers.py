@@ -12,9 +12,10 @@ import torch
 from tests.six import Six
 from unimp.answer import Query
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.decode.rating import BIASES, ModelRater
+from unimp.decode.rating import FACTORS, ModelRater, mixed, tilted
 from unimp.decode.selection import ModelSelector
 from unimp.decode.sources import Mixture, Share, Sources
+from unimp.encode.pictures import load_pixels
 from unimp.encode.vocabulary import END
 from unimp.errors import ConfigError
 
@@ -22,13 +23,13 @@ from unimp.errors import ConfigError
 def rater_of(six: Six, weight: float | None = None) -> ModelRater:
     rater = six.answerer.rater
     assert rater is not None
-    shares = {} if weight is None else {BIASES: Share(weight=weight)}
+    shares = {} if weight is None else {FACTORS: Share(weight=weight)}
     return replace(rater, mixture=Mixture(shares=shares))
 
 
 def test_a_forecast_is_a_distribution_over_the_scale(six: Six) -> None:
     cases = six.split.test
-    for weight in (None, 1.0, 30.0):
+    for weight in (None, 0.3, 1.0):
         p = rater_of(six, weight).distribution(cases.histories, cases.target_rows)
         assert p.shape == (len(cases), 5)
         assert p.min() >= 0
@@ -36,34 +37,37 @@ def test_a_forecast_is_a_distribution_over_the_scale(six: Six) -> None:
     assert rater_of(six).levels.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
-def test_more_weight_moves_the_forecast_towards_the_biases(six: Six) -> None:
-    """The expected squared distance from the biases' forecast falls, for every user."""
-    cases, biases = six.split.test, six.bench.biases
-    assert biases is not None
-    wanted = biases.rate(cases.histories, cases.target_rows)
-    apart = (rater_of(six).levels[None] - wanted[:, None]) ** 2
-    before = np.full(len(cases), np.inf)
-    for weight in (0.0, 0.3, 1.0, 3.0, 10.0):
-        p = rater_of(six, weight).distribution(cases.histories, cases.target_rows)
-        distance = (p * apart).sum(axis=1)
-        assert (distance < before).all()
-        before = distance
-    nearest = rater_of(six, 1e5).distribution(cases.histories, cases.target_rows).argmax(axis=1)
-    assert nearest.tolist() == apart.argmin(axis=1).tolist()
+def test_more_weight_moves_the_forecast_towards_the_closed_form(six: Six) -> None:
+    """In proportion, within the scale, for every user."""
+    asked, factors = (six.split.test.histories, six.split.test.target_rows), six.bench.factors
+    assert factors is not None
+    own, other = rater_of(six).rate(*asked), np.clip(factors.rate(*asked), 1.004, 4.996)
+    for weight in (0.0, 0.25, 0.5, 1.0):
+        found = rater_of(six, weight).rate(*asked)
+        np.testing.assert_allclose(found, own + weight * (other - own), atol=5e-3)
+        np.testing.assert_allclose(mixed(own, other, weight), own + weight * (other - own), rtol=1e-5)
 
 
 def test_no_weight_is_the_model_alone(six: Six) -> None:
     asked = (six.split.test.histories, six.split.test.target_rows)
     alone = rater_of(six).distribution(*asked)
-    np.testing.assert_array_equal(rater_of(six, 0.0).distribution(*asked), alone)
+    np.testing.assert_allclose(rater_of(six, 0.0).distribution(*asked), alone, rtol=1e-4)
     np.testing.assert_allclose(np.exp(rater_of(six).log_probabilities(*asked)), alone, rtol=1e-5)
 
 
-def test_the_bell_by_hand(six: Six) -> None:
-    rater = replace(rater_of(six), spread=2.0)
-    np.testing.assert_allclose(
-        rater.bell(np.array([3.0], dtype=np.float32)), [[-0.5, -0.125, 0, -0.125, -0.5]]
-    )
+def test_tilting_by_hand() -> None:
+    """Even over 1, 2, 3: a mean of 2 needs no tilt; 1 : 2 : 4 has the mean 17 / 7, and 4 : 2 : 1 11 / 7."""
+    levels, even = np.array([1.0, 2.0, 3.0], dtype=np.float32), np.full((3, 3), 1 / 3, dtype=np.float32)
+    found = tilted(even, levels, np.array([2.0, 17 / 7, 11 / 7], dtype=np.float32))
+    expected = [[1 / 3] * 3, [1 / 7, 2 / 7, 4 / 7], [4 / 7, 2 / 7, 1 / 7]]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_mean_beyond_the_scale_is_its_end() -> None:
+    levels, even = np.arange(1.0, 6.0, dtype=np.float32), np.full((2, 5), 0.2, dtype=np.float32)
+    found = tilted(even, levels, np.array([9.0, -3.0], dtype=np.float32))
+    np.testing.assert_allclose(found @ levels, [5.0, 1.0], atol=0.01)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-5)
 
 
 def selector_of(six: Six, end: float | None = None) -> ModelSelector:
@@ -222,3 +226,16 @@ def test_a_picture_from_outside_is_searched_for_as_one_of_the_catalogue(six: Six
     for one in (seeing, answerer):
         inside = one.search(history, [Query("", picture_row=row)])
         np.testing.assert_allclose(outside, inside, rtol=1e-4, atol=1e-4)
+
+
+def test_pixels_from_outside_are_seen_as_the_catalogues_are(six: Six) -> None:
+    """The same pixels, read-only as a decoded upload is, give the same visual tokens."""
+    catalog, vision, visual = six.dataset.catalog, six.bench.recipe.vision, six.bench.items.visual_IVE
+    assert visual is not None
+    pixels = load_pixels(catalog, vision.height, vision.picture_width)
+    assert pixels is not None
+    rows = np.flatnonzero(pixels.present)[:3]
+    upload = pixels.values[rows]
+    upload.flags.writeable = False
+    seen = six.bench.see(six.model(), upload)
+    torch.testing.assert_close(seen, visual[rows].float(), rtol=2e-3, atol=2e-3)

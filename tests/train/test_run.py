@@ -150,6 +150,7 @@ def test_recommend(run_folder: Path) -> None:
     cold = personalizer.recommend([], k=100)
     assert cold.cold_start
     assert len(cold.items) == 20
+    assert personalizer.recommend(k=100) == cold
     known = personalizer.recommend(user="u003")
     assert set(known.history).isdisjoint(item.item_id for item in known.items)
 
@@ -160,8 +161,8 @@ def test_recommend_names_what_is_wrong(run_folder: Path) -> None:
         personalizer.recommend(["i99"])
     with pytest.raises(DataError, match='unknown user "nobody"'):
         personalizer.recommend(user="nobody")
-    with pytest.raises(ConfigError, match="either a user or a history"):
-        personalizer.recommend()
+    with pytest.raises(ConfigError, match="either a user or a history, not both"):
+        personalizer.recommend(["i01"], user="u001")
     with pytest.raises(ConfigError, match="at least 1"):
         personalizer.recommend([], k=0)
 
