@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from unimp.answer import ExplainedRating
+from unimp.config import Config
 from unimp.data.histories import Histories, IntArray
 from unimp.data.reviews import named_aspects
 from unimp.decode.continuation import Continuation
+from unimp.decode.phrases import ItemPhrases
 from unimp.decode.rating import ModelRater
 from unimp.encode.vocabulary import END
 from unimp.progress import progress_bar
@@ -21,13 +24,25 @@ NO_REPEAT = 3
 """No run of so many tokens is said twice."""
 SHORTEST, LONGEST = 4, 40
 """Fewest and most tokens."""
-LENGTH_POWER = 0.8
-"""A text's log-probability is divided by its number of tokens to this power."""
-MISLED = 5.0
-"""What the logit of a word loses that would most likely go on to name another item's aspect."""
 OPTIONS = 64
 """Continuations of each beam that are looked at; most do not survive what is untrue."""
 MINUS_INFINITY = float("-inf")
+
+
+class SpeakingConfig(Config):
+    """How explanations are worded."""
+
+    beams: int = Field(4, ge=1)
+    """Texts that are followed at a time."""
+    length_power: float = Field(1.2, ge=0)
+    """A text's log-probability is divided by its number of tokens to this power: higher, longer."""
+    aspect_bonus: float = Field(1.0, ge=0)
+    """What the logit of a word gains that begins an aspect of the item not named yet."""
+    phrases: float = Field(0.1, ge=0, lt=1)
+    """Share of what was said about the item before, as runs of tokens, in the next word's probability: the
+    mixture of nearest-neighbour language models (Khandelwal et al. 2020)."""
+    misled: float = Field(5.0, ge=0)
+    """What the logit of a word loses that would most likely go on to name another item's aspect."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +67,10 @@ class ModelExplainer:
 
     rater: ModelRater
     task: ExplanationTask
-    beams: int = 4
+    speaking: SpeakingConfig
     batch: int = 32
     show: bool = False
-    _misleading: dict[int, list[int]] = field(default_factory=dict)
+    _beginnings: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []
@@ -86,7 +101,8 @@ class ModelExplainer:
         finished: list[list[tuple[float, str]]] = [[] for _ in rows]
         owners = list(range(len(rows)))
         while owners:
-            scores, tokens = self.best_tokens(going.hidden_BD, [rows[user] for user in owners])
+            texts = [beam for user in dict.fromkeys(owners) for beam in beams[user]]
+            scores, tokens = self.best_tokens(going.hidden_BD, [rows[user] for user in owners], texts)
             parents: list[int] = []
             place = 0
             for user in dict.fromkeys(owners):
@@ -103,27 +119,51 @@ class ModelExplainer:
                 going.step(torch.tensor(latest, device=device)[:, None])
         return [max(done)[1] if done else "" for done in finished]
 
-    def best_tokens(self, hidden_BD: Tensor, rows: list[int]) -> tuple[list[list[float]], list[list[int]]]:
+    def best_tokens(
+        self, hidden_BD: Tensor, rows: list[int], texts: list[Beam]
+    ) -> tuple[list[list[float]], list[list[int]]]:
         """Per beam, each about one of `rows`, log-probabilities and tokens of the likeliest continuations."""
         vocabulary, model = self.rater.encoder.vocabulary, self.rater.model
         first, stop, end = vocabulary.first_word, vocabulary.first_code, vocabulary.markers[END]
         words = model.token_logits(hidden_BD, first, stop)
         logits = torch.cat((words, model.token_logits(hidden_BD, end, end + 1)), dim=1)
-        for turn, row in enumerate(rows):
-            logits[turn, [token - first for token in self.misleading(row)]] -= MISLED
-        best = torch.log_softmax(logits, dim=-1).topk(min(OPTIONS, logits.shape[1]), dim=1)
+        for turn, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            foreign, own = self.beginnings(row)
+            logits[turn, [token - first for token in foreign]] -= self.speaking.misled
+            fresh = [token - first for token in own if token not in text.tokens]
+            logits[turn, fresh] += self.speaking.aspect_bonus
+        p = self.with_phrases(torch.softmax(logits, dim=-1), rows, texts)
+        best = p.log().topk(min(OPTIONS, logits.shape[1]), dim=1)
         tokens = torch.where(best.indices == stop - first, end, best.indices + first)
         return best.values.tolist(), tokens.tolist()
 
-    def misleading(self, row: int) -> list[int]:
-        """First tokens of aspects, where no aspect of this item begins so."""
-        if row not in self._misleading:
-            own = {self.first_token(name) for name in self.task.material.aspects[row]}
-            self._misleading[row] = sorted(self.beginnings - own)
-        return self._misleading[row]
+    def with_phrases(self, p: Tensor, rows: list[int], texts: list[Beam]) -> Tensor:
+        """[B, W] next-word probabilities, mixed with what followed the same words about the item before."""
+        vocabulary, share = self.rater.encoder.vocabulary, self.speaking.phrases
+        first, stop = vocabulary.first_word, vocabulary.first_code
+        if not share:
+            return p
+        for turn, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            said = self.phrases.next(row, text.tokens)
+            if said:
+                columns = [token - first if token >= first else stop - first for token in said]
+                p[turn] *= 1.0 - share
+                p[turn, columns] += share * torch.tensor(list(said.values()), device=p.device)
+        return p
 
     @cached_property
-    def beginnings(self) -> set[int]:
+    def phrases(self) -> ItemPhrases:
+        return ItemPhrases(self.task.material, self.rater.encoder.vocabulary)
+
+    def beginnings(self, row: int) -> tuple[list[int], list[int]]:
+        """First tokens of aspects: those with which no aspect of this item begins, and those of its own."""
+        if row not in self._beginnings:
+            own = {self.first_token(name) for name in self.task.material.aspects[row]}
+            self._beginnings[row] = (sorted(self.all_beginnings - own), sorted(own))
+        return self._beginnings[row]
+
+    @cached_property
+    def all_beginnings(self) -> set[int]:
         """First tokens of all aspects."""
         return {self.first_token(name) for name in self.task.material.lexicon.phrases.values()}
 
@@ -153,7 +193,7 @@ class ModelExplainer:
         kept: list[Beam] = []
         for score, turn, token in grown:
             beam = beams[user][turn]
-            if len(kept) == self.beams or score == MINUS_INFINITY:
+            if len(kept) == self.speaking.beams or score == MINUS_INFINITY:
                 break
             if beam.repeats(token) or self.untrue(beam, token, rows[user]):
                 continue
@@ -163,16 +203,28 @@ class ModelExplainer:
             elif len(beam.tokens) >= SHORTEST:
                 self.finish(finished[user], beam, score)
         last = kept and len(kept[0].tokens) == LONGEST
-        if last and not finished[user]:
-            self.finish(finished[user], kept[0], kept[0].score)
-        if last or len(finished[user]) >= self.beams:
+        if (last or not kept) and not finished[user]:
+            self.cut_short(finished[user], kept or beams[user], rows[user])
+        if last or len(finished[user]) >= self.speaking.beams:
             del parents[len(parents) - len(kept) :]
             kept = []
         beams[user] = kept
 
+    def cut_short(self, finished: list[tuple[float, str]], beams: list[Beam], row: int) -> None:
+        """No text came to an end: the best one up to its last whole word, if what it says is so."""
+        vocabulary = self.rater.encoder.vocabulary
+        for beam in sorted(beams, key=lambda one: -one.score):
+            tokens = list(beam.tokens)
+            while tokens and self.untrue(Beam(tuple(tokens)), vocabulary.markers[END], row):
+                while not vocabulary.begins_word(tokens.pop()) and tokens:
+                    pass
+            if len(tokens) >= SHORTEST:
+                self.finish(finished, Beam(tuple(tokens)), beam.score)
+                return
+
     def finish(self, finished: list[tuple[float, str]], beam: Beam, score: float) -> None:
         text = self.rater.encoder.vocabulary.text(beam.tokens)
-        finished.append((score / len(beam.tokens) ** LENGTH_POWER, sentence_case(text)))
+        finished.append((score / len(beam.tokens) ** self.speaking.length_power, sentence_case(text)))
 
     def untrue(self, beam: Beam, token: int, row: int) -> bool:
         """Whether the words that `token` completes name an aspect that is none of the item's own."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from unimp.config import Config, merge, parse_overrides, read_toml
 from unimp.data.splits import SplitName
 from unimp.decode.drawing import SamplingConfig
+from unimp.decode.text import SpeakingConfig
 from unimp.encode.content import ContentConfig
 from unimp.encode.pictures import VisionConfig
 from unimp.encode.vocabulary import TokenizerConfig
@@ -124,6 +125,7 @@ class Recipe(Config):
     vision: VisionConfig = VisionConfig()
     image_tokenizer: ImageTokenizerConfig = ImageTokenizerConfig()
     sampling: SamplingConfig = SamplingConfig()
+    speaking: SpeakingConfig = SpeakingConfig()
     model: ModelConfig = ModelConfig()
     structure: StructureConfig = StructureConfig()
     objective: ObjectiveConfig = ObjectiveConfig()

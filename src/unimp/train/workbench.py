@@ -119,7 +119,7 @@ class Workbench:
             rater = parts.get("rater") or ModelRater(
                 model, state, self.encoder, explaining.question, self.factors
             )
-            parts["explainer"] = ModelExplainer(rater, explaining, show=show)
+            parts["explainer"] = ModelExplainer(rater, explaining, self.recipe.speaking, show=show)
         return Answerer(model, state, **parts)
 
     def see(self, model: UnimpModel, pixels_PYX3: PictureArray) -> Tensor:

@@ -1,0 +1,155 @@
+"""What each part of the objective and the model is worth, and many tasks against one at equal compute.
+
+    python benchmarks/ablation.py run DATA --out benchmarks/results/ablation/NAME [--recipe NAME] [--set k=v]
+    python benchmarks/ablation.py table benchmarks/results/ablation/NAME
+
+`run` trains every variant (finished ones are kept) and judges the model alone, without mixtures, on the test
+cases. A single-task variant gets as many steps as the multi-task model had in all. `table` compares each
+variant with the full model case by case: difference of the headline's mean, with its 95 % bootstrap interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from unimp.config import merge, parse_overrides
+from unimp.data.dataset import Dataset
+from unimp.train.batches import TrainingSentences
+from unimp.train.evaluation import document
+from unimp.train.preparation import Lesson, build_workbench, make_split
+from unimp.train.recipe import Recipe, read_recipe
+from unimp.train.run import open_run, pick_device, train
+
+FULL = "full"
+VARIANTS: dict[str, list[str]] = {
+    FULL: [],
+    "no context reconstruction": ["objective.item=0", "objective.attribute=0", "objective.rating=0"],
+    "re-weighting, gamma 2": ["objective.gamma=2"],
+    "re-weighting, gamma 2, not detached": ["objective.gamma=2", "objective.detach=false"],
+    "no cross-attention": ["model.cross_attention=false"],
+    "answers see their own picture only": ['sentence.answers_see="own"'],
+    "no item content": ["content.text=0", "content.picture=false"],
+}
+RESAMPLES = 2000
+
+
+def recipe_of(name: str, settings: list[str]) -> Recipe:
+    return Recipe.parse(merge(read_recipe(name), parse_overrides(settings)), f"recipe {name}")
+
+
+def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
+    lesson = Lesson.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
+    bench = build_workbench(lesson, recipe, device=pick_device(), show_progress=False)
+    return len(TrainingSentences(bench, lesson.train).plan(0))
+
+
+def variants(dataset: Dataset, name: str, settings: list[str]) -> dict[str, Recipe]:
+    """The recipes by name; single-task ones with the multi-task model's number of steps."""
+    full = recipe_of(name, settings)
+    steps = steps_per_epoch(dataset, full) * full.train.epochs
+    recipes = {label: recipe_of(name, [*settings, *changes]) for label, changes in VARIANTS.items()}
+    for task in full.tasks:
+        alone = full.model_copy(update={"tasks": (task,)})
+        epochs = max(1, round(steps / steps_per_epoch(dataset, alone)))
+        train_config = alone.train.model_copy(update={"epochs": epochs, "patience": epochs})
+        recipes[f"only {task}"] = alone.model_copy(update={"train": train_config})
+    return recipes
+
+
+def run(data: Path, out: Path, name: str, settings: list[str]) -> None:
+    dataset = Dataset.load(data)
+    out.mkdir(parents=True, exist_ok=True)
+    for label, recipe in variants(dataset, name, settings).items():
+        stem = label.replace(", ", "-").replace(" ", "-")
+        if (out / f"{stem}.json").exists():
+            continue
+        print(f"{label}: {recipe.train.epochs} epochs", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            result = train(dataset, recipe, Path(folder) / "run", show=False)
+            judge(label, Path(folder) / "run", result, out / stem)
+
+
+def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None:
+    opened = open_run(folder)
+    split = make_split(opened.dataset, opened.bench.recipe.train.split, opened.bench.recipe.train.seed)
+    answerer = opened.bench.answerer(opened.model)
+    report: dict[str, Any] = {
+        "variant": label,
+        "data_hash": opened.dataset.data_hash,
+        "recipe": opened.facts["recipe"],
+        "seconds": result["seconds"],
+        "device": result["device"],
+        "versions": result["versions"],
+        "tasks": {},
+    }
+    columns: dict[str, Any] = {}
+    for task in opened.bench.tasks:
+        score = task.score(answerer, split.test)
+        report["tasks"][task.name] = document(score, task) | {"lower_is_better": task.lower_is_better}
+        if score.values is not None:
+            columns[task.name] = score.values.astype(np.float32)
+    pl.DataFrame(columns).write_parquet(place.with_suffix(".parquet"), compression="zstd")
+    place.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def table(out: Path) -> None:
+    reports = {
+        report["variant"]: (report, pl.read_parquet(path.with_suffix(".parquet")))
+        for path in sorted(out.glob("*.json"))
+        for report in [json.loads(path.read_text())]
+    }
+    if FULL not in reports:
+        sys.exit(f"{out}: no result of the full model; run `run` first")
+    full, values = reports.pop(FULL)
+    tasks = list(full["tasks"])
+    print("| variant | " + " | ".join(f"{t} ({full['tasks'][t]['headline']})" for t in tasks) + " |")
+    print("|---" * (len(tasks) + 1) + "|")
+    own = [f"{full['tasks'][t]['metrics'][full['tasks'][t]['headline']]:.4f}" for t in tasks]
+    print(f"| {FULL} | " + " | ".join(own) + " |")
+    for label, (report, cases) in reports.items():
+        cells = [cell(report["tasks"].get(t), cases, values, t) for t in tasks]
+        print(f"| {label} | " + " | ".join(cells) + " |")
+
+
+def cell(section: dict[str, Any] | None, cases: pl.DataFrame, full: pl.DataFrame, task: str) -> str:
+    """`value (difference, low…high)`; squared errors for RMSE, where above zero is worse."""
+    if section is None:
+        return ""
+    text = f"{section['metrics'][section['headline']]:.4f}"
+    if task not in cases.columns:
+        return text
+    difference = cases[task].to_numpy() - full[task].to_numpy()
+    difference = difference[~np.isnan(difference)]
+    rng = np.random.default_rng(0)
+    means = [difference[rng.integers(len(difference), size=len(difference))].mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return f"{text} ({difference.mean():+.4f}, {low:+.4f}…{high:+.4f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run")
+    running.add_argument("data", type=Path)
+    running.add_argument("--out", type=Path, required=True)
+    running.add_argument("--recipe", default="ablation")
+    running.add_argument("--set", action="append", default=[], dest="settings")
+    shown = commands.add_parser("table")
+    shown.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        run(arguments.data, arguments.out, arguments.recipe, arguments.settings)
+    else:
+        table(arguments.out)
+
+
+if __name__ == "__main__":
+    main()
