@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from tests.app.conftest import PostgreSQL
-from unimp.app.store import Event, EventConflict, Store, StoreUnavailable
+from unimp.app.store import Event, EventConflict, Store, StoredItem, StoreUnavailable
 from unimp.app.tables import metadata
 from unimp.errors import ConfigError
 
@@ -92,12 +92,11 @@ def test_a_forgotten_user_leaves_a_hash_only(open_store: OpenStore) -> None:
 
 def test_an_item_keeps_its_picture_until_another_is_given(open_store: OpenStore) -> None:
     store = open_store()
-    assert store.item("x") is None
+    assert store.items(["x"]) == {}
     store.put_item("x", {"title": "Ünïcode <b>"}, b"\x00\xff")
     store.put_item("x", {"title": "new"}, None)
-    item = store.item("x")
-    assert item is not None
-    assert (item.attributes, item.picture) == ({"title": "new"}, b"\x00\xff")
+    assert store.items(["x", "y"]) == {"x": StoredItem("x", {"title": "new"}, True)}
+    assert (store.picture("x"), store.picture("y")) == (b"\x00\xff", None)
 
 
 def test_keys_are_kept_as_hashes(open_store: OpenStore, store_url: str) -> None:
@@ -188,6 +187,12 @@ def test_a_locked_or_full_sqlite_is_unavailable_and_recovers(
 def test_a_wrong_url_is_one_line(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Store.open(url)
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_text("these are my notes, " * 100)
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        Store.open(f"sqlite:///{tmp_path / 'store.db'}")
 
 
 def test_a_dead_server_says_so_without_the_password() -> None:

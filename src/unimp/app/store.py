@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,8 +72,7 @@ class StoredItem:
 
     item_id: str
     attributes: dict[str, str]
-    picture: bytes | None
-    updated: int
+    has_picture: bool
 
 
 @dataclass(frozen=True)
@@ -163,10 +162,19 @@ class Store:
         with self._connection() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["item_id"], set_=values))
 
-    def item(self, item_id: str) -> StoredItem | None:
+    def items(self, item_ids: Iterable[str]) -> dict[str, StoredItem]:
+        """Those of `item_ids` that were upserted."""
+        columns = items.c.item_id, items.c.attributes, items.c.picture.is_not(None).label("has_picture")
+        query = sa.select(*columns).where(items.c.item_id.in_(list(item_ids)))
         with self._connection() as connection:
-            row = connection.execute(sa.select(items).where(items.c.item_id == item_id)).first()
-        return None if row is None else StoredItem(**row._mapping)
+            return {row.item_id: StoredItem(**row._mapping) for row in connection.execute(query)}
+
+    def picture(self, item_id: str) -> bytes | None:
+        """The upserted picture's file."""
+        query = sa.select(items.c.picture).where(items.c.item_id == item_id)
+        with self._connection() as connection:
+            found: bytes | None = connection.scalar(query)
+        return found
 
     def add_key(self, secret: str, name: str, roles: frozenset[str]) -> None:
         """Keep the key's hash; ConfigError when the name is taken."""
@@ -201,6 +209,10 @@ class Store:
         except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError) as error:
             reason = str(error.orig).strip().splitlines()[0] if error.orig else "no answer"
             raise StoreUnavailable(f"store: not available ({reason}); try again in a moment") from None
+        except sa.exc.DatabaseError as error:
+            if type(error) is not sa.exc.DatabaseError:  # its subclasses are our mistakes
+                raise
+            raise StoreUnavailable(f"store: damaged, or not a database ({error.orig})") from None
         except sa.exc.TimeoutError:
             raise StoreUnavailable("store: every connection is busy; try again in a moment") from None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from tests.app.http.conftest import MakeSite, Site
-from unimp.app.http.batching import Desk
+from unimp.app.http.batching import Desk, Engine
 from unimp.app.http.problems import Busy, TooSlow
 from unimp.app.http.server import choose_settings
 from unimp.errors import ConfigError
@@ -57,7 +58,7 @@ def test_a_key_that_sends_too_much_is_slowed_down(make_site: MakeSite) -> None:
 
 
 def test_bodies_are_bounded(make_site: MakeSite) -> None:
-    site = make_site(body_bytes=1000, body_seconds=0.05)
+    site = make_site(body_bytes=1000)
     large = site.post("/v1/recommend", content=b"x" * 1001, headers=JSON)
     assert "larger than 1,000 bytes" in site.refused(413, large)
 
@@ -68,8 +69,9 @@ def test_bodies_are_bounded(make_site: MakeSite) -> None:
 
     unannounced = site.post("/v1/recommend", content=chunks(11, 0), headers=JSON)
     assert "larger than" in site.refused(413, unannounced)
-    slow = site.post("/v1/recommend", content=chunks(5, 0.05), headers=JSON)
-    assert "too long to arrive" in site.refused(408, slow)
+    hasty = make_site(body_seconds=0.01)
+    slow = hasty.post("/v1/recommend", content=chunks(5, 60), headers=JSON)
+    assert "too long to arrive" in hasty.refused(408, slow)
     lying = site.post("/v1/recommend", content=chunks(1, 0), headers={**JSON, "content-length": "-1"})
     assert lying.status_code == 413
 
@@ -97,26 +99,42 @@ def test_keys_are_off_on_loopback_only() -> None:
         choose_settings("0.0.0.0", keys=False)
 
 
-def test_what_nobody_waits_for_is_not_worked_on(site: Site) -> None:
-    engine, worked = site.service.engine, []
+class Gate:
+    """A desk that answers when it is told to."""
 
-    def work(questions: Any) -> list[Any]:
-        worked.extend(questions)
-        time.sleep(0.05)
+    def __init__(self) -> None:
+        self.opened, self.worked = threading.Event(), []
+        self.desk: Desk[str, str] = Desk("gate", self.answer, together=False)
+
+    def answer(self, questions: Sequence[str]) -> list[str]:
+        self.opened.wait()
+        self.worked.extend(questions)
         return list(questions)
 
-    desk: Desk[str, str] = Desk("slow", work, together=False)
 
-    async def some_leave() -> list[Any]:
-        tasks = [asyncio.create_task(engine.ask(desk, name)) for name in "abc"]
-        await asyncio.sleep(0.01)
-        tasks[1].cancel()
-        return await asyncio.gather(*tasks, return_exceptions=True)
+async def taken(engine: Engine) -> None:
+    """Until the engine has taken what waits."""
+    await asyncio.sleep(0)
+    while engine.queue:
+        await asyncio.sleep(0.001)
 
-    answers = site.runner.run(some_leave())
+
+def test_what_nobody_waits_for_is_not_worked_on(site: Site) -> None:
+    engine, gate = site.service.engine, Gate()
+
+    async def one_leaves() -> list[Any]:
+        first = asyncio.create_task(engine.ask(gate.desk, "a"))
+        await taken(engine)
+        rest = [asyncio.create_task(engine.ask(gate.desk, name)) for name in "bc"]
+        await asyncio.sleep(0)
+        rest[0].cancel()
+        gate.opened.set()
+        return await asyncio.gather(first, *rest, return_exceptions=True)
+
+    answers = site.runner.run(one_leaves())
     assert (answers[0], answers[2]) == ("a", "c")
     assert isinstance(answers[1], asyncio.CancelledError)
-    assert worked == ["a", "c"]
+    assert gate.worked == ["a", "c"]
 
 
 def test_a_disconnect_cancels_the_request(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,15 +174,16 @@ def test_a_disconnect_cancels_the_request(site: Site, monkeypatch: pytest.Monkey
 
 
 def test_too_many_and_too_slow_are_said(make_site: MakeSite) -> None:
-    site = make_site(waiting=1, answer_seconds=0.05)
-    desk: Desk[float, float] = Desk("sleep", lambda naps: [time.sleep(nap) or nap for nap in naps])
+    site, gate = make_site(waiting=1, answer_seconds=0.05), Gate()
 
     async def overload() -> list[Any]:
         engine = site.service.engine
-        first = asyncio.create_task(engine.ask(desk, 0.2))
-        await asyncio.sleep(0.01)
-        rest = [asyncio.create_task(engine.ask(desk, 0.0)) for _ in range(2)]
-        return await asyncio.gather(first, *rest, return_exceptions=True)
+        first = asyncio.create_task(engine.ask(gate.desk, "a"))
+        await taken(engine)
+        rest = [asyncio.create_task(engine.ask(gate.desk, name)) for name in "bc"]
+        answers = await asyncio.gather(first, *rest, return_exceptions=True)
+        gate.opened.set()
+        return answers
 
     first, second, third = site.runner.run(overload())
     assert isinstance(first, TooSlow)

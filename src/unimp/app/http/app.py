@@ -41,7 +41,8 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
     problems.install(app)
     for room in (events, users, tasks, items, health, page, signing_in):
         app.include_router(room.router)
-    app.add_middleware(Gate, settings=settings, keys=Keys(store, settings), rates=Rates(settings))
+    rates = Rates(settings)
+    app.add_middleware(Gate, settings=settings, keys=Keys(store, settings, rates), rates=rates)
     app.add_middleware(Observed, metrics=service.metrics)
     return app
 

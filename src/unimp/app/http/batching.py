@@ -117,7 +117,9 @@ def answer_all(batch: Sequence[Waiting]) -> Sequence[Any]:
     """An answer or an exception for each; one that fails does not spoil the others."""
     desk = batch[0].desk
     try:
-        return desk.answer([waiting.question for waiting in batch])
+        answers = desk.answer([waiting.question for waiting in batch])
+        assert len(answers) == len(batch)
+        return answers
     except Exception as error:
         if len(batch) == 1:
             return [error]

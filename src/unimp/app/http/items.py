@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from unimp.app.http.pictures import PictureCache, shown
 from unimp.app.http.schemas import ItemOut
-from unimp.app.store import Store
+from unimp.app.store import Store, StoredItem
 from unimp.data.catalog import Catalog
 from unimp.data.pictures import open_picture
 from unimp.errors import DataError
@@ -19,27 +19,33 @@ class Items:
         self.catalog, self.store = catalog, store
         self.pictures = PictureCache()
 
-    def check(self, item_id: str) -> None:
-        """DataError unless the catalogue or the store has the item."""
-        if item_id not in self.catalog.row_of and self.store.item(item_id) is None:
-            self.catalog.rows([item_id])
+    def check(self, item_ids: Iterable[str]) -> None:
+        """DataError unless the catalogue or the store has them all."""
+        new = list(dict.fromkeys(item_id for item_id in item_ids if item_id not in self.catalog.row_of))
+        stored = self.store.items(new) if new else {}
+        self.catalog.rows([item_id for item_id in new if item_id not in stored])
 
     def view(self, item_id: str) -> ItemOut | None:
         """None for an unknown item."""
-        stored, row = self.store.item(item_id), self.catalog.row_of.get(item_id)
+        return next(iter(self.views([item_id])), None)
+
+    def views(self, item_ids: Sequence[str]) -> list[ItemOut]:
+        """Those that are known, in that order."""
+        stored = self.store.items(item_ids) if item_ids else {}
+        views = (self._view(item_id, stored.get(item_id)) for item_id in item_ids)
+        return [view for view in views if view is not None]
+
+    def _view(self, item_id: str, stored: StoredItem | None) -> ItemOut | None:
+        row = self.catalog.row_of.get(item_id)
         if stored is None and row is None:
             return None
         known = self.catalog.item(row) if row is not None else None
         attributes = stored.attributes if stored else known.attributes if known else {}
-        picture = bool((stored and stored.picture) or (known and known.picture))
+        picture = bool((stored and stored.has_picture) or (known and known.picture))
         title = attributes.get(self.catalog.title or "", "") or item_id
         return ItemOut(
             item=item_id, title=title, attributes=attributes, picture=picture, rankable=row is not None
         )
-
-    def views(self, item_ids: Sequence[str]) -> list[ItemOut]:
-        """Those that are known, in that order."""
-        return [view for view in map(self.view, item_ids) if view is not None]
 
     def put(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
         """DataError for an attribute that the catalogue does not have."""
@@ -62,9 +68,8 @@ class Items:
         return made
 
     def _picture_file(self, item_id: str) -> bytes | None:
-        stored = self.store.item(item_id)
-        if stored is not None and stored.picture is not None:
-            return stored.picture
+        if (stored := self.store.picture(item_id)) is not None:
+            return stored
         row = self.catalog.row_of.get(item_id)
         reference = self.catalog.picture_references[row] if row is not None else None
         if reference is None or self.catalog.pictures is None:

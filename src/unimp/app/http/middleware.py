@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unimp.app.http.metrics import Metrics
 from unimp.app.http.problems import on_unimp_error, problem
-from unimp.app.http.security import Keys, Rates, check_origin
+from unimp.app.http.security import Keys, Rates, check_origin, host_of
 from unimp.app.http.settings import ServeSettings
 from unimp.errors import UnimpError
 
@@ -112,7 +112,7 @@ class Gate:
             if self.in_flight >= self.settings.connections:
                 raise HTTPException(503, "too many requests at once; try again", {"Retry-After": "1"})
         elif path == "/sign-in" and scope["method"] == "POST":
-            self.rates.check(f"sign-in {connection.client.host if connection.client else ''}")
+            self.rates.check(f"look-up from {host_of(connection)}")
 
     def _bounded(self, receive: Receive) -> Receive:
         """Counts what arrives, and waits only so long for it; afterwards it waits for the disconnect."""

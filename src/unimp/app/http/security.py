@@ -65,16 +65,16 @@ def needs(role: str) -> Any:
 class Keys:
     """Finds the principal of a request."""
 
-    def __init__(self, store: Store, settings: ServeSettings) -> None:
-        self.store, self.settings = store, settings
+    def __init__(self, store: Store, settings: ServeSettings, rates: Rates) -> None:
+        self.store, self.settings, self.rates = store, settings, rates
         self.found: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
 
     async def principal(self, connection: HTTPConnection) -> Principal:
         """401 without a valid key; where keys are off, everyone on this machine is administrator."""
         if not self.settings.keys:
-            return Principal(connection.client.host if connection.client else "local", ROLES)
+            return Principal(host_of(connection), ROLES)
         secret = secret_of(connection)
-        key = await self.look_up(secret) if secret else None
+        key = await self.look_up(secret, host_of(connection)) if secret else None
         if key is None:
             what = "unknown API key" if secret else "an API key is needed"
             raise HTTPException(
@@ -82,10 +82,12 @@ class Keys:
             )
         return Principal(key.name, key.roles)
 
-    async def look_up(self, secret: str) -> ApiKey | None:
+    async def look_up(self, secret: str, host: str) -> ApiKey | None:
+        """Guessing is as slow as the rate of one key; known keys are remembered for a while."""
         name, now = digest(secret), time.monotonic()
         if name in self.found and now - self.found[name][0] < REMEMBERED_SECONDS:
             return self.found[name][1]
+        self.rates.check(f"look-up from {host}")
         key = await anyio.to_thread.run_sync(partial(self.store.key, secret))
         self.found.pop(name, None)
         if key is not None:
@@ -93,6 +95,10 @@ class Keys:
             while len(self.found) > REMEMBERED:
                 self.found.popitem(last=False)
         return key
+
+
+def host_of(connection: HTTPConnection) -> str:
+    return connection.client.host if connection.client else "local"
 
 
 def secret_of(connection: HTTPConnection) -> str | None:

@@ -31,6 +31,9 @@ from unimp.data.histories import FloatArray
 from unimp.errors import DataError
 from unimp.personalizer import Personalizer
 
+DECODERS = 2
+"""Pictures decoded at once."""
+
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
 
@@ -54,6 +57,7 @@ class Service:
         self.engine = Engine(settings, self.metrics)
         self.dataset = personalizer.run.dataset
         self.catalog = self.dataset.catalog
+        self.decoders = anyio.CapacityLimiter(DECODERS)
         self.items = Items(self.catalog, store)
         self.recommending = Desk("recommend", self._recommend_all)
         self.searching = Desk("search", self._search_all)
@@ -67,6 +71,12 @@ class Service:
     ) -> Result:
         """A blocking call, in a thread of its own."""
         return await anyio.to_thread.run_sync(partial(function, *args, **kwargs))
+
+    async def decoded(
+        self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
+    ) -> Result:
+        """A call that decodes a picture: few at a time, each may need a hundred megabytes."""
+        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.decoders)
 
     async def past(self, asker: Asker) -> Past:
         """DataError for an unknown item; an unknown user has an empty past."""
@@ -85,8 +95,8 @@ class Service:
 
     def _check_events(self, events: Sequence[Event]) -> None:
         scale = self.dataset.interactions.rating_scale
+        self.items.check(event.item_id for event in events)
         for event in events:
-            self.items.check(event.item_id)
             if scale and event.rating is not None and not scale.low <= event.rating <= scale.high:
                 raise DataError(
                     f'event "{event.event_id}": rating {event.rating:g} is off the scale; '

@@ -96,7 +96,7 @@ async def found(
         raise ConfigError("query: empty; give words, a picture, or both")
 
     async def work() -> Response:
-        image = await service.in_store(read_upload, data, service.settings) if data else None
+        image = await service.decoded(read_upload, data, service.settings) if data else None
         answer = await service.search(await service.past(Asker(user=user)), text, image, SHOWN)
         items = await views(service, [item.item_id for item in answer.items])
         return await panel(request, service, user, "found", found=items, asked=text, by_picture=bool(data))

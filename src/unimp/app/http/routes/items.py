@@ -30,7 +30,7 @@ def unknown(item: str) -> HTTPException:
 )
 async def get_picture(item: ItemId, service: Served) -> Response:
     """The item's picture as PNG, no larger than 320 pixels."""
-    data = await service.in_store(service.items.picture, item)
+    data = await service.decoded(service.items.picture, item)
     if data is None:
         raise HTTPException(404, f'item "{item}" has no picture')
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
@@ -51,7 +51,7 @@ async def put_item(item: ItemId, content: ItemIn, service: Served) -> ItemOut:
     picture = None
     if content.picture is not None:
         picture = from_base64(content.picture, service.settings)
-        await service.in_store(read_upload, picture, service.settings, f'item "{item}"')
+        await service.decoded(read_upload, picture, service.settings, f'item "{item}"')
     await service.in_store(service.items.put, item, content.attributes, picture)
     view = await service.in_store(service.items.view, item)
     if view is None:

@@ -64,7 +64,7 @@ async def search(request: Request, service: Served) -> SearchResult:
             data = from_base64(question.picture, service.settings)
         picture = None
         if data is not None:
-            picture = await service.in_store(read_upload, data, service.settings)
+            picture = await service.decoded(read_upload, data, service.settings)
         past = await service.past(question)
         return await service.search(
             past, question.text, picture, question.k, exclude_history=question.exclude_history
