@@ -36,8 +36,10 @@ def whose(user: str | None, history: str | None) -> dict[str, Any]:
     """`user=` or `history=` for a Personalizer; ConfigError without either."""
     from unimp.errors import ConfigError
 
-    if (user is None) == (history is None):
+    if user is None and history is None:
         raise ConfigError('give either --user ID or --history ID,ID,… (--history "" is a cold start)')
+    if user is not None and history is not None:
+        raise ConfigError("give either a user or a history, not both")
     return {"user": user, "history": None if history is None else ids(history)}
 
 
