@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -11,6 +12,7 @@ from unimp import __version__
 from unimp.app.http import problems
 from unimp.app.http.middleware import Gate, Observed
 from unimp.app.http.routes import events, health, items, tasks, users
+from unimp.app.http.schemas import Problem
 from unimp.app.http.security import Keys, Rates
 from unimp.app.http.service import Service
 from unimp.app.http.settings import ServeSettings
@@ -19,9 +21,21 @@ from unimp.app.page import signing_in
 from unimp.app.store import Store
 from unimp.personalizer import Personalizer
 
-ANSWERS = {
-    422: {"description": "Understood, and wrong: an unknown item, a value out of range"},
-    503: {"description": "Too busy, or the store is away; try again in a moment"},
+PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": PROBLEM}
+    for status, description in {
+        400: "Not JSON, or not a form",
+        401: "No valid API key",
+        403: "The key has not the role, or a page of another site asks",
+        404: "Unknown",
+        408: "The body took too long to arrive",
+        409: "An event id was used before for something else",
+        413: "The body is too large",
+        422: "Understood, and wrong: an unknown item, a value out of range",
+        429: "More requests than the key may send; Retry-After says when",
+        503: "Too busy, too slow, or the store is away; Retry-After says when",
+    }.items()
 }
 
 
@@ -35,7 +49,7 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        responses=ANSWERS,  # type: ignore[arg-type]
+        responses=ANSWERS,
     )
     service = app.state.service = Service(personalizer, store, settings)
     problems.install(app)

@@ -186,6 +186,15 @@ class ItemOut(BaseModel):
     rankable: bool = Field(description="False: known to the store only; the model cannot rank it yet.")
 
 
+class Problem(BaseModel):
+    """What is wrong, in one line (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
 class Health(BaseModel):
     status: str
     tasks: list[str] = []

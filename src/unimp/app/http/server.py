@@ -32,7 +32,8 @@ def choose_settings(
 def bind(host: str, port: int) -> socket.socket:
     """A listening address; ConfigError when it is taken or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # named as TCP, or asyncio does not switch Nagle's algorithm off and every answer waits 40 ms
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -31,6 +31,8 @@ from unimp.data.histories import FloatArray
 from unimp.errors import DataError
 from unimp.personalizer import Personalizer
 
+STORE_CALLS = 4
+"""Blocking calls at once: fewer than the store's connections, so that no thread waits for one."""
 DECODERS = 2
 """Pictures decoded at once."""
 
@@ -57,6 +59,7 @@ class Service:
         self.engine = Engine(settings, self.metrics)
         self.dataset = personalizer.run.dataset
         self.catalog = self.dataset.catalog
+        self.callers = anyio.CapacityLimiter(STORE_CALLS)
         self.decoders = anyio.CapacityLimiter(DECODERS)
         self.items = Items(self.catalog, store)
         self.recommending = Desk("recommend", self._recommend_all)
@@ -69,8 +72,8 @@ class Service:
     async def in_store(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
     ) -> Result:
-        """A blocking call, in a thread of its own."""
-        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs))
+        """A blocking call, in a thread; as many at once as the store has connections."""
+        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.callers)
 
     async def decoded(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
