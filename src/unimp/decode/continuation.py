@@ -39,7 +39,8 @@ class Continuation:
         if self.seen_BM is not None:
             seeing = (self.seen_BM >= 0).any(dim=1).nonzero()[:, 0]
             group = torch.arange(len(seeing), device=device)
-            views = (View(seeing, group, torch.zeros_like(group), self.seen_BM[seeing], 1),)
+            if len(seeing):
+                views = (View(seeing, group, torch.zeros_like(group), self.seen_BM[seeing], 1),)
         inputs = Inputs(
             torch.full((size, 1), -1, device=device),
             bags_BN.flatten(),

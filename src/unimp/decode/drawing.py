@@ -21,6 +21,10 @@ from unimp.progress import progress_bar
 from unimp.tasks.imagination import Imagination
 
 
+COLDEST = 1e-3
+"""A temperature below this takes the likeliest code: dividing by it would overflow."""
+
+
 class SamplingConfig(Config):
     """How codes are drawn."""
 
@@ -97,7 +101,7 @@ def guided(logits: Sequence[Tensor], scale: float) -> Tensor:
 
 def sample(logits_UC: Tensor, config: SamplingConfig, generator: torch.Generator) -> Tensor:
     """[U] one code each; drawn on the CPU, so that a seed means the same on every device."""
-    if config.temperature == 0:
+    if config.temperature < COLDEST:
         return logits_UC.argmax(dim=-1)
     p_UC = torch.softmax(logits_UC.cpu() / config.temperature, dim=-1)
     ordered = p_UC.sort(dim=-1, descending=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from unimp.answer import Imaginer, Query
-from unimp.data.histories import Cases, Histories
+from unimp.data.histories import Cases, Histories, IntArray
 from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import Event
 from unimp.tasks.material import Material
@@ -13,8 +15,9 @@ from unimp.tasks.task import Task, TaskScore, Window, cut_windows, events_of
 
 UNGUIDED_SHARE = 0.15
 """Share of training pictures drawn from the history alone."""
-COLD_SHARE = 0.15
-"""Share drawn from the words alone: what a new user's picture, and the non-personal reference, rest on."""
+COLD_SHARE = 0.4
+"""Share drawn from words alone, of any picture of the catalogue, sold or not: what a new user's picture,
+and the non-personal reference, rest on."""
 PICTURES = 2
 """Sentences per stretch of history: each holds one picture."""
 MOST_EVENTS = 12
@@ -44,6 +47,13 @@ class Imagination(Task):
                 windows.append(Window(window.user, window.start, stop, window.draw))
         return windows
 
+    @cached_property
+    def pictured(self) -> IntArray:
+        """Rows of the items whose picture has codes."""
+        codes = self.material.codes
+        assert codes is not None
+        return np.flatnonzero(codes[:, 0] >= 0)
+
     def _drawn(self, row: int) -> bool:
         codes = self.material.codes
         return codes is not None and bool(codes[row, 0] >= 0)
@@ -51,10 +61,10 @@ class Imagination(Task):
     def sentence(self, histories: Histories, window: Window) -> UserSentence:
         rng = np.random.default_rng(window.draw)
         events = events_of(histories, window.user, window.start, window.stop)
-        target = events[-1].item_row
+        cold = rng.random() < COLD_SHARE
+        target = int(rng.choice(self.pictured)) if cold else events[-1].item_row
         posed = self.material.queries.pose(target, str(histories.user_ids[window.user]), rng)
         guided = rng.random() >= UNGUIDED_SHARE
-        cold = rng.random() < COLD_SHARE
         query = posed.query if posed is not None and guided else Query()
         return self.write([] if cold else events[:-1], query, target)
 

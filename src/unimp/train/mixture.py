@@ -50,6 +50,11 @@ def fit_mixtures(
     return found
 
 
+def nothing_to_choose_by() -> Fitted:
+    """No held-out case asks anything of this task: the model answers alone."""
+    return Fitted(Mixture(), {"model alone": float("nan")})
+
+
 def climb(
     alone: FloatArray,
     names: Sequence[str],
@@ -114,6 +119,8 @@ def fit_search(searcher: ModelSearcher, task: Search, valid: Cases, config: Stru
     posed = task.queries(valid)
     cases = valid.select(np.array([row for row, one in enumerate(posed) if one is not None], dtype=np.int64))
     queries = [one.query for one in posed if one is not None]
+    if not queries:
+        return nothing_to_choose_by()
 
     def scored(histories: Histories, start: int) -> FloatArray:
         scores = searcher.log_probabilities(histories, queries[start : start + len(histories)])
@@ -137,6 +144,8 @@ def fit_selection(
 ) -> Fitted:
     """Selection: the best mean accuracy over choices among any others and among others of the category."""
     known = valid.select(np.flatnonzero(valid.target_rows >= 0))
+    if not len(known):
+        return nothing_to_choose_by()
     sets = [task.choices(known, hard=hard) for hard in (False, True)]
     rows = [row for choices in sets for row in choices.candidates]
     truth = np.array([int(places[0]) for choices in sets for places in choices.places])
@@ -162,6 +171,8 @@ def fit_rating(rater: ModelRater, task: RatingTask, valid: Cases, config: Struct
     """Ratings: the share of the closed form in the mean with the least squared error."""
     truth = task.truth(valid)
     asked = np.flatnonzero(~np.isnan(truth) & (valid.target_rows >= 0))
+    if not len(asked):
+        return nothing_to_choose_by()
     cases, truth = valid.select(asked), truth[asked]
     own = normalised(rater.log_probabilities(cases.histories, cases.target_rows)) @ rater.levels
     reached = {"model alone": root_mean_square(own - truth)}
