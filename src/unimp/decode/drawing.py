@@ -20,7 +20,6 @@ from unimp.model.unimp import ItemState, UnimpModel
 from unimp.progress import progress_bar
 from unimp.tasks.imagination import Imagination
 
-
 COLDEST = 1e-3
 """A temperature below this takes the likeliest code: dividing by it would overflow."""
 
