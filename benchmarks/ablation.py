@@ -64,12 +64,12 @@ def variants(dataset: Dataset, name: str, settings: list[str]) -> dict[str, Reci
     return recipes
 
 
-def run(data: Path, out: Path, name: str, settings: list[str]) -> None:
+def run(data: Path, out: Path, name: str, settings: list[str], only: list[str]) -> None:
     dataset = Dataset.load(data)
     out.mkdir(parents=True, exist_ok=True)
     for label, recipe in variants(dataset, name, settings).items():
         stem = label.replace(", ", "-").replace(" ", "-")
-        if (out / f"{stem}.json").exists():
+        if (out / f"{stem}.json").exists() or (only and label not in only):
             continue
         print(f"{label}: {recipe.train.epochs} epochs", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
@@ -141,12 +141,13 @@ def main() -> None:
     running.add_argument("data", type=Path)
     running.add_argument("--out", type=Path, required=True)
     running.add_argument("--recipe", default="ablation")
+    running.add_argument("--only", action="append", default=[], help="a variant's name; default: all")
     running.add_argument("--set", action="append", default=[], dest="settings")
     shown = commands.add_parser("table")
     shown.add_argument("out", type=Path)
     arguments = parser.parse_args()
     if arguments.command == "run":
-        run(arguments.data, arguments.out, arguments.recipe, arguments.settings)
+        run(arguments.data, arguments.out, arguments.recipe, arguments.settings, arguments.only)
     else:
         table(arguments.out)
 

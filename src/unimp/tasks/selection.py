@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -65,7 +66,8 @@ class SelectionTask(Task):
             several = 1 + int(place + 2 <= len(rows) and rng.random() < 0.25)
             right = list(dict.fromkeys(rows[place : place + several]))
             count = int(rng.integers(SIZES[0], SIZES[1] + 1))
-            candidates = self.candidates(right, known, max(count, len(right) + 1), rng.random() < 0.5, rng)
+            count, hard = max(count, len(right) + 1), rng.random() < 0.5
+            candidates = self.candidates(right, known, count, hard, rng, self.sold)
             for row in candidates.tolist():
                 writer.item(row, Role.SHOWN)
             writer.answer(len(candidates) + BESIDES).choice(candidates.tolist(), right)
@@ -74,21 +76,39 @@ class SelectionTask(Task):
             place += several
         return writer.done()
 
+    @cached_property
+    def sold(self) -> IntArray:
+        """Rows that training knows. A training choice among others too would teach that what is new is
+        always wrong: it is never the right one."""
+        return np.unique(self.material.train.item_rows)
+
+    @cached_property
+    def everything(self) -> IntArray:
+        return np.arange(len(self.material.catalog))
+
     def candidates(
-        self, right: Sequence[int], known: IntArray, count: int, hard: bool, rng: np.random.Generator
+        self,
+        right: Sequence[int],
+        known: IntArray,
+        count: int,
+        hard: bool,
+        rng: np.random.Generator,
+        among: IntArray,
     ) -> IntArray:
-        """`right` among others that the user never met, in random order; `hard`: of the same category."""
-        num_items = len(self.material.catalog)
+        """`right` and others of `among` that the user never met, in random order.
+
+        `hard`: of the same category, as far as there are any.
+        """
         taken = set(known.tolist()) | set(right)
         others: list[int] = []
         if hard:
-            alike = self.material.queries.likes_of(right[0])
+            alike = np.intersect1d(self.material.queries.likes_of(right[0]), among, assume_unique=True)
             order = rng.permutation(len(alike))[: 4 * count + 16]
             others = [row for row in alike[order].tolist() if row not in taken][: count - len(right)]
             taken |= set(others)
         tries = 0
         while len(right) + len(others) < count and tries < 50:
-            drawn = rng.integers(num_items, size=count).tolist()
+            drawn = among[rng.integers(len(among), size=count)].tolist()
             fresh = [row for row in dict.fromkeys(drawn) if row not in taken]
             others += fresh[: count - len(right) - len(others)]
             taken |= set(others)
@@ -116,7 +136,9 @@ class SelectionTask(Task):
             known = cases.histories.items_of(case)
             right = [*known[-1:].tolist(), target] if several else [target]
             rng = np.random.default_rng([13, int(hard), int(several), max(int(cases.target_events[case]), 0)])
-            rows = self.candidates(list(dict.fromkeys(right)), known, OF if several else JUDGED, hard, rng)
+            wanted = list(dict.fromkeys(right))
+            size = OF if several else JUDGED
+            rows = self.candidates(wanted, known, size, hard, rng, self.everything)
             candidates.append(rows)
             places.append(np.flatnonzero(np.isin(rows, right)))
         return Choices(histories, candidates, places)
