@@ -27,6 +27,9 @@ class Continuation:
         size, width = batch.items.shape
         self.pictures = model.look(batch_pictures(state, batch))
         self.seen_BM = seen_at_end(batch)
+        self.ghost_text, self.ghost_pictures = batch.ghost_text, batch.ghost_pictures
+        self.held_B = batch.items[:, -1].clamp(max=-1)
+        """The ghost item that the last position holds: every further one holds it too; -1 for none."""
         self.cache: KVCache = model.decoder.new_cache(size, width + room, batch.starts)
         self.hidden_BD = model(as_inputs(batch), state, self.pictures, self.cache)[:, -1]
 
@@ -42,13 +45,13 @@ class Continuation:
             if len(seeing):
                 views = (View(seeing, group, torch.zeros_like(group), self.seen_BM[seeing], 1),)
         inputs = Inputs(
-            torch.full((size, 1), -1, device=device),
+            self.held_B[:, None],
             bags_BN.flatten(),
             flat.repeat_interleave(count),
             torch.full((size * count,), 1.0 / count, device=device),
             views,
-            None,
-            torch.empty(0, dtype=torch.int64, device=device),
+            self.ghost_text,
+            self.ghost_pictures,
         )
         self.hidden_BD = self.model(inputs, self.state, self.pictures, self.cache)[:, -1]
         return self.hidden_BD
@@ -60,6 +63,7 @@ class Continuation:
         cache.values = cache.values.index_select(1, rows)
         cache.starts_B = None if cache.starts_B is None else cache.starts_B[rows]
         self.hidden_BD = self.hidden_BD[rows]
+        self.held_B = self.held_B[rows]
         self.seen_BM = None if self.seen_BM is None else self.seen_BM[rows]
 
 

@@ -138,11 +138,13 @@ class SentenceEncoder:
         project: Callable[[Sequence[str]], FloatArray] | None = None,
         *,
         answers_see_all: bool = True,
+        codes_hold_guidance: bool = True,
     ) -> None:
         """`project`: texts -> [N, F], where a query's words lie in the items' text content."""
         self.vocabulary = vocabulary
         self.attributes = attributes
         self.answers_see_all = answers_see_all
+        self.codes_hold_guidance = codes_hold_guidance
         self.project = project
         self._bags = lru_cache(maxsize=1_000_000)(self._text_bags)
         self._place = lru_cache(maxsize=100_000)(self._text_place)
@@ -222,10 +224,12 @@ class SentenceEncoder:
         vocabulary = self.vocabulary
         first = vocabulary.first_place
         draft.bags[-1] = (*draft.bags[-1], first)
+        ghost = -1 - len(draft.ghosts) if self.codes_hold_guidance and draft.ghosts else -1
+        draft.items[-1] = ghost
         for place, code in enumerate(part.codes, start=1):
             following = (first + place,) if place < vocabulary.num_places else ()
             bag = (vocabulary.first_code + code, *following)
-            draft.add(Kind.CODE, Role.ANSWER, part.block, bag, unread=len(following))
+            draft.add(Kind.CODE, Role.ANSWER, part.block, bag, ghost, len(following))
 
     def _text_bags(self, field: str | None, words: str | None) -> tuple[tuple[int, ...], ...]:
         """The field's marker and its words: each a position of its own, or all in one bag."""

@@ -52,6 +52,9 @@ class SentenceConfig(Config):
     """Longest history in a sentence; the oldest items beyond it are dropped and counted."""
     task_words: bool = True
     """Tell the task in words at the start of the sentence."""
+    codes_hold_guidance: bool = True
+    """Every position of a picture's codes holds what was asked for as well, not only the question before it:
+    words say little about a single code, and a small model would be long in learning to look back."""
     answers_see: Literal["all", "own"] = "all"
     """Mask M: which pictures the tokens of an answer see. `all` that were shown before it (the latest 24, or
     all candidates and the history's latest), or the latest item's `own` (what the official code does)."""

@@ -130,6 +130,7 @@ def sentence_encoder(
         recipe.sentence.attributes,
         projector.project_texts if projector is not None else None,
         answers_see_all=recipe.sentence.answers_see == "all",
+        codes_hold_guidance=recipe.sentence.codes_hold_guidance,
     )
 
 
