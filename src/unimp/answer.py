@@ -21,13 +21,11 @@ class Query:
 
     text: str = ""
     picture_row: int = -1
-    """Catalogue item whose picture is shown; -1 for none."""
-    picture: PictureArray | None = field(default=None, compare=False)
-    """A picture from outside, already at the size the vision encoder reads."""
+    """Row of the picture that is shown: a catalogue item's, or past them one from outside; -1 for none."""
 
     @property
     def has_picture(self) -> bool:
-        return self.picture_row >= 0 or self.picture is not None
+        return self.picture_row >= 0
 
 
 @dataclass(frozen=True)

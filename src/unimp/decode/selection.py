@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.decode.rating import normalised
 from unimp.decode.reader import last_hidden
 from unimp.decode.sources import Mixture, Sources
 from unimp.encode.encoder import SentenceEncoder
@@ -66,8 +67,7 @@ class ModelSelector:
     def probabilities(self, histories: Histories, rows: IntArray) -> FloatArray:
         """[C] of one user's candidates to be chosen first; they sum to 1."""
         scores = self.log_probabilities(histories, [rows])[0] + self.mixed(histories, [rows])
-        weights = np.exp(scores[0] - scores[0].max())
-        return np.asarray(weights / weights.sum(), dtype=np.float32)
+        return normalised(scores[0])
 
     def select(
         self, histories: Histories, candidates: Sequence[IntArray], counts: Sequence[int]

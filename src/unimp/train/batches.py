@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unimp.data.histories import Histories
+from unimp.decode.reader import batches_by_length
 from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.encode.targets import Horizon
@@ -102,16 +103,5 @@ def pooled(
     pool = max(1, int(POOL * budget / max(lengths.mean(), 1.0)))
     for start in range(0, len(order), pool):
         chunk = order[start : start + pool]
-        yield from cut(chunk[np.argsort(lengths[chunk], kind="stable")], lengths, budget)
-
-
-def cut(rows: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[list[int]]:
-    """Rows in rising length, so many at a time that the padded batch stays within `budget`."""
-    batch: list[int] = []
-    for row in rows.tolist():
-        if batch and lengths[row] * (len(batch) + 1) > budget:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+        for places in batches_by_length(lengths[chunk].tolist(), budget):
+            yield chunk[places].tolist()
