@@ -59,6 +59,7 @@ def side_columns(row: Row) -> dict[str, str]:
         "seeds": str(len(row.results)),
         "tries": str(len(row.tuning.tries)) if row.tuning else "–",
         "fit s": f"{row.average('seconds_fit'):.1f}",
+        "cpu s": amount(row.average("cpu_seconds_fit"), ".1f"),
         "score s": f"{row.average('seconds_score'):.1f}",
         "MiB": f"{row.average('peak_memory_mib'):.0f}",
         "tied": f"{row.average('tied_targets'):.0f}",
@@ -114,12 +115,18 @@ def row_document(row: Row) -> dict[str, Any]:
         "metrics": {name: number(value.mean) for name, value in row.values.items()},
         "intervals": {name: [number(value.low), number(value.high)] for name, value in row.values.items()},
         "seconds_fit": row.average("seconds_fit"),
+        "cpu_seconds_fit": number(row.average("cpu_seconds_fit")),
         "seconds_score": row.average("seconds_score"),
         "peak_memory_mib": row.average("peak_memory_mib"),
         "tied_targets": row.average("tied_targets"),
         "unscored": row.average("unscored"),
         "files": [stored.path.name for stored in row.results],
     }
+
+
+def amount(value: float, form: str) -> str:
+    """Formatted, or a dash where it was not measured."""
+    return "–" if value != value else format(value, form)
 
 
 def number(value: float) -> float | None:

@@ -72,6 +72,9 @@ class ResultFile(Config):
     data: DataIdentity
     environment: Environment
     seconds_fit: float
+    """On the clock."""
+    cpu_seconds_fit: float | None = None
+    """Of all threads; null where it was not measured."""
     seconds_score: float
     """Scoring and ranking all test cases."""
     peak_memory_mib: float

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from unimp.baselines.baseline import ItemFeatures
 from unimp.bench.cases import identify, rank_table
 from unimp.bench.environment import Environment, PeakMemory
+from unimp.bench.fitting import Fitted, fit
 from unimp.bench.jobs import Job, Outcome, Session, config_values
 from unimp.bench.protocol import BenchmarkProtocol
 from unimp.bench.result import ResultFile, StoredResult, read_result, write_ranks, write_result
@@ -62,9 +62,9 @@ def run_jobs(
 
 def do_job(session: Session, job: Job, budget: Budget | None, say: Callable[[str], object]) -> Outcome:
     """Tune where it is asked for, then fit, judge and write, unless that has been done."""
-    tuning = None
+    tuning, fitted = None, None
     if budget is not None and job.space:
-        job, tuning = tune(session, job, budget, say)
+        job, tuning, fitted = tune(session, job, budget, say)
     elif budget is not None:
         say(f"{job.method}: has no search space; it is run as it is")
     name = session.name_of(job, tuning)
@@ -75,14 +75,17 @@ def do_job(session: Session, job: Job, budget: Budget | None, say: Callable[[str
             say(f"{name}: already there")
             return Outcome(job, path, done_before=True)
         say(f"{name}: {found.reason}; done again")
-    result = run_job(session, job, tuning)
+    result = run_job(session, job, tuning, fitted)
     say(f"{name}: {summary(result)}")
     return Outcome(job, path)
 
 
-def run_job(session: Session, job: Job, tuning: Tuning | None = None) -> ResultFile:
-    """Fit, judge, write."""
-    measured = measure(session, job)
+def run_job(
+    session: Session, job: Job, tuning: Tuning | None = None, fitted: Fitted | None = None
+) -> ResultFile:
+    """Fit (unless tuning has just fitted this very job), judge, write."""
+    fitted = fitted or fit(session, job)
+    measured = measure(session, job, fitted)
     values = ranking_metrics(measured.ranks.values, session.protocol.cutoffs)
     table = rank_table(session.dataset, session.split, measured.ranks, session.with_ids)
     name = session.name_of(job, tuning)
@@ -91,13 +94,14 @@ def run_job(session: Session, job: Job, tuning: Tuning | None = None) -> ResultF
         title=job.entry.title,
         config=config_values(job),
         tuning=tuning,
-        details=measured.details,
+        details=getattr(fitted.method, "details", {}),
         seed=job.seed,
         protocol=session.protocol,
         data=identify(session.dataset, session.split),
         environment=Environment.here(getattr(job.config, "device", "cpu")),
-        seconds_fit=round(measured.seconds_fit, 3),
-        seconds_score=round(measured.seconds_score, 3),
+        seconds_fit=round(fitted.seconds, 3),
+        cpu_seconds_fit=None if fitted.cpu_seconds is None else round(fitted.cpu_seconds, 3),
+        seconds_score=round(measured.seconds, 3),
         peak_memory_mib=round(measured.peak_memory_mib, 1),
         metrics={metric: None if math.isnan(value) else value for metric, value in values.items()},
         unscored=int(np.isnan(measured.ranks.values).sum()),
@@ -111,35 +115,28 @@ def run_job(session: Session, job: Job, tuning: Tuning | None = None) -> ResultF
 
 @dataclass(frozen=True)
 class Measured:
-    """What fitting and judging gave, and what they cost."""
+    """What judging gave, and what it cost."""
 
     ranks: Ranks
-    seconds_fit: float
-    seconds_score: float
+    seconds: float
     peak_memory_mib: float
-    details: dict[str, Any]
+    """Of fitting and judging."""
 
 
-def measure(session: Session, job: Job) -> Measured:
-    """Fit the method on the training part, rank every test case; the method is gone afterwards."""
-    split, masked = session.split, session.protocol.exclude_history
-    memory = PeakMemory()
-    method = job.entry.load()(job.config)
-    start = time.perf_counter()
-    method.fit(session.training, seed=job.seed, show_progress=session.show_progress)
-    fitted = time.perf_counter()
+def measure(session: Session, job: Job, fitted: Fitted) -> Measured:
+    """Rank every test case."""
+    split = session.split
+    memory, start = PeakMemory(), time.perf_counter()
     with progress_bar(f"{job.method}: scoring", len(split.test), show=session.show_progress) as bar:
         ranks = judge_cases(
-            method,
+            fitted.method,
             split.test,
-            exclude_history=masked,
+            exclude_history=session.protocol.exclude_history,
             batch_size=max(1, min(512, SCORES_AT_ONCE // split.num_items)),
             advance=bar.advance,
         )
-    scoring, peak = time.perf_counter() - fitted, memory.mebibytes()
-    # A method that opened an earlier training reports what that one cost.
-    seconds, earlier_peak = getattr(method, "reported_cost", None) or (fitted - start, 0.0)
-    return Measured(ranks, seconds, scoring, max(peak, earlier_peak), getattr(method, "details", {}))
+    seconds, peak = time.perf_counter() - start, memory.mebibytes()
+    return Measured(ranks, seconds, max(peak, fitted.peak_memory_mib))
 
 
 def summary(result: ResultFile) -> str:

@@ -19,13 +19,14 @@ class Budget(Config):
     trials: int = Field(ge=1)
     """Settings that are tried, the given (published) one first."""
     minutes: float | None = Field(default=None, gt=0)
-    """No try begins once the tries so far have taken so long; the one that runs by then is finished."""
+    """No try begins once the tries so far have kept the processor busy so long (all threads added up, so that
+    other work on the machine takes nothing away); the one that runs by then is finished."""
     seed: int = 0
     """Of the proposals, and of the method in every try."""
 
     def words(self) -> str:
         """`20 trials`, `20 trials or 30 minutes`."""
-        limit = "" if self.minutes is None else f" or {self.minutes:g} minutes"
+        limit = "" if self.minutes is None else f" or {self.minutes:g} processor minutes"
         return f"{self.trials} trial{'s' if self.trials > 1 else ''}{limit}"
 
 
@@ -37,7 +38,7 @@ class Try(Config):
     value: float | None
     """Validation NDCG@5, an unscored case counting 0; null when the method refused the setting."""
     seconds: float
-    """Fitting and validating; 0 for a repeat."""
+    """Fitting and validating, of the processor; 0 for a repeat."""
     problem: str = ""
     """Why it was refused."""
     repeats: int | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from unimp.bench.fitting import Fitted, fit
 from unimp.bench.jobs import Job, Session, config_values
 from unimp.bench.result import write_whole
 from unimp.bench.tries import CHOSEN_BY, Budget, Try, Tuning, best_try
@@ -28,8 +29,11 @@ STARTUP = 5
 Say = Callable[[str], object]
 
 
-def tune(session: Session, job: Job, budget: Budget, say: Say) -> tuple[Job, Tuning]:
-    """The job with the settings that validation chose, and how it chose them.
+def tune(session: Session, job: Job, budget: Budget, say: Say) -> tuple[Job, Tuning, Fitted | None]:
+    """The job with the settings that validation chose, how it chose them, and the winner if it is at hand.
+
+    At hand is the fit of the best try when this very call made it with the job's own seed: it need not be
+    made again for the test.
 
     Each finished try is on disk before the next begins, and a proposal depends on the tries before it and the
     seed alone: a killed run goes on where it stopped, and a larger budget goes on where a smaller one ended.
@@ -44,15 +48,21 @@ def tune(session: Session, job: Job, budget: Budget, say: Say) -> tuple[Job, Tun
     if damage:
         say(f"{path.name}: {damage}; tuning goes on after try {len(tries)}")
     del tries[budget.trials :]
+    kept: tuple[int, Fitted] | None = None
     while len(tries) < budget.trials and not out_of_time(tries, budget):
         settings = propose(job, tries, budget.seed)
-        tries.append(make_try(session, replace(job, seed=budget.seed), settings, tries))
+        one, fitted = make_try(session, replace(job, seed=budget.seed), settings, tries)
+        tries.append(one)
         write_tries(path, tries)
+        if fitted is not None and best_try(tries) == len(tries) - 1:
+            kept = len(tries) - 1, fitted
+        del fitted
         say(f"{job.method}: try {len(tries)} of {budget.trials}: {describe(tries[-1])}")
     winner = best_try(tries)
     space = {key: str(dimension) for key, dimension in job.space.items()}
     tuning = Tuning(budget=budget, space=space, tries=tuple(tries), winner=winner)
-    return with_settings(job, tries[winner].settings if winner else {}), tuning
+    at_hand = kept[1] if kept is not None and kept[0] == winner and job.seed == budget.seed else None
+    return with_settings(job, tries[winner].settings if winner else {}), tuning, at_hand
 
 
 def out_of_time(tries: Sequence[Try], budget: Budget) -> bool:
@@ -93,29 +103,33 @@ def distribution(space: SearchSpace, key: str) -> Any:
     return distributions.IntDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
-def make_try(session: Session, job: Job, settings: dict[str, Any], before: Sequence[Try]) -> Try:
+def make_try(
+    session: Session, job: Job, settings: dict[str, Any], before: Sequence[Try]
+) -> tuple[Try, Fitted | None]:
+    """The try, and what was fitted for it; nothing when it was refused or is a repeat."""
     for number, earlier in enumerate(before):
         if earlier.settings == settings:  # the same seed, so the same value
-            return earlier.model_copy(update={"seconds": 0.0, "repeats": number})
-    start = time.perf_counter()
-    value, problem = None, ""
+            return earlier.model_copy(update={"seconds": 0.0, "repeats": number}), None
+    start = time.process_time()
+    value, problem, fitted = None, "", None
     try:
-        value = validation_quality(session, with_settings(job, settings) if before else job)
+        fitted = fit(session, with_settings(job, settings) if before else job)
+        value = validation_quality(session, fitted)
     except UnimpError as error:
         if not before:  # what the method lacks for its own setting it lacks for all
             raise
-        problem = str(error)
-    return Try(settings=settings, value=value, seconds=round(time.perf_counter() - start, 6), problem=problem)
+        problem, fitted = str(error), None
+    seconds = round(time.process_time() - start, 6)
+    return Try(settings=settings, value=value, seconds=seconds, problem=problem), fitted
 
 
-def validation_quality(session: Session, job: Job) -> float:
+def validation_quality(session: Session, fitted: Fitted) -> float:
     """NDCG@5 over all validation cases, as the judge counts it; an unscored case is worth 0.
 
     Otherwise a setting could win by keeping silent about the users that are hard.
     """
-    method, data = job.entry.load()(job.config), session.training
-    method.fit(data, seed=job.seed, show_progress=session.show_progress)
-    ranks = rank_cases(method, data.valid, exclude_history=data.exclude_history)
+    data = session.training
+    ranks = rank_cases(fitted.method, data.valid, exclude_history=data.exclude_history)
     name, _, cutoff = CHOSEN_BY.partition("@")
     return float(np.nan_to_num(metric_values(ranks, name, int(cutoff))).mean())
 

@@ -56,7 +56,7 @@ def run(
         0, min=0, help="Settings that each method may try on validation, its own first; 0: no tuning."
     ),
     tune_minutes: float | None = typer.Option(
-        None, help="With --tune: a method begins no further try after so many minutes of tries."
+        None, help="With --tune: a method begins no further try after so many processor minutes of tries."
     ),
     split: str = typer.Option("leave-one-out", help="leave-one-out, new-users, temporal or new-domain."),
     hold_out: str = typer.Option("", help="For new-domain: ATTRIBUTE=VALUE|VALUE, tested and never trained."),
