@@ -46,7 +46,7 @@ class Row:
         return self.results[0].result.tuning
 
     def average(self, name: str) -> float:
-        """The mean over seeds of a number of the result files, such as `seconds_fit`; NaN where one lacks it."""
+        """The mean over seeds of a number of the result files, such as `seconds_fit`; NaN if one lacks it."""
         values = [getattr(stored.result, name) for stored in self.results]
         return float("nan") if None in values else float(np.mean(values))
 
