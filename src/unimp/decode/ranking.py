@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from unimp.answer import Query
 from unimp.data.histories import FloatArray, Histories
@@ -43,7 +44,10 @@ class ModelRanker:
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, I], higher is better; without a history popularity decides, the model among equals."""
-        scores = self.log_probabilities(histories)
+        return self.mixed(self.log_probabilities(histories), histories)
+
+    def mixed(self, scores: FloatArray, histories: Histories) -> FloatArray:
+        """[U, I] the model's log-probabilities with the sources' shares, in place."""
         cold = histories.lengths == 0
         scores[cold] = np.log1p(self.sources.popularity) + COLD_SHARE * scores[cold]
         for name, share in self.mixture.shares.items():
@@ -69,7 +73,10 @@ class ModelSearcher:
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
-        scores = self.log_probabilities(histories, queries)
+        return self.mixed(self.log_probabilities(histories, queries), histories, queries)
+
+    def mixed(self, scores: FloatArray, histories: Histories, queries: Sequence[Query]) -> FloatArray:
+        """[U, I] the model's log-probabilities with the sources' shares, in place."""
         for name, share in self.mixture.shares.items():
             scores += self.sources.score(name, share, histories, queries)
         return scores
@@ -80,7 +87,11 @@ def item_log_probabilities(
 ) -> FloatArray:
     """[N, I] log p(item) at the end of every sentence."""
     encoded = [encoder.encode(sentence) for sentence in sentences]
-    with torch.inference_mode():
-        hidden = last_hidden(model, state, encoded)
-        logits = model.item_logits(hidden, state.table_ID)
-        return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)
+    return log_probabilities_at(model, state, last_hidden(model, state, encoded))
+
+
+@torch.inference_mode()
+def log_probabilities_at(model: UnimpModel, state: ItemState, hidden_ND: Tensor) -> FloatArray:
+    """[N, I] log p(item) after each hidden state."""
+    logits = model.item_logits(hidden_ND, state.table_ID)
+    return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)

@@ -25,6 +25,9 @@ class KVCache:
     used: int = 0
     starts_B: Tensor | None = None
     """First position in use of each sentence, when they are aligned at their ends."""
+    own_positions: bool = False
+    """Each sentence's positions are counted from its own start, not from the cache's: so were those of the
+    keys that are laid in, each read by itself before."""
 
     @property
     def capacity(self) -> int:
@@ -115,6 +118,9 @@ class CompactDecoder(nn.Module):
             raise ValueError(f"KV cache holds {cache.capacity} positions, {start + x_BTD.shape[1]} needed")
         positions = torch.arange(start, start + x_BTD.shape[1], device=x_BTD.device)
         angles_TK = torch.outer(positions.float(), self.inverse_frequencies).repeat(1, 2)
+        if cache is not None and cache.own_positions and cache.starts_B is not None:
+            counted_B1T1 = (positions - cache.starts_B[:, None]).float()[:, None, :, None]
+            angles_TK = (counted_B1T1 * self.inverse_frequencies).repeat(1, 1, 1, 2)  # [B, 1, T, K]
         for number, layer in enumerate(self.layers):
             if before_layer is not None:
                 x_BTD = before_layer(number, x_BTD)
