@@ -84,11 +84,11 @@ def test_guidance_of_one_is_the_words_likelihood_itself() -> None:
     torch.testing.assert_close(guided([told, untold], 2.0), twice)
 
 
-def test_guidance_reads_with_and_without_the_words(six: Six) -> None:
-    """Guided towards nothing, the picture is that of no words at all."""
+def test_guidance_reads_with_and_without_words_and_history(six: Six) -> None:
+    """Guided towards nothing, the picture is that of no words and no history."""
     unguided = imaginer_of(six, temperature=0.0)
     with torch.inference_mode():
-        nothing = unguided.draw(HISTORIES, [Query()] * 3, torch.Generator())
+        nothing = unguided.draw(HISTORIES.first(0), [Query()] * 3, torch.Generator())
     assert codes_of(imaginer_of(six, temperature=0.0, guidance=0.0)) == nothing.tolist()
     assert codes_of(imaginer_of(six, temperature=0.0, guidance=4.0)) != nothing.tolist()
 

@@ -102,7 +102,9 @@ class Answerer:
             sources = replace(searcher.sources, pictures=unit_pictures(state))
             searcher = replace(searcher, state=state, sources=sources)
         if imaginer is not None:
-            imaginer = replace(imaginer, state=state)
+            picker = imaginer.picker
+            picker = None if picker is None else replace(picker, state=state)
+            imaginer = replace(imaginer, state=state, picker=picker)
         return replace(self, state=state, searcher=searcher, imaginer=imaginer)
 
 

@@ -14,6 +14,7 @@ from unimp.answer import PictureArray, Query
 from unimp.config import Config
 from unimp.data.histories import Histories
 from unimp.decode.continuation import Continuation
+from unimp.decode.picking import PicturePicker
 from unimp.encode.encoder import SentenceEncoder
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemState, UnimpModel
@@ -32,8 +33,11 @@ class SamplingConfig(Config):
     top_p: float = Field(0.95, gt=0, le=1)
     """Only the likeliest codes that together have this probability (Holtzman et al. 2020)."""
     guidance: float = Field(1.0, ge=0)
-    """Above 1, what the words add to the likelihood counts so many times (classifier-free guidance, Ho &
-    Salimans 2022); costs a second reading without the words."""
+    """Above 1, what words and history add to the likelihood counts so many times (classifier-free guidance,
+    Ho & Salimans 2022); costs a second reading without either."""
+    draws: int = Field(4, ge=1)
+    """Pictures drawn for each one asked for; the model's own search picks the one that suits words and
+    history best. 1 leaves nothing to pick."""
 
 
 @dataclass
@@ -46,6 +50,8 @@ class ModelImaginer:
     task: Imagination
     tokenizer: ImageTokenizer
     sampling: SamplingConfig
+    picker: PicturePicker | None = None
+    """None, where the model cannot tell pictures apart: then each picture is drawn once."""
     batch: int = 64
     show: bool = False
 
@@ -56,19 +62,37 @@ class ModelImaginer:
         with progress_bar("drawing", len(guidance), show=self.show) as bar, torch.inference_mode():
             for start in range(0, len(guidance), self.batch):
                 queries = guidance[start : start + self.batch]
-                codes_US = self.draw(histories.slice(start, start + self.batch), queries, generator)
-                parts.append(paint(self.tokenizer, codes_US))
+                parts.append(self.best(histories.slice(start, start + self.batch), queries, generator))
                 bar.advance(len(queries))
         config = self.tokenizer.config
         nobody = np.zeros((0, config.height, config.picture_width, 3), dtype=np.uint8)
         return np.concatenate([nobody, *parts])
 
-    def draw(self, histories: Histories, queries: Sequence[Query], generator: torch.Generator) -> Tensor:
-        """[U, S] codes."""
+    def best(
+        self, histories: Histories, queries: Sequence[Query], generator: torch.Generator
+    ) -> PictureArray:
+        """[U, Y, X, 3] of several pictures each, the one that the picker prefers."""
+        draws = self.sampling.draws if self.picker is not None else 1
+        pictures = paint(self.tokenizer, self.draw(histories, queries, generator, draws))
+        if self.picker is None or draws == 1:
+            return pictures
+        pictures_UN = pictures.reshape(len(queries), draws, *pictures.shape[1:])
+        chosen = self.picker.score(histories, queries, pictures_UN).argmax(axis=1)
+        return pictures_UN[np.arange(len(queries)), chosen]
+
+    def draw(
+        self, histories: Histories, queries: Sequence[Query], generator: torch.Generator, draws: int = 1
+    ) -> Tensor:
+        """[U * draws, S] codes, those of one user beside each other."""
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
-        asked = [list(queries)] + ([[Query()] * len(queries)] if self.sampling.guidance != 1.0 else [])
-        going = [self.read(histories, one) for one in asked]
+        going = [self.read(histories, queries)]
+        if self.sampling.guidance != 1.0:
+            going.append(self.read(histories.first(0), [Query()] * len(queries)))
+        if draws > 1:
+            rows = torch.arange(len(queries), device=self.state.table_ID.device).repeat_interleave(draws)
+            for one in going:
+                one.keep(rows)
         codes: list[Tensor] = []
         for place in range(places):
             logits = [
@@ -91,7 +115,7 @@ class ModelImaginer:
 
 
 def guided(logits: Sequence[Tensor], scale: float) -> Tensor:
-    """[U, C] with the words' part of the likelihood scaled; logits: with the words, and without."""
+    """[U, C] what is known scaled in the likelihood; logits: with words and history, and without either."""
     if len(logits) == 1:
         return logits[0]
     told, untold = (torch.log_softmax(one, dim=-1) for one in logits)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unimp.answer import PictureArray
-from unimp.data.histories import FloatArray
+from unimp.answer import PictureArray, Query
+from unimp.data.histories import FloatArray, Histories
 from unimp.decode.answerer import Answerer, unit_pictures
 from unimp.decode.drawing import ModelImaginer
+from unimp.decode.picking import PicturePicker
 from unimp.decode.ranking import ModelRanker, ModelSearcher
 from unimp.decode.rating import ModelRater
 from unimp.decode.selection import ModelSelector
@@ -21,12 +22,15 @@ from unimp.decode.sources import Mixture, Sources
 from unimp.decode.text import ModelExplainer
 from unimp.encode.content import TextProjector, WordMatch
 from unimp.encode.encoder import SentenceEncoder
+from unimp.encode.sentences import SentenceProjector
 from unimp.encode.vocabulary import Vocabulary
+from unimp.encoders.sight import Sight
 from unimp.errors import ConfigError
 from unimp.model.image_tokenizer import ImageTokenizer
-from unimp.model.unimp import ItemInputs, UnimpModel
+from unimp.model.unimp import ItemInputs, ItemState, UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.references.factors import BiasedMF
+from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import Template
 from unimp.structure.graph import ItemGraph
 from unimp.tasks.explanation import ExplanationTask
@@ -49,8 +53,9 @@ class Workbench:
     encoder: SentenceEncoder
     tasks: tuple[Task, ...]
     items: ItemInputs
-    vision: ConvEncoder | None
-    """Sees pictures from outside, where the encoder is frozen."""
+    vision: ConvEncoder | Sight | None
+    """Sees pictures from outside, where the encoder is frozen; what a pretrained one starts from, where it is
+    trained along."""
     visual_width: int | None
     popularity: FloatArray
     """[I] training events of every item."""
@@ -60,6 +65,8 @@ class Workbench:
     factors: BiasedMF | None = None
     """Biases and factors of the ratings in closed form; None without a task that rates."""
     tokenizer: ImageTokenizer | None = None
+    sentences: SentenceProjector | None = None
+    """The pretrained part of the items' text."""
 
     @property
     def template(self) -> Template:
@@ -72,6 +79,7 @@ class Workbench:
     def new_model(self) -> UnimpModel:
         """A model of the recipe's shape; weights come from torch's generator."""
         recipe = self.recipe
+        trained = recipe.vision.trainable
         return UnimpModel(
             recipe.model,
             self.vocabulary.num_items,
@@ -79,8 +87,17 @@ class Workbench:
             {name: block.shape[1] for name, block in self.items.content.items()},
             self.visual_width,
             pooled_pictures=recipe.content.picture,
-            trains_vision=recipe.vision.trainable,
+            trains_vision=trained,
+            vision=self.vision.trained() if trained and isinstance(self.vision, Sight) else None,
+            resampler=recipe.vision.resampler,
         )
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(height, width) of the pictures that the vision encoder reads."""
+        if isinstance(self.vision, Sight):
+            return self.vision.size
+        return self.recipe.vision.height, self.recipe.vision.picture_width
 
     @cached_property
     def word_match(self) -> WordMatch | None:
@@ -113,7 +130,14 @@ class Workbench:
                 case Imagination():
                     assert self.tokenizer is not None
                     parts["imaginer"] = ModelImaginer(
-                        model, state, self.encoder, task, self.tokenizer, self.recipe.sampling, show=show
+                        model,
+                        state,
+                        self.encoder,
+                        task,
+                        self.tokenizer,
+                        self.recipe.sampling,
+                        self.picker(model, state),
+                        show=show,
                     )
         if isinstance(explaining := known.get("explanation"), ExplanationTask):
             rater = parts.get("rater") or ModelRater(
@@ -122,9 +146,24 @@ class Workbench:
             parts["explainer"] = ModelExplainer(rater, explaining, self.recipe.speaking, show=show)
         return Answerer(model, state, **parts)
 
+    def picker(self, model: UnimpModel, state: ItemState) -> PicturePicker | None:
+        """What tells drawn pictures apart: the model's search, else its recommendation; None without eyes."""
+        if state.pictures_ID is None or (self.vision or model.vision) is None:
+            return None
+        known = {task.name: task for task in self.tasks}
+        searching, recommending = known.get("search"), known.get("recommendation")
+        if isinstance(searching, Search):
+            question = searching.question
+        elif isinstance(recommending, Recommendation):
+            question = partial(unasked, recommending)
+        else:
+            return None
+        see = partial(self.see, model)
+        return PicturePicker(model, state, self.encoder, question, see, self.picture_size)
+
     def see(self, model: UnimpModel, pixels_PYX3: PictureArray) -> Tensor:
         """[P, V, E] visual tokens of pictures from outside, at the size the encoder reads."""
-        encoder = self.vision or model.vision
+        encoder = model.vision or self.vision
         if encoder is None:
             raise ConfigError("this checkpoint looks at no pictures; ask in words")
         device = next(model.parameters()).device
@@ -132,3 +171,8 @@ class Workbench:
             pixels = torch.tensor(pixels_PYX3, device=device)  # a copy: what was decoded may be read-only
             tokens: Tensor = encoder.to(device)(pixels_from_bytes(pixels))
         return tokens
+
+
+def unasked(task: Recommendation, histories: Histories, user: int, query: Query) -> UserSentence:
+    """Recommendation's sentence: it has no place for the query."""
+    return task.question(histories, user)

@@ -1,0 +1,56 @@
+"""Of several drawn pictures the one that the model itself would find first: its search, turned on them."""
+
+# U users, N pictures per user, X = U * N pictures from outside, D width
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unimp.answer import PictureArray, Query
+from unimp.data.histories import FloatArray, Histories
+from unimp.data.pictures import fit_pixels
+from unimp.decode.reader import last_hidden
+from unimp.encode.encoder import SentenceEncoder
+from unimp.model.unimp import ItemState, UnimpModel
+from unimp.sentence.parts import UserSentence
+
+Question = Callable[[Histories, int, Query], UserSentence]
+See = Callable[[PictureArray], Tensor]
+"""uint8 pictures [X, Y, X', 3] at the encoder's size -> visual tokens [X, V, E]."""
+
+
+@dataclass
+class PicturePicker:
+    """How well pictures suit a user and a wish: as re-ranking by CLIP does for words (Ramesh et al. 2021)."""
+
+    model: UnimpModel
+    state: ItemState
+    encoder: SentenceEncoder
+    question: Question
+    """The sentence whose answer is an item: that of search, or of recommendation."""
+    see: See
+    size: tuple[int, int]
+    """Rows and columns of the pixels that `see` reads."""
+
+    def score(self, histories: Histories, queries: Sequence[Query], pictures: PictureArray) -> FloatArray:
+        """[U, N] the picture's part in the logit of an item that looked so; pictures [U, N, Y, X, 3]."""
+        users, number = pictures.shape[:2]
+        with torch.inference_mode():
+            asked = [self.question(histories, user, query) for user, query in enumerate(queries)]
+            hidden_UD = last_hidden(self.model, self.state, [self.encoder.encode(one) for one in asked])
+            state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
+            assert state.pictures_ID is not None
+            vectors_UND = state.pictures_ID[-users * number :].view(users, number, -1)
+            scores = torch.einsum("ud,und->un", hidden_UD, vectors_UND)
+        return np.asarray(scores.cpu().numpy(), dtype=np.float32)
+
+    def fitted(self, pictures: PictureArray) -> PictureArray:
+        """[U * N, height, width, 3] as the catalogue's own pictures are brought to size."""
+        flat = pictures.reshape(-1, *pictures.shape[2:])
+        return np.stack([fit_pixels(Image.fromarray(one), *self.size) for one in flat])
