@@ -16,7 +16,7 @@ from unimp.data.histories import Histories
 from unimp.decode.looking import Look, looks
 from unimp.decode.ranking import ModelRanker
 from unimp.decode.reader import last_hidden
-from unimp.encode.content import TextProjector
+from unimp.encode.content import TextProjector, item_terms
 from unimp.model.unimp import ItemState, UnimpModel
 from unimp.sentence.parts import Image, ItemMention, Part, Text, UserSentence
 
@@ -78,8 +78,10 @@ class AlteredItems:
         vectors_ND = self.whole.table_ID[rows]
         if self.text is not None and "text" in self.model.items.projections:
             kept = tuple(one for one in self.catalog.attributes if one.name != name)
-            few = self.catalog.items[rows]
-            texts = [self.text.project(Catalog(few, some)) for some in (kept, self.catalog.attributes)]
+            texts = [
+                self.text.project_terms(item_terms(self.catalog, rows, some))
+                for some in (kept, self.catalog.attributes)
+            ]
             less, full = (torch.from_numpy(one).to(vectors_ND) for one in texts)
             vectors_ND = vectors_ND + self.model.items.projections["text"](less - full)
         return dict(zip(rows, self.add(vectors_ND), strict=True))

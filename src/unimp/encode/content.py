@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import Field
 from scipy.sparse.linalg import svds
 
 from unimp.config import Config
-from unimp.data.catalog import Catalog
+from unimp.data.catalog import Attribute, Catalog
 from unimp.data.histories import FloatArray, Histories
 
 WORD = re.compile(r"[^\W_]+")
@@ -24,6 +25,10 @@ class ContentConfig(Config):
 
     text: int = Field(128, ge=0)
     """Dimensions of the text block (TF-IDF reduced by SVD); 0 leaves text out."""
+    encoder: str = ""
+    """A pretrained sentence encoder beside it: `package:minilm-l6`, a folder, or a hub id."""
+    encoder_width: int = Field(0, ge=0)
+    """Main directions of its vectors that are kept; 0 keeps all."""
     log: int = Field(0, ge=0)
     """Dimensions of the block of co-occurrence factors of the training log; 0 leaves it out."""
     picture: bool = True
@@ -57,32 +62,45 @@ class WordMatch:
     """TF-IDF cosine of free texts and the items' texts, every word by itself (no reduction)."""
 
     def __init__(self, projector: TextProjector, catalog: Catalog) -> None:
-        self.projector = projector
-        items = term_matrix(item_terms(catalog), projector.vocabulary).multiply(projector.idf).tocsr()
-        norms = np.sqrt(np.asarray(items.multiply(items).sum(axis=1)).ravel())
-        self.items_WI: Any = (sp.diags(1.0 / np.maximum(norms, 1e-9)) @ items).T.tocsr()
+        self.projector, self.catalog = projector, catalog
+
+    @cached_property
+    def items_WI(self) -> Any:
+        """[words, I] unit columns, made when they are first asked for."""
+        return self.unit_rows(item_terms(self.catalog)).T.tocsr()
+
+    def unit_rows(self, terms: list[list[str]]) -> Any:
+        """[len(terms), words] CSR of unit rows, or empty ones."""
+        weights = term_matrix(terms, self.projector.vocabulary).multiply(self.projector.idf).tocsr()
+        norms = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel())
+        return sp.diags(1.0 / np.maximum(norms, 1e-9)) @ weights
 
     def score(self, texts: Sequence[str]) -> FloatArray:
         """[N, I] in [0, 1]; zeros for a text without a known word."""
-        terms = [WORD.findall(text.lower()) for text in texts]
-        weights = term_matrix(terms, self.projector.vocabulary).multiply(self.projector.idf).tocsr()
-        norms = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel())
-        unit = sp.diags(1.0 / np.maximum(norms, 1e-9)) @ weights
+        unit = self.unit_rows([WORD.findall(text.lower()) for text in texts])
         return np.asarray((unit @ self.items_WI).toarray(), dtype=np.float32)
 
 
-def item_terms(catalog: Catalog) -> list[list[str]]:
-    """Each item's words, and each category value once more as a whole (`brand=opi`)."""
-    terms: list[list[str]] = [[] for _ in range(len(catalog))]
-    for attribute in catalog.attributes:
-        for row, text in enumerate(catalog.texts[attribute.name]):
+def item_terms(
+    catalog: Catalog, rows: Sequence[int] | None = None, attributes: Sequence[Attribute] | None = None
+) -> list[list[str]]:
+    """Each item's words, and each category value once more as a whole (`brand=opi`).
+
+    All of the catalogue's items and attributes, or those given.
+    """
+    chosen = range(len(catalog)) if rows is None else rows
+    terms: list[list[str]] = [[] for _ in chosen]
+    for attribute in catalog.attributes if attributes is None else attributes:
+        texts = catalog.texts[attribute.name]
+        for item, row in zip(terms, chosen, strict=True):
+            text = texts[row]
             if text is None or attribute.kind == "number":
                 continue
-            terms[row].extend(WORD.findall(text.lower()))
+            item.extend(WORD.findall(text.lower()))
             if attribute.kind == "category":
-                terms[row].append(f"{attribute.name}={text.lower()}")
+                item.append(f"{attribute.name}={text.lower()}")
             elif attribute.kind == "categories":
-                terms[row].extend(f"{attribute.name}={value}" for value in text.lower().split(", "))
+                item.extend(f"{attribute.name}={value}" for value in text.lower().split(", "))
     return terms
 
 

@@ -47,3 +47,8 @@ class ItemTable(nn.Module):
         for name, projection in self.projections.items():
             table = table + projection(content[name])
         return table
+
+    def known_by_content(self, content: Mapping[str, Tensor]) -> Tensor:
+        """[N, D] of items without identity: the parts of the blocks that `content` gives."""
+        parts = [self.projections[name](block) for name, block in content.items()]
+        return torch.stack(parts).sum(dim=0)

@@ -74,7 +74,7 @@ class Template:
     """Writes sentences for one catalogue. Attribute texts are cut to their budgets once per item."""
 
     def __init__(self, catalog: Catalog, config: SentenceConfig) -> None:
-        self.config = config
+        self.catalog, self.config = catalog, config
         names = [attribute.name for attribute in catalog.attributes]
         for field in [*(config.fields or ()), *config.budgets]:
             if field not in names:
@@ -97,6 +97,12 @@ class Template:
                     values.append((field, " ".join(words[:budget]) or None))
             self._blocks[row] = (tuple(values), cut)
         return self._blocks[row]
+
+    def renew(self, row: int) -> None:
+        """The catalogue changed the item, or added it."""
+        present = self.catalog.picture_references[row] is not None
+        self.has_picture[row : row + 1] = [present]
+        self._blocks.pop(row, None)
 
     def begin(self, task: str) -> Writer:
         """A sentence that opens with [CLS] and the task's words."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -52,7 +53,12 @@ class QueryMaker:
         """[I] the values of each item that may stand in a query."""
         for field in self.fields:
             self._index(catalog, field)
-        self.logged = logged_queries(catalog, logged)
+        self.catalog, self.table = catalog, logged
+
+    @cached_property
+    def logged(self) -> dict[tuple[str, int], list[str]]:
+        """What users typed or tagged, by the rule above."""
+        return logged_queries(self.catalog, self.table)
 
     def _index(self, catalog: Catalog, field: str) -> None:
         owners: dict[str, list[int]] = defaultdict(list)
