@@ -58,6 +58,19 @@ def bleu(texts: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     }
 
 
+def rouge_l(texts: Sequence[str], references: Sequence[str]) -> list[float]:
+    """Each text's F of ROUGE-L; NaN where the text or its reference is empty."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"])
+    return [
+        scorer.score(reference, text)["rougeL"].fmeasure
+        if text.strip() and reference.strip()
+        else float("nan")
+        for text, reference in zip(texts, references, strict=True)
+    ]
+
+
 def rouge(texts: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """Mean F of ROUGE-1, -2 and -L (Lin 2004; rouge-score, no stemming)."""
     from rouge_score.rouge_scorer import RougeScorer

@@ -8,7 +8,7 @@ from unimp.answer import Explainer
 from unimp.data.histories import Cases, Histories
 from unimp.data.reviews import named_aspects
 from unimp.metrics.ratings import rating_metrics
-from unimp.metrics.text import text_metrics
+from unimp.metrics.text import rouge_l, text_metrics
 from unimp.sentence.parts import Role, UserSentence
 from unimp.sentence.template import Writer
 from unimp.tasks.material import Material
@@ -98,7 +98,11 @@ class ExplanationTask(Task):
         metrics = text_metrics(told, written, own, self.foreign(told, batch))
         metrics |= rating_metrics(np.array([answer.rating for answer in answers]), ratings[asked])
         empty = sum(not text for text in told)
-        return TaskScore(metrics, len(cases), len(cases) - len(asked) + empty)
+        values = np.full(len(cases), np.nan)
+        values[asked] = rouge_l(told, written)
+        return TaskScore(
+            metrics, len(cases), len(cases) - len(asked) + empty, values=values, values_of="ROUGE-L"
+        )
 
     def foreign(self, texts: list[str], cases: Cases) -> list[tuple[str, ...]]:
         """Of each text, the aspects it names that are none of its item's."""

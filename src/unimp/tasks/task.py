@@ -41,7 +41,9 @@ class TaskScore:
     ranks: RankArray | None = None
     """[cases] the target's rank, where the task ranks items."""
     values: RankArray | None = None
-    """[cases] what the headline is the mean of, case by case; NaN is unscored."""
+    """[cases] what a metric is the mean of, case by case; NaN is unscored."""
+    values_of: str = ""
+    """That metric, where it is not the headline."""
 
 
 class Task(ABC):

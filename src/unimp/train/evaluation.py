@@ -70,7 +70,7 @@ def evaluate_run(
             section["references"] = {}
             for name, one in references(run, task, judge).items():
                 other = judged_by(task, judge, one, cases, exclude_history=exclude_history, show=show)
-                section["references"][name] = document(other, task) | compared(score, other)
+                section["references"][name] = document(other, task) | compared(score, other, task.headline)
         report["tasks"][task.name] = section
         if score.ranks is not None and ranks_file is not None:
             write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
@@ -92,11 +92,17 @@ def judged_by(
     return task.score(answerer, cases, exclude_history=exclude_history, show=show)
 
 
-def picture_judge(run: TrainedRun, task: Task, show: bool) -> PictureJudge | None:
-    """The judge of generated pictures, for the task that generates them."""
+def picture_judge(
+    run: TrainedRun, task: Task, show: bool, shown: Catalog | None = None
+) -> PictureJudge | None:
+    """The judge of generated pictures, for the task that generates them.
+
+    `shown`: the catalogue with what its pictures show as further attributes, where that is known.
+    """
     if not isinstance(task, Imagination) or run.bench.tokenizer is None:
         return None
-    return PictureJudge.of(task, run.bench.tokenizer, seed=run.bench.recipe.train.seed, show=show)
+    catalog = shown or task.material.catalog
+    return PictureJudge.of(catalog, run.bench.tokenizer, seed=run.bench.recipe.train.seed, show=show)
 
 
 def document(score: TaskScore, task: Task) -> dict[str, Any]:
@@ -108,8 +114,8 @@ def document(score: TaskScore, task: Task) -> dict[str, Any]:
     }
 
 
-def compared(score: TaskScore, other: TaskScore) -> dict[str, Any]:
-    """UniMP's lead over a reference in the mean behind the headline, paired case by case, with interval.
+def compared(score: TaskScore, other: TaskScore, headline: str) -> dict[str, Any]:
+    """UniMP's lead over a reference in the mean behind a metric, paired case by case, with interval.
 
     RMSE's is that of squared errors; below zero is better there.
     """
@@ -122,7 +128,8 @@ def compared(score: TaskScore, other: TaskScore) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     means = np.array([lead[rng.integers(len(lead), size=len(lead))].mean() for _ in range(RESAMPLES)])
     low, high = np.quantile(means, (0.025, 0.975)).tolist()
-    return {"lead": {"mean": float(lead.mean()), "low": low, "high": high, "cases": len(lead)}}
+    name = score.values_of or headline
+    return {"lead": {"of": name, "mean": float(lead.mean()), "low": low, "high": high, "cases": len(lead)}}
 
 
 def choose(tasks: Sequence[Task], names: Sequence[str] | None) -> list[Task]:

@@ -12,6 +12,7 @@ from unimp.data.histories import Cases, FloatArray
 from unimp.encode.pictures import Pixels, load_pixels
 from unimp.errors import ConfigError
 from unimp.metrics.pictures import label_agreement, picture_metrics
+from unimp.metrics.scored import mean_or_nan
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.tasks.imagination import Imagination
 from unimp.tasks.task import TaskScore
@@ -34,9 +35,8 @@ class PictureJudge:
     attributes: tuple[str, ...]
 
     @classmethod
-    def of(cls, task: Imagination, tokenizer: ImageTokenizer, *, seed: int, show: bool) -> PictureJudge:
+    def of(cls, catalog: Catalog, tokenizer: ImageTokenizer, *, seed: int, show: bool) -> PictureJudge:
         """Trained on the catalogue's real pictures; ConfigError when nothing can be read from them."""
-        catalog = task.material.catalog
         config = tokenizer.config
         pixels = load_pixels(catalog, config.height, config.picture_width, show_progress=show)
         if pixels is None:
@@ -55,6 +55,7 @@ class PictureJudge:
         """FID, KID, diversity, and agreement with the target in every attribute the judge can read.
 
         `X-told`: cases whose words name the attribute; `X-untold`: those whose words leave it to taste.
+        `agreement` alone is the mean over the attributes.
         """
         drawn_for = np.flatnonzero((cases.target_rows >= 0) & self.pixels.present[cases.target_rows])
         drawn_for = drawn_for[:MOST_CASES]
@@ -66,7 +67,26 @@ class PictureJudge:
         read = self.judge.read(pictures)
         for attribute in self.attributes:
             metrics |= self.agreement(attribute, read[attribute], batch, queries)
-        return TaskScore(metrics, len(cases), len(cases) - len(batch))
+        values = np.full(len(cases), np.nan)
+        values[drawn_for] = self.hits(read, batch)
+        metrics["agreement"] = mean_or_nan(values[~np.isnan(values)].tolist())
+        return TaskScore(metrics, len(cases), len(cases) - len(batch), values=values, values_of="agreement")
+
+    def hits(self, read: dict[str, list[str]], cases: Cases) -> FloatArray:
+        """[cases] the share of the readable attributes in which a picture is as the target's; NaN if none."""
+        hits = np.full((len(self.attributes), len(cases)), np.nan)
+        for number, attribute in enumerate(self.attributes):
+            for case, wanted in enumerate(self.wanted(attribute, cases)):
+                if wanted is not None:
+                    hits[number, case] = float(read[attribute][case] == wanted)
+        asked = (~np.isnan(hits)).sum(axis=0)
+        share = np.nansum(hits, axis=0) / np.maximum(asked, 1)
+        return np.asarray(np.where(asked > 0, share, np.nan))
+
+    def wanted(self, attribute: str, cases: Cases) -> list[str | None]:
+        """Each target's label; None where it has none that the judge knows."""
+        known, texts = set(self.judge.labels[attribute]), self.catalog.texts[attribute]
+        return [text if (text := texts[row]) in known else None for row in cases.target_rows.tolist()]
 
     def features(self, pictures: np.ndarray) -> FloatArray:
         return self.judge.features(pictures)
@@ -74,9 +94,7 @@ class PictureJudge:
     def agreement(
         self, attribute: str, read: list[str], cases: Cases, queries: list[Query]
     ) -> dict[str, float]:
-        known = set(self.judge.labels[attribute])
-        texts = self.catalog.texts[attribute]
-        wanted = [text if (text := texts[row]) in known else None for row in cases.target_rows.tolist()]
+        wanted = self.wanted(attribute, cases)
         told = [
             label is not None and label in query.text for label, query in zip(wanted, queries, strict=True)
         ]

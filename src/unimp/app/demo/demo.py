@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from unimp.app.demo.report import write_report
 from unimp.app.demo.scoreboard import Scoreboard, keep_score
 from unimp.baselines import METHODS
 from unimp.baselines.baseline import TrainingData
+from unimp.data.catalog import Attribute, Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Split
 from unimp.errors import DataError
 from unimp.personalizer import Personalizer, load
-from unimp.shop import ShopConfig, shop_users, write_shop
+from unimp.shop import ShopConfig, hidden_items, shop_users, write_shop
 from unimp.train.preparation import make_split
 from unimp.train.recipe import Recipe, load_recipe
 from unimp.train.run import train
@@ -67,7 +68,8 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     clock.lap("compare")
     say("judging all six tasks")
     simple = {name: rankers[name] for name in SIMPLE}
-    scoreboard = keep_score(seeing.run, blind.run, split.test, tastes, simple)
+    shown = with_hidden(dataset.catalog, out / "shop")
+    scoreboard = keep_score(seeing.run, blind.run, split.test, tastes, simple, shown)
     clock.lap("judge all six tasks")
     demo = Demo(seeing, comparison, split, scoreboard, tastes, clock.laps, out / "report.html")
     write_report(demo)
@@ -105,6 +107,16 @@ def claim(out: Path) -> None:
 
 def open_shop(folder: Path, shop: ShopConfig | None) -> Dataset:
     return Dataset.load(folder) if folder.exists() else write_shop(folder, shop)
+
+
+def with_hidden(catalog: Catalog, folder: Path) -> Catalog:
+    """The catalogue with what only its pictures show: colour and pattern. For the judge of pictures alone."""
+    names = ("colour", "pattern")
+    return replace(
+        catalog,
+        items=catalog.items.with_columns(hidden_items(folder).select(names)),
+        attributes=(*catalog.attributes, *(Attribute(name, "category") for name in names)),
+    )
 
 
 def trained(dataset: Dataset, recipe: Recipe, folder: Path) -> Personalizer:

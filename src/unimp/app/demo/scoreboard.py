@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases
 from unimp.tasks.task import Task, TaskScore
 from unimp.train.evaluation import document, judged_by, picture_judge
@@ -20,7 +21,7 @@ HEADLINES = {
     "rating": "RMSE",
     "explanation": "BLEU-4",
     "selection": "accuracy",
-    "imagination": "agreement-category",
+    "imagination": "agreement-colour",
 }
 """What each task is told by in one figure."""
 
@@ -80,13 +81,15 @@ def keep_score(
     cases: Cases,
     tastes: npt.NDArray[np.str_],
     recommenders: dict[str, Any],
+    shown: Catalog,
 ) -> Scoreboard:
-    """`recommenders`: the methods that recommendation is compared with, by name."""
+    """`recommenders`: the methods that recommendation is compared with, by name; `shown`: the catalogue with
+    what the pictures show, which no model reads."""
     blind_tasks = {task.name: task for task in blind.bench.tasks}
     rows: list[TaskRow] = []
     by_taste: list[TasteRow] = []
     for task in run.bench.tasks:
-        judge = picture_judge(run, task, show=False)
+        judge = picture_judge(run, task, show=False, shown=shown)
         others = recommenders if task.name == "recommendation" else references(run, task, judge)
         own = judged_by(task, judge, run.answerer, cases)
         scores = {name: judged_by(task, judge, one, cases) for name, one in others.items()}
