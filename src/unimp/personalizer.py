@@ -200,9 +200,9 @@ class Personalizer:
             if not text.strip():
                 raise ConfigError("query: empty; give words, a picture, or both")
             return self.answerer, Query(checked(text.strip()))
-        vision = self.run.bench.recipe.vision
-        pixels = fit_pixels(read_upload(picture), vision.height, vision.picture_width)
-        visual = self.run.bench.see(self.answerer.model, pixels[None])
+        bench = self.run.bench
+        pixels = fit_pixels(read_upload(picture), *bench.picture_size)
+        visual = bench.see(self.answerer.model, pixels[None])
         row = len(self.run.dataset.catalog)
         return self.answerer.seeing(visual), Query(checked(text.strip()), picture_row=row)
 

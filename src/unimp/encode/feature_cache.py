@@ -1,17 +1,25 @@
-"""Frozen features on disk: paid for once per picture set and encoder, memory-mapped, fp16."""
+"""Frozen features on disk, memory-mapped: paid for once, by picture set or by single content."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+PART = 512
+"""Rows that are encoded between two writes: what a kill can cost."""
+KEY = 16
+"""Bytes of a content key."""
+HalfArray = npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,99 @@ class FeatureCache:
         return features if written is None else written
 
     def _open(self, path: Path) -> Tensor | None:
+        found = open_array(path)
+        return None if found is None else torch.from_numpy(found)
+
+
+def open_array(path: Path) -> Any:
+    """A memory map, None when there is no whole file."""
+    try:
+        # Copy-on-write: torch wants a writable array, the file never changes.
+        return np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+
+
+def content_key(content: bytes) -> bytes:
+    """What a row is known by, wherever and in whatever order it occurs."""
+    return hashlib.sha256(content).digest()[:KEY]
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """One encoder's features by content: a row that any file of the folder holds is never made again."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, identity: str) -> FeatureStore:
+        """That of an encoder, at the cache's place."""
+        return cls(FeatureCache.at_default_place().folder / identity)
+
+    def get_or_make(self, keys: Sequence[bytes | None], make: Callable[[list[int]], HalfArray]) -> HalfArray:
+        """[len(keys), …] fp16, a memory map where it could be written; rows without a key are zeros.
+
+        `make` gives the features of some rows; each content is asked for once, and kept at once.
+        """
+        name = hashlib.sha256(b"".join(key or bytes(KEY) for key in keys)).hexdigest()[:24]
+        found = open_array(self.folder / f"{name}.npy")
+        if found is not None:
+            return np.asarray(found)
+        known = self._known({key for key in keys if key is not None})
+        fresh = list(
+            {key: row for row, key in enumerate(keys) if key is not None and key not in known}.values()
+        )
+        parts = []
+        for start in range(0, len(fresh), PART):
+            rows = fresh[start : start + PART]
+            chosen = [keys[row] or b"" for row in rows]
+            part = f"part-{uuid.uuid4().hex[:12]}"
+            made = self._write(part, chosen, make(rows))
+            parts.append(part)
+            known |= {key: (made, place) for place, key in enumerate(chosen)}
+        whole = self._write(name, [key or bytes(KEY) for key in keys], gathered(keys, known))
+        for part in parts:
+            (self.folder / f"{part}.keys").unlink(missing_ok=True)
+            (self.folder / f"{part}.npy").unlink(missing_ok=True)
+        return whole
+
+    def _known(self, wanted: set[bytes]) -> dict[bytes, tuple[HalfArray, int]]:
+        """Content -> the array and the place that hold it."""
+        known: dict[bytes, tuple[HalfArray, int]] = {}
+        for path in sorted(self.folder.glob("*.keys")):
+            rows = open_array(path.with_suffix(".npy"))
+            listed = path.read_bytes()
+            if rows is None or len(listed) != len(rows) * KEY:
+                continue
+            for place in range(len(rows)):
+                key = listed[place * KEY : (place + 1) * KEY]
+                if key in wanted:
+                    known[key] = (rows, place)
+        return known
+
+    def _write(self, name: str, keys: Sequence[bytes], rows: HalfArray) -> HalfArray:
+        """The rows as a memory map; as they were given where the cache cannot be written."""
+        path = self.folder / f"{name}.npy"
+        temporary = self.folder / f".{name}.{uuid.uuid4().hex[:8]}"
         try:
-            # Copy-on-write: torch wants a writable array, the file never changes.
-            return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
-        except (OSError, ValueError):
-            return None
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for content, place in ((rows, path), (b"".join(keys), path.with_suffix(".keys"))):
+                with temporary.open("wb") as file:
+                    np.save(file, content) if isinstance(content, np.ndarray) else file.write(content)
+                os.replace(temporary, place)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            return rows
+        written = open_array(path)
+        return rows if written is None else np.asarray(written)
+
+
+def gathered(keys: Sequence[bytes | None], known: Mapping[bytes, tuple[HalfArray, int]]) -> HalfArray:
+    """[len(keys), …] each row from where it is known; zeros without a key."""
+    shape = next(iter(known.values()))[0].shape[1:]
+    whole = np.zeros((len(keys), *shape), dtype=np.float16)
+    for row, key in enumerate(keys):
+        if key is not None:
+            array, place = known[key]
+            whole[row] = array[place]
+    return whole

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from unimp.config import Config
 from unimp.data.catalog import Catalog
@@ -24,13 +25,33 @@ class VisionConfig(Config):
     """Pixels; a multiple of 8. The grid of visual tokens is height / 8 by picture_width / 8."""
     picture_width: int = Field(32, ge=8)
     """Pixels; a multiple of 8."""
-    width: int = Field(32, ge=4)
-    """Width of a visual token."""
+    width: int = Field(32, ge=0)
+    """Width of a visual token; 0, for a pretrained encoder only, is the encoder's own."""
     trainable: bool = False
     """Train the encoder with the model, on every picture at every step (small catalogues). Otherwise it is
     trained first on the catalogue's own pictures and words, then frozen, and its features are cached."""
     pretrain_epochs: int = Field(10, ge=1)
     """Passes over the catalogue's pictures before a frozen encoder is frozen."""
+    encoder: str = ""
+    """A pretrained encoder instead: `package:efficientnet-lite0`, a folder, or a hub id of transformers. It
+    reads squares of its own size (not `height` and `picture_width`); its tokens are brought to `width`."""
+    size: int = Field(0, ge=0)
+    """Pixels per side that a pretrained encoder reads; 0: what it was made for."""
+    tokens: int = Field(0, ge=0)
+    """Visual tokens per picture of a pretrained encoder: its grid, averaged to so many cells; 0 keeps all."""
+    resampler: int = Field(0, ge=0)
+    """Learned queries that read a picture's visual tokens, and are read in their place; 0: none."""
+
+    @property
+    def from_nothing(self) -> str:
+        """What decides how our own frozen encoder comes out, as text."""
+        return self.model_dump_json(exclude={"encoder", "size", "tokens", "resampler"})
+
+    @model_validator(mode="after")
+    def _own_width_is_pretrained(self) -> Self:
+        if self.width < 4 and (self.width or not self.encoder):
+            raise ValueError("width must be at least 4, or 0 for the width of a pretrained encoder")
+        return self
 
 
 @dataclass(frozen=True)

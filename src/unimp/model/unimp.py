@@ -16,6 +16,7 @@ from unimp.config import Config
 from unimp.model.cross_attention import GatedCrossAttention, View
 from unimp.model.decoder import CompactDecoder, KVCache
 from unimp.model.item_table import ItemTable
+from unimp.model.resampler import Resampler
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 
 
@@ -74,6 +75,8 @@ class ItemInputs:
     """log(training events + 1)."""
     candidates: Tensor | None = None
     """Rows among which training looks for the next item; None: the whole catalogue."""
+    pooled_IP: Tensor | None = None
+    """[I, 2E] mean and maximum of `visual_IVE`, where reading all of it at every step costs too much."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ class ItemState:
     """Every picture's part in its item's vector, those from outside the catalogue after the others."""
     outside_XVE: Tensor | None = None
     """Visual tokens of pictures that are not the catalogue's; their rows follow the catalogue's."""
+
+
+def pool_tokens(visual_PVE: Tensor) -> Tensor:
+    """[P, 2E] mean and maximum of each picture's visual tokens."""
+    tokens = visual_PVE.float()
+    return torch.cat((tokens.mean(dim=1), tokens.amax(dim=1)), dim=-1)
 
 
 class UnimpModel(nn.Module):
@@ -101,11 +110,18 @@ class UnimpModel(nn.Module):
         *,
         pooled_pictures: bool = True,
         trains_vision: bool = False,
+        vision: nn.Module | None = None,
+        resampler: int = 0,
     ) -> None:
+        """`vision`: a pretrained encoder to train along instead of our own; `resampler`: learned queries that
+        read a picture before the text does, 0 for none."""
         super().__init__()
         self.config = config
         sees = config.cross_attention and visual_width is not None
-        self.vision = ConvEncoder(visual_width) if trains_vision and visual_width is not None else None
+        self.vision: nn.Module | None = vision
+        if vision is None and trains_vision and visual_width is not None:
+            self.vision = ConvEncoder(visual_width)
+        self.resampler = Resampler(visual_width, resampler) if sees and visual_width and resampler else None
         if visual_width is not None and pooled_pictures:
             content_widths = {**content_widths, "picture": 2 * visual_width}
             # Pooled tokens of different pictures are much alike: only what sets them apart is content.
@@ -129,7 +145,7 @@ class UnimpModel(nn.Module):
         content = dict(items.content)
         pictures_ID = None
         if visual_IVE is not None and "picture" in self.items.projections:
-            content["picture"] = self.pooled_pictures(visual_IVE, items.has_picture_I)
+            content["picture"] = self.pooled_pictures(visual_IVE, items.has_picture_I, items.pooled_IP)
             pictures_ID = self.items.projections["picture"](content["picture"])
         return ItemState(self.items.vectors(content), visual_IVE, pictures_ID)
 
@@ -142,12 +158,14 @@ class UnimpModel(nn.Module):
             pictures_ID = torch.cat((pictures_ID, self.items.projections["picture"](pooled)))
         return replace(state, pictures_ID=pictures_ID, outside_XVE=visual_XVE)
 
-    def pooled_pictures(self, visual_IVE: Tensor, has_picture_I: Tensor | None) -> Tensor:
+    def pooled_pictures(
+        self, visual_IVE: Tensor, has_picture_I: Tensor | None, pooled_IP: Tensor | None = None
+    ) -> Tensor:
         """[I, 2E] mean and maximum of each picture, standardised over all pictures; 0 where there is none."""
         assert has_picture_I is not None
         rows = has_picture_I.nonzero()[:, 0]
-        tokens = visual_IVE.index_select(0, rows).float()
-        pooled = self.picture_norm(torch.cat((tokens.mean(dim=1), tokens.amax(dim=1)), dim=-1))
+        pooled = pool_tokens(visual_IVE.index_select(0, rows)) if pooled_IP is None else pooled_IP[rows]
+        pooled = self.picture_norm(pooled)
         scaled = pooled / pooled.shape[-1] ** 0.5  # about unit length, like every other block of content
         return scaled.new_zeros(len(visual_IVE), scaled.shape[-1]).index_copy(0, rows, scaled)
 
@@ -179,6 +197,8 @@ class UnimpModel(nn.Module):
     def look(self, visual_PVE: Tensor | None) -> tuple[Tensor, ...]:
         """Keys and values of each picture at every layer: made once, however many tokens will read them."""
         blocks = [block for block in self.cross_attention if isinstance(block, GatedCrossAttention)]
+        if visual_PVE is not None and self.resampler is not None:
+            visual_PVE = self.resampler(visual_PVE)
         return () if visual_PVE is None else tuple(block.keys_values(visual_PVE) for block in blocks)
 
     def forward(

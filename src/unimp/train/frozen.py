@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,12 @@ from torch import Tensor
 
 from unimp.data.dataset import Dataset
 from unimp.encode.content import TextProjector
+from unimp.encode.feature_cache import open_array
+from unimp.encode.sentences import SentenceProjector, SentenceSource, joint_text
 from unimp.encode.vocabulary import Vocabulary
+from unimp.encoders.reduction import Reduction
+from unimp.encoders.sight import EncoderSource, Sight
+from unimp.errors import CheckpointError
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemInputs
 from unimp.model.vision import ConvEncoder
@@ -22,10 +30,13 @@ from unimp.tasks import load_tasks
 from unimp.train.checkpoint import read_tensors, write_tensors
 from unimp.train.image_tokenizer import load_tokenizer, save_tokenizer
 from unimp.train.preparation import Lesson, make_split, sentence_encoder
+from unimp.train.pretrained_vision import pooled
 from unimp.train.recipe import Recipe
 from unimp.train.workbench import Workbench
 
 VOCABULARY, ITEMS, TOKENIZER = "vocabulary.json", "items.safetensors", "image_tokenizer.safetensors"
+VISUAL = "visual.npy"
+"""Visual tokens of a frozen pretrained encoder, as a memory map: they may be larger than the memory."""
 
 
 def save_workbench(folder: Path, bench: Workbench) -> None:
@@ -35,7 +46,7 @@ def save_workbench(folder: Path, bench: Workbench) -> None:
     tensors = {f"content.{name}": block for name, block in items.content.items()}
     optional = {
         "pixels": items.pixels_IYX3,
-        "visual": items.visual_IVE,
+        "visual": None if isinstance(bench.vision, Sight) else items.visual_IVE,
         "has_picture": items.has_picture_I,
         "ratings.items": None if factors is None else torch.from_numpy(factors.items),
         "ratings.l2": None if factors is None else torch.from_numpy(factors.l2),
@@ -53,12 +64,18 @@ def save_workbench(folder: Path, bench: Workbench) -> None:
         tensors["text.components"] = torch.from_numpy(bench.text.components)
     if bench.vision is not None:
         tensors |= {f"vision.{name}": tensor for name, tensor in bench.vision.state_dict().items()}
+    if bench.sentences is not None:
+        tensors["sentences.mean"] = torch.from_numpy(bench.sentences.mean)
+        tensors["sentences.components"] = torch.from_numpy(bench.sentences.components)
+    if isinstance(bench.vision, Sight) and items.visual_IVE is not None:
+        write_array(folder / VISUAL, items.visual_IVE)
     if bench.tokenizer is not None:
         save_tokenizer(folder / TOKENIZER, bench.tokenizer)
     facts = {
         "visual_width": bench.visual_width,
         "words": list(bench.text.vocabulary) if bench.text is not None else [],
         "graphs": list(bench.graphs),
+        "encoders": encoder_facts(bench),
         "ratings": None
         if factors is None
         else [factors.mean, factors.lowest, factors.highest, factors.sweeps],
@@ -74,6 +91,10 @@ def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
     if "text.idf" in tensors:
         columns = {word: column for column, word in enumerate(facts["words"])}
         text = TextProjector(columns, tensors["text.idf"].numpy(), tensors["text.components"].numpy())
+    sentences = saved_sentences(tensors, facts)
+    vision = saved_vision(tensors, facts, recipe)
+    if isinstance(vision, Sight) and not recipe.vision.trainable:
+        tensors["visual"] = read_array(folder / VISUAL)
     on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
     items = ItemInputs(
         {name: block.to(device) for name, block in under("content", tensors).items()},
@@ -81,23 +102,70 @@ def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         on_device.get("visual"),
         on_device.get("has_picture"),
     )
+    if isinstance(vision, Sight) and items.visual_IVE is not None:
+        items = replace(items, pooled_IP=pooled(items.visual_IVE))
     lesson = Lesson.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
     codes = tensors["codes"].numpy() if "codes" in tensors else None
     material = lesson.material(Template(dataset.catalog, recipe.sentence), codes)
     return Workbench(
         recipe,
         material,
-        sentence_encoder(vocabulary, recipe, text),
+        sentence_encoder(vocabulary, recipe, joint_text(text, sentences)),
         load_tasks(recipe.tasks, material),
         items,
-        saved_vision(tensors, facts["visual_width"]),
+        vision,
         facts["visual_width"],
         tensors["popularity"].numpy(),
         {name: saved_graph(name, tensors, vocabulary.num_items) for name in facts["graphs"]},
         text,
         saved_factors(tensors, facts["ratings"]),
         saved_tokenizer(folder),
+        sentences,
     )
+
+
+def encoder_facts(bench: Workbench) -> dict[str, Any]:
+    """Which pretrained encoders the run stands on: where they were found, and the hash of what was found."""
+    found = {
+        "vision": bench.vision.source if isinstance(bench.vision, Sight) else None,
+        "text": bench.sentences.source if bench.sentences is not None else None,
+    }
+    return {
+        kind: {"name": source.weights.lasting_name, "identity": source.weights.identity}
+        for kind, source in found.items()
+        if source is not None
+    }
+
+
+def saved_sentences(tensors: dict[str, Tensor], facts: dict[str, Any]) -> SentenceProjector | None:
+    told = facts.get("encoders", {}).get("text")
+    if told is None:
+        return None
+    mean, components = tensors["sentences.mean"].numpy(), tensors["sentences.components"].numpy()
+    return SentenceProjector(SentenceSource(told["name"], told["identity"]), mean, components)
+
+
+def write_array(path: Path, tensor: Tensor) -> None:
+    """A plain array that is opened as a memory map; written beside `path`, then put in its place."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as file:
+            np.save(file, tensor.cpu().numpy())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be written ({error.strerror}); free some space and resume"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_array(path: Path) -> Tensor:
+    """As a memory map; CheckpointError when it is missing or cut short."""
+    found = open_array(path)
+    if found is None:
+        raise CheckpointError(f"{path}: missing or damaged; train again (the features are cached)")
+    return torch.from_numpy(found)
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -116,8 +184,15 @@ def saved_graph(name: str, tensors: dict[str, Tensor], num_items: int) -> ItemGr
     return ItemGraph(csr_matrix(tuple(parts), shape=(num_items, num_items)))
 
 
-def saved_vision(tensors: dict[str, Tensor], width: int | None) -> ConvEncoder | None:
-    weights = under("vision", tensors)
+def saved_vision(
+    tensors: dict[str, Tensor], facts: dict[str, Any], recipe: Recipe
+) -> ConvEncoder | Sight | None:
+    weights, width = under("vision", tensors), facts["visual_width"]
+    told = facts.get("encoders", {}).get("vision")
+    if told is not None:
+        source = EncoderSource(told["name"], recipe.vision.size, recipe.vision.tokens, told["identity"])
+        narrow = under("reduction", weights)
+        return Sight(source, Reduction.of(narrow) if narrow else None).eval()
     if not weights or width is None:
         return None
     encoder = ConvEncoder(width)

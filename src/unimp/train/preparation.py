@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Cases, Histories, IntArray, Split
 from unimp.data.interactions import RatingScale
 from unimp.data.splits import leave_one_out, new_users, temporal
-from unimp.encode.content import TextProjector, fit_text, log_factors
+from unimp.encode.content import fit_text, log_factors
 from unimp.encode.encoder import SentenceEncoder
-from unimp.encode.pictures import load_pixels
+from unimp.encode.pictures import VisionConfig, load_pixels
+from unimp.encode.sentences import TextEncoder, fit_sentences, joint_text
 from unimp.encode.vocabulary import Vocabulary, build_vocabulary
+from unimp.encoders.sight import Sight
 from unimp.errors import ConfigError
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemInputs
@@ -28,6 +31,7 @@ from unimp.structure.graph import ItemGraph, content_graph, cosine_graph, ease_g
 from unimp.tasks import load_tasks
 from unimp.tasks.material import Material
 from unimp.train.image_tokenizer import encode_codes, tokenizer_for
+from unimp.train.pretrained_vision import pooled, pretrained_pictures
 from unimp.train.recipe import Recipe, StructureConfig
 from unimp.train.vision import frozen_vision
 from unimp.train.workbench import Workbench
@@ -90,9 +94,11 @@ def build_workbench(
     material = lesson.material(Template(catalog, recipe.sentence), codes)
     tasks = load_tasks(recipe.tasks, material)
     projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
+    sentences = fit_sentences(catalog, recipe.content, show=show_progress)
+    text = joint_text(projector, sentences)
     content: dict[str, np.ndarray] = {}
-    if projector is not None:
-        content["text"] = projector.project(catalog)
+    if text is not None:
+        content["text"] = text.project(catalog)
     if recipe.content.log:
         content["log"] = log_factors(train, len(catalog), recipe.content.log)
     items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
@@ -109,7 +115,7 @@ def build_workbench(
     return Workbench(
         recipe,
         material,
-        sentence_encoder(vocabulary, recipe, projector),
+        sentence_encoder(vocabulary, recipe, text),
         tasks,
         items,
         vision,
@@ -119,16 +125,15 @@ def build_workbench(
         projector,
         factors,
         tokenizer,
+        sentences,
     )
 
 
-def sentence_encoder(
-    vocabulary: Vocabulary, recipe: Recipe, projector: TextProjector | None
-) -> SentenceEncoder:
+def sentence_encoder(vocabulary: Vocabulary, recipe: Recipe, text: TextEncoder | None) -> SentenceEncoder:
     return SentenceEncoder(
         vocabulary,
         recipe.sentence.attributes,
-        projector.project_texts if projector is not None else None,
+        text.project_texts if text is not None else None,
         answers_see_all=recipe.sentence.answers_see == "all",
         codes_hold_guidance=recipe.sentence.codes_hold_guidance,
     )
@@ -151,25 +156,50 @@ def item_inputs(
     device: torch.device,
     *,
     show_progress: bool,
-) -> tuple[ItemInputs, ConvEncoder | None, int | None]:
+) -> tuple[ItemInputs, ConvEncoder | Sight | None, int | None]:
     """Content and pictures as tensors on `device`, the frozen encoder, and the visual width.
 
-    No width: no picture is looked at. No encoder: it is trained with the model.
+    No width: no picture is looked at. No encoder: our own is trained with the model.
     """
     blocks = {name: torch.from_numpy(block).to(device) for name, block in content.items()}
     vision = recipe.vision
     pixels = None
+    if vision.enabled and vision.encoder:
+        return pretrained_inputs(catalog, vision, blocks, device, show=show_progress)
     if vision.enabled:
         pixels = load_pixels(catalog, vision.height, vision.picture_width, show_progress=show_progress)
     if pixels is None:
         return ItemInputs(blocks), None, None
     present = torch.from_numpy(pixels.present).to(device)
+    check_resampler(vision, (vision.height // 8) * (vision.picture_width // 8))
     if vision.trainable:
         values = torch.from_numpy(pixels.values).to(device)
         return ItemInputs(blocks, values, None, present), None, vision.width
     seen = frozen_vision(catalog, pixels, vision, seed=recipe.train.seed, show=show_progress)
     features = seen.features_IVE.to(device)
     return ItemInputs(blocks, None, features, present), seen.encoder, vision.width
+
+
+def pretrained_inputs(
+    catalog: Catalog, config: VisionConfig, blocks: dict[str, Tensor], device: torch.device, *, show: bool
+) -> tuple[ItemInputs, Sight, int]:
+    """As `item_inputs`, by the recipe's pretrained encoder."""
+    seen = pretrained_pictures(catalog, config, show=show)
+    check_resampler(config, seen.tokens)
+    present = seen.present_I.to(device)
+    if seen.visual_IVF is None:
+        assert seen.pixels_IYX3 is not None
+        return ItemInputs(blocks, seen.pixels_IYX3.to(device), None, present), seen.sight, seen.width
+    visual = seen.visual_IVF.to(device)
+    return ItemInputs(blocks, None, visual, present, pooled_IP=pooled(visual)), seen.sight, seen.width
+
+
+def check_resampler(config: VisionConfig, tokens: int) -> None:
+    """ConfigError when more is asked of a picture than it has."""
+    if config.resampler > tokens:
+        raise ConfigError(
+            f"vision.resampler {config.resampler}: a picture has {tokens} visual tokens; ask for at most that"
+        )
 
 
 def fit_graphs(

@@ -104,7 +104,7 @@ def frozen_vision(
 ) -> FrozenVision:
     """A frozen encoder and its features, from the cache when the same pictures were seen before."""
     told = hashlib.sha256(json.dumps(item_terms(catalog)).encode()).hexdigest()[:16]
-    identity = f"conv-{config.model_dump_json()}-{seed}-{told}"
+    identity = f"conv-{config.from_nothing}-{seed}-{told}"
     cache = FeatureCache.at_default_place()
     key = hashlib.sha256(f"{identity}\n{pixels.digest}".encode()).hexdigest()[:24]
     path = cache.folder / f"{key}.encoder.safetensors"

@@ -1,0 +1,147 @@
+"""Item text by a pretrained sentence encoder, alone or beside TF-IDF; queries go the same way."""
+
+# I items, N texts, E width of the encoder, F width that is kept
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from unimp.data.catalog import Catalog
+from unimp.data.histories import FloatArray
+from unimp.encode.content import ContentConfig, TextProjector, unit_rows
+from unimp.encode.feature_cache import FeatureStore, HalfArray, content_key
+from unimp.encoders import open_text
+from unimp.encoders.reduction import Reduction
+from unimp.encoders.sentences import SentenceModel
+from unimp.encoders.weights import Weights, find_weights
+from unimp.errors import CheckpointError
+from unimp.progress import progress_bar
+
+KEY = "content.encoder"
+
+
+class TextEncoder(Protocol):
+    """Places items and free texts in one space."""
+
+    def project(self, catalog: Catalog) -> FloatArray:
+        """[I, F] rows of unit length, or zeros."""
+        ...
+
+    def project_texts(self, texts: Sequence[str]) -> FloatArray:
+        """[N, F] in the same space."""
+        ...
+
+
+class SentenceSource:
+    """Which sentence encoder; it is opened when a text is met that the cache does not hold."""
+
+    def __init__(self, name: str, identity: str | None = None) -> None:
+        self.name, self.wanted = name, identity
+
+    @cached_property
+    def weights(self) -> Weights:
+        """ConfigError or MissingExtra when they are not here, CheckpointError when they are others."""
+        found = find_weights(self.name, KEY)
+        if self.wanted not in (None, found.identity):
+            raise CheckpointError(
+                f"{found.place}: holds {found.identity}, but the items were encoded by {self.wanted}; "
+                "put the old weights back, or train again"
+            )
+        return found
+
+    @cached_property
+    def model(self) -> SentenceModel:
+        return open_text(self.weights)
+
+    def embed_items(self, texts: Sequence[str], *, show: bool = False) -> FloatArray:
+        """[N, E] through the cache; an empty text is all zeros."""
+        keys = [content_key(text.encode()) if text else None for text in texts]
+        if not any(keys):
+            return np.zeros((len(texts), self.model.width), dtype=np.float32)
+        with progress_bar("encoding texts", len(texts), show=show) as bar:
+
+            def make(rows: list[int]) -> HalfArray:
+                vectors = self.model.embed([texts[row] for row in rows])
+                bar.advance(len(rows), note=f"{2 * vectors.shape[1]:,} bytes an item")
+                return vectors.astype(np.float16)
+
+            found = FeatureStore.of(self.weights.identity).get_or_make(keys, make)
+        return found.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SentenceProjector:
+    """A sentence encoder's vectors, less what all items share, along their main directions."""
+
+    source: SentenceSource
+    mean: FloatArray
+    """[E]."""
+    components: FloatArray
+    """[F, E]."""
+
+    def project(self, catalog: Catalog) -> FloatArray:
+        return self._reduced(self.source.embed_items(item_sentences(catalog)))
+
+    def project_texts(self, texts: Sequence[str]) -> FloatArray:
+        known = np.array([bool(text.strip()) for text in texts], dtype=np.bool_)
+        vectors = np.zeros((len(texts), len(self.mean)), dtype=np.float32)
+        if known.any():
+            vectors[known] = self.source.model.embed([text for text in texts if text.strip()])
+        return self._reduced(vectors)
+
+    def _reduced(self, vectors: FloatArray) -> FloatArray:
+        told = vectors.any(axis=1, keepdims=True)
+        reduced = np.asarray((vectors - self.mean) @ self.components.T, dtype=np.float32)
+        return np.asarray(unit_rows(reduced) * told, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class JointText:
+    """Two spaces side by side, each with half of the squared length."""
+
+    words: TextProjector
+    sentences: SentenceProjector
+
+    def project(self, catalog: Catalog) -> FloatArray:
+        return self._joined(self.words.project(catalog), self.sentences.project(catalog))
+
+    def project_texts(self, texts: Sequence[str]) -> FloatArray:
+        return self._joined(self.words.project_texts(texts), self.sentences.project_texts(texts))
+
+    def _joined(self, words: FloatArray, sentences: FloatArray) -> FloatArray:
+        return np.concatenate((words, sentences), axis=1) * np.float32(0.5**0.5)
+
+
+def joint_text(words: TextProjector | None, sentences: SentenceProjector | None) -> TextEncoder | None:
+    """What there is, as one encoder."""
+    if words is not None and sentences is not None:
+        return JointText(words, sentences)
+    return words or sentences
+
+
+def fit_sentences(catalog: Catalog, config: ContentConfig, *, show: bool = False) -> SentenceProjector | None:
+    """Mean and directions of the catalogue's texts; None when the recipe names no encoder."""
+    if not config.encoder:
+        return None
+    source = SentenceSource(config.encoder)
+    vectors = source.embed_items(item_sentences(catalog), show=show)
+    told = vectors[vectors.any(axis=1)]
+    sample = told if len(told) else vectors
+    reduction = Reduction.fit(torch.from_numpy(sample), config.encoder_width or vectors.shape[1])
+    return SentenceProjector(source, reduction.mean_E.numpy(), reduction.weight_FE.numpy())
+
+
+def item_sentences(catalog: Catalog) -> list[str]:
+    """Every item as one text, its title first, numbers left out; empty where nothing is known."""
+    worded = [attribute.name for attribute in catalog.attributes if attribute.kind != "number"]
+    names = sorted(worded, key=lambda name: name != catalog.title)
+    columns = [catalog.texts[name] for name in names]
+    return [". ".join(text for text in row if text) for row in zip(*columns, strict=True)] or [""] * len(
+        catalog
+    )
