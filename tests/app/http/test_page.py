@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.app.http.conftest import MakeSite, Site
+from unimp.app.page.heat import heat
 
 HTMX = {"HX-Request": "true"}
 HTML = {"Accept": "text/html"}
@@ -39,6 +41,10 @@ def test_an_event_changes_the_answers(site: Site, ids: list[str]) -> None:
     shown = re.findall(r"item=([^\"]+)", fragment)
     assert shown[:2] == [ids[5], ids[3]]
     assert shown[2:] != re.findall(r"item=([^\"]+)", before)
+    earlier = {one.item_id for one in site.service.personalizer.recommend([ids[3]], k=12).items}
+    count = len(set(shown[2:]) - earlier)
+    assert f"{count or 'none'} of these" in fragment
+    assert fragment.count('class="note">new') == count
     log = site.service.store.user_log("ann")
     assert [event.rating for event in log.events] == [4.0, None]
 
@@ -65,6 +71,51 @@ def test_an_item_is_judged(site: Site, ids: list[str]) -> None:
     assert page.count("<meter") == 5
     assert "Would ann like it?" in page
     assert site.get("/item", params={"user": "ann", "item": "nope"}, headers=HTML).status_code == 404
+
+
+def test_what_mattered_is_shown_with_its_pictures(site: Site, ids: list[str]) -> None:
+    form = {"user": "ann", "item": ids[0]}
+    assert "Show what mattered" in site.get("/item", params=form).text
+    assert "no history yet" in site.post("/mattered", data=form, headers=HTMX).text
+    catalog = site.service.catalog
+    pictured = [row for row, reference in enumerate(catalog.picture_references) if reference][:3]
+    for row in pictured:
+        site.post("/met", data={"user": "ann", "item": ids[row]})
+    fragment = site.post("/mattered", data=form, headers=HTMX).text
+    assert not fragment.lstrip().startswith("<!doctype")
+    assert fragment.count("data:image/jpeg;base64,") >= 3
+    assert fragment.count("picture alone ×") == 3
+    words = {one.name for one in catalog.attributes if one.kind != "number"}
+    assert set(re.findall(r'<th scope="row">([^<]+)', fragment)) == words
+    shares = [int(share) for share in re.findall(r"(\d+) % of the look", fragment)]
+    assert sum(shares) == pytest.approx(100, abs=len(shares))
+    whole = site.post("/mattered", data=form, headers=HTML).text
+    assert whole.startswith("<!doctype html>")
+    assert "picture alone ×" in whole
+    assert site.post("/mattered", data={"user": "ann", "item": "nope"}, headers=HTMX).status_code == 422
+
+
+def test_heat_lies_where_the_weights_are() -> None:
+    """A quarter of the picture gets all: it is hot, the other quarters are grey."""
+    drawn = heat(Image.new("RGB", (40, 40), "white"), np.array([0.0, 1.0, 0.0, 0.0]), (2, 2)).astype(int)
+    assert drawn.shape == (192, 192, 3)
+    hot, cold = drawn[:96, 96:], drawn[96:, :]
+    assert (hot[:, :, 0] > hot[:, :, 2] + 100).all()
+    assert (cold == cold[0, 0, 0]).all()
+
+
+def test_a_problem_never_takes_the_place_of_the_answers(site: Site) -> None:
+    gone = site.post("/met", data={"user": "ann", "item": "nope"}, headers={**HTMX, "HX-Target": "now"})
+    assert (gone.status_code, gone.headers["hx-retarget"]) == (422, "#problem")
+    inline = site.post("/found", data={"user": "ann"}, headers={**HTMX, "HX-Target": "found"})
+    assert "hx-retarget" not in inline.headers
+
+
+def test_long_ids_are_shortened_and_whole_in_links(site: Site) -> None:
+    user = "0123456789" * 6
+    page = site.get("/", params={"user": user}).text
+    assert f'name="user" value="{user}"' in page
+    assert f"<strong>{user}" not in page
 
 
 def test_mistakes_are_shown_to_people(site: Site) -> None:

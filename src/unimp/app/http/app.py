@@ -16,6 +16,7 @@ from unimp.app.http.schemas import Problem
 from unimp.app.http.security import Keys, Rates
 from unimp.app.http.service import Service
 from unimp.app.http.settings import ServeSettings
+from unimp.app.page import item as item_page
 from unimp.app.page import routes as page
 from unimp.app.page import signing_in
 from unimp.app.store import Store
@@ -53,7 +54,7 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
     )
     service = app.state.service = Service(personalizer, store, settings)
     problems.install(app)
-    for room in (events, users, tasks, items, health, page, signing_in):
+    for room in (events, users, tasks, items, health, page, item_page, signing_in):
         app.include_router(room.router)
     rates = Rates(settings)
     app.add_middleware(Gate, settings=settings, keys=Keys(store, settings, rates), rates=rates)

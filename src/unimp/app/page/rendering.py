@@ -14,17 +14,36 @@ from starlette.responses import HTMLResponse
 FILES = {
     "style.css": "text/css; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 """All that is served from disk; a request names one of these or gets 404."""
 
 
+SHORT = 24
+"""Most characters of a user's id that are shown."""
+REPLACED_WHOLE = frozenset({"now"})
+"""Parts of the page that an answer takes the place of; a problem is shown elsewhere, or they were lost."""
+
+
 @cache
 def environment() -> Environment:
     loader = PackageLoader("unimp.app.page", "templates")
-    return Environment(
+    made = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    made.filters |= {"short": short, "spaced": spaced}
+    return made
+
+
+def short(name: str) -> str:
+    """A user's id as a line can hold it."""
+    return name if len(name) <= SHORT else name[: SHORT // 2] + "…" + name[-4:]
+
+
+def spaced(name: str) -> str:
+    """An attribute's name in words."""
+    return name.replace("_", " ")
 
 
 @cache
@@ -49,7 +68,10 @@ def problem_page(request: Request, status: int, detail: str) -> HTMLResponse | N
     if request.url.path.startswith("/v1/"):
         return None
     if is_partial(request):
-        return render("_problem", status, detail=detail)
+        response = render("_problem", status, detail=detail)
+        if request.headers.get("hx-target") in REPLACED_WHOLE:
+            response.headers.update({"HX-Retarget": "#problem", "HX-Reswap": "innerHTML"})
+        return response
     if "text/html" in request.headers.get("accept", ""):
         return render("problem", status, title=HTTPStatus(status).phrase, detail=detail)
     return None

@@ -1,8 +1,7 @@
-"""What a person can do: pick a user, look, search, compare, draw, add an event."""
+"""What a person can do: pick a user, search, compare, draw, add an event."""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Reques
 from starlette.responses import RedirectResponse
 
 from unimp.app.http.connection import while_connected
+from unimp.app.http.people import Past
 from unimp.app.http.pictures import png_base64, read_upload
 from unimp.app.http.routes import Served
 from unimp.app.http.schemas import Asker, EventIn, Id, ImagineIn, ItemOut, Words
@@ -50,16 +50,30 @@ async def user_page(service: Service, user: str, **panel: Any) -> Response:
     return render("user", tasks=service.personalizer.tasks, **({"panel": None} | shown | panel))
 
 
-async def now(service: Service, user: str) -> dict[str, Any]:
-    """The history, newest first, and what follows from it."""
+async def now(service: Service, user: str, before: Past | None = None) -> dict[str, Any]:
+    """The history, newest first, and what follows from it; what did not follow from `before` is marked."""
     past = await service.past(Asker(user=user))
     latest = past.item_ids(service.catalog)[::-1]
     history = await views(service, latest[:SHOWN_HISTORY])
-    recommended: list[ItemOut] = []
-    if "recommendation" in service.personalizer.tasks:
-        answer = await service.recommend(past, SHOWN)
-        recommended = await views(service, [item.item_id for item in answer.items])
-    return {"user": user, "history": history, "known": len(latest), "recommended": recommended}
+    recommended = await views(service, await best(service, past))
+    fresh: set[str] = set()
+    if before is not None:
+        fresh = {one.item for one in recommended} - set(await best(service, before))
+    return {
+        "user": user,
+        "history": history,
+        "known": len(latest),
+        "recommended": recommended,
+        "fresh": fresh,
+        "added": None,
+    }
+
+
+async def best(service: Service, past: Past) -> list[str]:
+    """Ids of what is recommended; none by a checkpoint without that task."""
+    if "recommendation" not in service.personalizer.tasks:
+        return []
+    return [item.item_id for item in (await service.recommend(past, SHOWN)).items]
 
 
 async def views(service: Service, item_ids: list[str]) -> list[ItemOut]:
@@ -76,9 +90,11 @@ async def met(
 ) -> Response:
     """Add an event; the history and the recommendations follow."""
     values = {"event_id": uuid.uuid4().hex, "user": user, "item": item, "rating": rating or None}
+    before = await service.past(Asker(user=user))
     await service.add_events([EventIn.model_validate(values).event()])
     if is_partial(request):
-        return render("_now", **await now(service, user))
+        (added,) = await views(service, [item])
+        return render("_now", **(await now(service, user, before) | {"added": added.title}))
     return RedirectResponse("/?" + urlencode({"user": user}), 303)
 
 
@@ -152,30 +168,3 @@ async def panel(request: Request, service: Service, user: str, name: str, **cont
     if is_partial(request):
         return render(f"_{name}", user=user, **context)
     return await user_page(service, user, panel=name, **context)
-
-
-@router.get("/item", dependencies=[reading])
-async def item_page(
-    request: Request, service: Served, user: Annotated[Id, Query()], item: Annotated[Id, Query()]
-) -> Response:
-    """One item: what it is, how the user would rate it, and why."""
-    view = await service.in_store(service.items.view, item)
-    if view is None:
-        raise HTTPException(404, f'unknown item "{item}"')
-    answers = await while_connected(request, judge(service, user, view))
-    scale = service.dataset.interactions.rating_scale
-    return render("item", user=user, item=view, scale=scale.levels if scale else None, **answers)
-
-
-async def judge(service: Service, user: str, item: ItemOut) -> dict[str, Any]:
-    """Forecast and explanation, as far as the checkpoint has the tasks."""
-    answers: dict[str, Any] = {"forecast": None, "explanation": None, "levels": []}
-    if not item.rankable:
-        return answers
-    past, tasks = await service.past(Asker(user=user)), service.personalizer.tasks
-    asked = {"forecast": ("rating", service.rate), "explanation": ("explanation", service.explain)}
-    wanted = {name: method(past, item.item) for name, (task, method) in asked.items() if task in tasks}
-    answers |= dict(zip(wanted, await asyncio.gather(*wanted.values()), strict=True))
-    if (forecast := answers["forecast"]) is not None:
-        answers["levels"] = list(zip(forecast.levels, forecast.probabilities, strict=True))
-    return answers
