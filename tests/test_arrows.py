@@ -47,6 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": DATA | {"answer", "metrics", "baselines"},
     "personalizer": DATA
     | {"sentence", "encode", "model", "decode", "tasks", "train", "answer", "metrics", "structure"},
+    "stock": DATA
+    | {"sentence", "encode", "model", "decode", "tasks", "train", "answer", "structure", "personalizer"},
     "testing": DATA | {"answer", "metrics", "structure", "shop", "baselines"},
     "recipes": set(),
     "__init__": {"errors", "personalizer"},

@@ -162,6 +162,10 @@ class ModelExplainer:
             self._beginnings[row] = (sorted(self.all_beginnings - own), sorted(own))
         return self._beginnings[row]
 
+    def forget(self, row: int) -> None:
+        """The item's aspects are others now."""
+        self._beginnings.pop(row, None)
+
     @cached_property
     def all_beginnings(self) -> set[int]:
         """First tokens of all aspects."""
