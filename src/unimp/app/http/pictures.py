@@ -20,6 +20,9 @@ from unimp.errors import DataError
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 SHOWN_PIXELS = 320
 """Longest side of a picture that is sent to a browser."""
+JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
+MOST_SCANS = 100
+"""Progressive JPEGs have about ten; each may take the work of a whole picture and a few bytes."""
 HEADER_LOCK = threading.Lock()
 
 
@@ -29,23 +32,30 @@ def read_upload(data: bytes, settings: ServeSettings, place: str = "picture") ->
         raise DataError(
             f"{place}: {len(data):,} bytes, at most {settings.picture_bytes:,} are read; make it smaller"
         )
-    width, height = header_size(data, place)
+    width, height = header_size(data, place, settings)
     if width * height > settings.picture_pixels:
         limit = settings.picture_pixels
         raise DataError(f"{place}: {width}x{height} pixels, at most {limit:,} are read; make it smaller")
+    if data.startswith(JPEG_START) and data.count(JPEG_SCAN) > MOST_SCANS:
+        raise DataError(f"{place}: a JPEG of more than {MOST_SCANS} scans; save it anew as a plain one")
     return open_picture(data, place)
 
 
-def header_size(data: bytes, place: str) -> tuple[int, int]:
+def header_size(data: bytes, place: str, settings: ServeSettings) -> tuple[int, int]:
     """Width and height, without decoding any pixel."""
     try:
         with HEADER_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 return image.size
+    except Image.DecompressionBombError:
+        limit = settings.picture_pixels
+        raise DataError(
+            f"{place}: far more than the {limit:,} pixels that are read; make it smaller"
+        ) from None
     except Exception:
         kinds = ", ".join(FORMATS)
-        raise DataError(f"{place}: not a picture that can be read; send one of {kinds}") from None
+        raise DataError(f"{place}: not a picture that can be read; send a whole {kinds} file") from None
 
 
 def from_base64(text: str, settings: ServeSettings) -> bytes:
