@@ -14,7 +14,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from tests.app.conftest import PostgreSQL
+from tests.postgresql import PostgreSQL
 from unimp.app.store import Event, EventConflict, Store, StoredItem, StoreUnavailable
 from unimp.app.tables import metadata
 from unimp.errors import ConfigError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.app.conftest import PostgreSQL
 from tests.app.http.conftest import MakeSite, Site
+from tests.postgresql import PostgreSQL
 from unimp.personalizer import Personalizer
 
 
