@@ -10,8 +10,9 @@ import pytest
 
 from tests.six import Six
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
-from unimp.decode.rating import FACTORS
+from unimp.decode.rating import FACTORS, TASTE, lifted
 from unimp.decode.sources import POPULARITY, WORDS, Sources
+from unimp.decode.taste import Taste
 from unimp.train.mixture import (
     climb,
     fit_mixture,
@@ -19,6 +20,7 @@ from unimp.train.mixture import (
     fit_rating,
     fit_search,
     fit_selection,
+    taste_share,
 )
 from unimp.train.recipe import StructureConfig
 
@@ -124,6 +126,7 @@ class Forecast:
 def test_ratings_trust_a_forecast_that_is_right_and_no_other(six: Six) -> None:
     rater, task, valid = six.answerer.rater, six.task("rating"), six.split.valid
     assert rater is not None
+    rater = replace(rater, taste=None)
     right = replace(rater, factors=Forecast(six, 0.0))
     fitted = fit_rating(right, task, valid, StructureConfig())
     assert fitted.mixture.shares[FACTORS].weight == max(StructureConfig().rating_weights)
@@ -138,6 +141,36 @@ def test_ratings_trust_a_forecast_that_is_right_and_no_other(six: Six) -> None:
     assert fitted.reached[FACTORS] == fitted.reached["model alone"]
     nothing = fit_rating(replace(rater, factors=None), task, valid, StructureConfig())
     assert (nothing.mixture.shares, nothing.reached) == ({}, {"model alone": alone})
+
+
+def test_taste_is_the_place_of_the_item_by_lift_over_popularity(six: Six) -> None:
+    ranker = six.answerer.ranker
+    assert ranker is not None
+    histories, rows = Histories.from_lists([[1, 5, 9], [], [30, 31]]), np.array([7, 7, 200])
+    found = Taste(ranker).percentiles(histories, rows)
+    lift = ranker.score(histories) - np.log1p(six.bench.popularity)
+    for user in (0, 2):
+        smaller = sum(float(value) < float(lift[user, rows[user]]) for value in lift[user])
+        assert found[user] == pytest.approx(smaller / lift.shape[1])
+    assert np.isnan(found[1])
+
+
+def test_the_share_of_taste_by_hand() -> None:
+    """What is missing rises by 2 from 0 to 1: weight 2, nothing at the mean, nothing for strangers."""
+    share = taste_share(np.array([0.0, 0.5, 1.0, np.nan]), np.array([-1.2, 0.0, 0.8, 9.0]))
+    assert (share.weight, share.centre) == (pytest.approx(2.0), 0.5)
+    np.testing.assert_allclose(lifted(np.array([0.75, np.nan]), share), [0.5, 0.0])
+    assert taste_share(np.array([np.nan]), np.array([1.0])).weight == 0.0
+
+
+def test_taste_moves_the_forecast_only_where_validation_gains(six: Six) -> None:
+    rater, task, valid = six.answerer.rater, six.task("rating"), six.split.valid
+    assert rater is not None
+    fitted = fit_rating(rater, task, valid, StructureConfig())
+    gained = fitted.reached[TASTE] < fitted.reached[FACTORS]
+    assert gained == (TASTE in fitted.mixture.shares)
+    found = task.score(replace(rater, mixture=fitted.mixture), valid).metrics["RMSE"]
+    assert found == pytest.approx(fitted.reached[TASTE], abs=0.01)
 
 
 def test_every_task_with_sources_gets_a_mixture(six: Six) -> None:

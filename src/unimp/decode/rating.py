@@ -11,12 +11,13 @@ import torch
 from unimp.answer import Rater
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.decode.reader import last_hidden
-from unimp.decode.sources import Mixture
+from unimp.decode.sources import Mixture, Share
+from unimp.decode.taste import Taste
 from unimp.encode.encoder import SentenceEncoder
 from unimp.model.unimp import ItemState, UnimpModel
 from unimp.sentence.parts import UserSentence
 
-FACTORS = "factors"
+FACTORS, TASTE = "factors", "taste"
 STEPS = 40
 """Halvings of the interval in which a distribution's tilt is sought."""
 STEEPEST = 30.0
@@ -25,7 +26,8 @@ STEEPEST = 30.0
 
 @dataclass
 class ModelRater:
-    """p(rating) of UniMP, its mean drawn towards the closed form's (satisfies `Rater`).
+    """p(rating) of UniMP, its mean drawn towards the closed form's, and up for items to the user's taste
+    (satisfies `Rater`).
 
     The distribution is tilted exponentially until it has the mixed mean: of all distributions with that
     mean, the one nearest to the model's (Csiszár 1975).
@@ -38,6 +40,8 @@ class ModelRater:
     """Writes the question for one user and an item row: its rating comes next."""
     factors: Rater | None = None
     """The closed form: biases and factors of the ratings."""
+    taste: Taste | None = None
+    """What the same checkpoint's recommendation says of the item."""
     mixture: Mixture = field(default_factory=Mixture)
 
     @property
@@ -54,11 +58,18 @@ class ModelRater:
     def distribution(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U, L] probabilities, rows sum to 1."""
         shares = normalised(self.log_probabilities(histories, item_rows))
-        chosen = self.mixture.shares.get(FACTORS)
-        if chosen is None or self.factors is None:
+        if not self.mixture.shares:
             return shares
-        means = mixed(shares @ self.levels, self.factors.rate(histories, item_rows), chosen.weight)
-        return tilted(shares, self.levels, means)
+        return tilted(shares, self.levels, self.means(shares @ self.levels, histories, item_rows))
+
+    def means(self, own_U: FloatArray, histories: Histories, item_rows: IntArray) -> FloatArray:
+        """[U] the model's own means with the sources mixed in."""
+        means, shares = own_U, self.mixture.shares
+        if FACTORS in shares and self.factors is not None:
+            means = mixed(means, self.factors.rate(histories, item_rows), shares[FACTORS].weight)
+        if TASTE in shares and self.taste is not None:
+            means = means + lifted(self.taste.percentiles(histories, item_rows), shares[TASTE])
+        return means
 
     def rate(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U] expected ratings."""
@@ -68,6 +79,12 @@ class ModelRater:
 def mixed(own: FloatArray, other: FloatArray, weight: float) -> FloatArray:
     """[U] means, the other's with `weight` in 0…1."""
     return np.asarray((1.0 - weight) * own + weight * other, dtype=np.float32)
+
+
+def lifted(percentiles_U: FloatArray, share: Share) -> FloatArray:
+    """[U] what taste adds to the mean; 0 where it is not known."""
+    added = share.weight * (percentiles_U - share.centre)
+    return np.asarray(np.where(np.isnan(percentiles_U), 0.0, added), dtype=np.float32)
 
 
 def tilted(shares_UL: FloatArray, levels_L: FloatArray, means_U: FloatArray) -> FloatArray:

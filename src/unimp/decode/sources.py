@@ -24,10 +24,13 @@ class Share(Config):
     """Factor of its score."""
     recency: float = 1.0
     """Each step back in the history counts this much less."""
+    centre: float = 0.0
+    """Score at which the source adds nothing (where it is not a constant away from any other)."""
 
 
 class Mixture(Config):
-    """Shares by source: a graph's name, `popularity`, or `words` and `picture` of a query."""
+    """Shares by source: a graph's name, `popularity`, `words` and `picture` of a query, and for ratings
+    `factors` and `taste`."""
 
     shares: dict[str, Share] = Field(default_factory=dict)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.decode.answerer import Answerer
 from unimp.decode.ranking import ModelRanker, ModelSearcher
-from unimp.decode.rating import FACTORS, ModelRater, mixed, normalised
+from unimp.decode.rating import FACTORS, TASTE, ModelRater, lifted, mixed, normalised
 from unimp.decode.selection import ModelSelector, gathered
 from unimp.decode.sources import PICTURE, POPULARITY, WORDS, Mixture, Share
+from unimp.decode.taste import Taste
 from unimp.metrics.ranking import mask_history, ranking_metrics, target_ranks
 from unimp.tasks.rating import RatingTask
 from unimp.tasks.search import Search
@@ -36,13 +37,20 @@ class Fitted:
 def fit_mixtures(
     answerer: Answerer, tasks: Sequence[Task], valid: Cases, config: StructureConfig
 ) -> dict[str, Fitted]:
-    """One mixture per task that has sources; the model runs once per task, every trial re-uses its scores."""
+    """One mixture per task that has sources; the model runs once per task, every trial re-uses its scores.
+
+    Recommendation comes first: its mixed answer is what ratings take the user's taste from.
+    """
     found: dict[str, Fitted] = {}
-    for task in tasks:
+    for task in sorted(tasks, key=lambda one: one.name != "recommendation"):
         if isinstance(task, Search) and answerer.searcher is not None:
             found[task.name] = fit_search(answerer.searcher, task, valid, config)
         elif isinstance(task, RatingTask) and answerer.rater is not None:
-            found[task.name] = fit_rating(answerer.rater, task, valid, config)
+            rater = answerer.rater
+            if answerer.ranker is not None and "recommendation" in found:
+                ranker = replace(answerer.ranker, mixture=found["recommendation"].mixture)
+                rater = replace(rater, taste=Taste(ranker))
+            found[task.name] = fit_rating(rater, task, valid, config)
         elif isinstance(task, SelectionTask) and answerer.selector is not None:
             found[task.name] = fit_selection(answerer.selector, task, valid, config)
         elif task.name == "recommendation" and answerer.ranker is not None:
@@ -168,22 +176,42 @@ def fit_selection(
 
 
 def fit_rating(rater: ModelRater, task: RatingTask, valid: Cases, config: StructureConfig) -> Fitted:
-    """Ratings: the share of the closed form in the mean with the least squared error."""
+    """Ratings: the share of the closed form in the mean with the least squared error, then that of taste."""
     truth = task.truth(valid)
     asked = np.flatnonzero(~np.isnan(truth) & (valid.target_rows >= 0))
     if not len(asked):
         return nothing_to_choose_by()
     cases, truth = valid.select(asked), truth[asked]
-    own = normalised(rater.log_probabilities(cases.histories, cases.target_rows)) @ rater.levels
-    reached = {"model alone": root_mean_square(own - truth)}
-    if rater.factors is None:
-        return Fitted(Mixture(), reached)
-    other = rater.factors.rate(cases.histories, cases.target_rows)
-    errors = {weight: root_mean_square(mixed(own, other, weight) - truth) for weight in config.rating_weights}
-    weight = min(errors, key=lambda one: errors[one])
-    reached[FACTORS] = min(errors[weight], reached["model alone"])
-    better = errors[weight] < reached["model alone"]
-    return Fitted(Mixture(shares={FACTORS: Share(weight=weight)} if better else {}), reached)
+    means = normalised(rater.log_probabilities(cases.histories, cases.target_rows)) @ rater.levels
+    reached = {"model alone": root_mean_square(means - truth)}
+    shares: dict[str, Share] = {}
+    if rater.factors is not None:
+        other = rater.factors.rate(cases.histories, cases.target_rows)
+        tried = {weight: mixed(means, other, weight) for weight in (0.0, *config.rating_weights)}
+        weight = min(tried, key=lambda one: root_mean_square(tried[one] - truth))
+        means = tried[weight]
+        if weight:
+            shares[FACTORS] = Share(weight=weight)
+        reached[FACTORS] = root_mean_square(means - truth)
+    if rater.taste is not None:
+        percentiles = rater.taste.percentiles(cases.histories, cases.target_rows)
+        share = taste_share(percentiles, truth - means)
+        if share.weight > 0:
+            shares[TASTE] = share
+            means = means + lifted(percentiles, share)
+        reached[TASTE] = root_mean_square(means - truth)
+    return Fitted(Mixture(shares=shares), reached)
+
+
+def taste_share(percentiles: FloatArray, missing: FloatArray) -> Share:
+    """The slope of what is missing from the mean against taste, by least squares; the centre adds nothing."""
+    known = ~np.isnan(percentiles)
+    if not known.any():
+        return Share(weight=0.0)
+    centre = float(percentiles[known].mean())
+    away = percentiles[known] - centre
+    slope = float((away * missing[known]).sum() / max(float((away**2).sum()), 1e-9))
+    return Share(weight=slope, centre=centre)
 
 
 def root_mean_square(errors: np.ndarray) -> float:

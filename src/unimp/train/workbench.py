@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from unimp.decode.ranking import ModelRanker, ModelSearcher
 from unimp.decode.rating import ModelRater
 from unimp.decode.selection import ModelSelector
 from unimp.decode.sources import Mixture, Sources
+from unimp.decode.taste import Taste
 from unimp.decode.text import ModelExplainer
 from unimp.encode.content import TextProjector, WordMatch
 from unimp.encode.encoder import SentenceEncoder
@@ -123,7 +124,7 @@ class Workbench:
                     parts["searcher"] = ModelSearcher(model, state, self.encoder, task, asked, mixture)
                 case RatingTask():
                     parts["rater"] = ModelRater(
-                        model, state, self.encoder, task.question, self.factors, mixture
+                        model, state, self.encoder, task.question, self.factors, mixture=mixture
                     )
                 case SelectionTask():
                     parts["selector"] = ModelSelector(model, state, self.encoder, task, plain, mixture)
@@ -139,6 +140,8 @@ class Workbench:
                         self.picker(model, state),
                         show=show,
                     )
+        if "rater" in parts and "ranker" in parts:
+            parts["rater"] = replace(parts["rater"], taste=Taste(parts["ranker"]))
         if isinstance(explaining := known.get("explanation"), ExplanationTask):
             rater = parts.get("rater") or ModelRater(
                 model, state, self.encoder, explaining.question, self.factors
