@@ -6,6 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def open_array(path: Path) -> Any:
     try:
         # Copy-on-write: torch wants a writable array, the file never changes.
         return np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
 
 
@@ -108,8 +109,9 @@ class FeatureStore:
             known |= {key: (made, place) for place, key in enumerate(chosen)}
         whole = self._write(name, [key or bytes(KEY) for key in keys], gathered(keys, known))
         for part in parts:
-            (self.folder / f"{part}.keys").unlink(missing_ok=True)
-            (self.folder / f"{part}.npy").unlink(missing_ok=True)
+            for ending in ("keys", "npy"):
+                with suppress(OSError):
+                    (self.folder / f"{part}.{ending}").unlink()
         return whole
 
     def _known(self, wanted: set[bytes]) -> dict[bytes, tuple[HalfArray, int]]:
@@ -137,7 +139,8 @@ class FeatureStore:
                     np.save(file, content) if isinstance(content, np.ndarray) else file.write(content)
                 os.replace(temporary, place)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             return rows
         written = open_array(path)
         return rows if written is None else np.asarray(written)

@@ -19,6 +19,14 @@ from unimp.errors import ConfigError
 
 BATCH = 64
 KNOWN_PARTS = ("Transformer", "Pooling", "Normalize")
+TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
 POOLING = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "first",
@@ -73,6 +81,11 @@ def open_sentences(weights: Weights) -> SentenceModel:
     """Any encoder of transformers; a folder of sentence-transformers says how to pool, others by the mean."""
     transformers = need_transformers(weights.place)
     pooling, longest = described(weights)
+    if not any(weights.has(name) for name in TOKENIZERS):
+        raise ConfigError(
+            f"{weights.place}: {weights.folder} has no tokenizer ({', '.join(TOKENIZERS)}); "
+            "name the folder of a sentence encoder"
+        )
     body = load_body(weights, "AutoModel")
     try:
         with quiet(transformers):
@@ -80,8 +93,7 @@ def open_sentences(weights: Weights) -> SentenceModel:
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ConfigError(
-            f"{weights.place}: {weights.folder} has no tokenizer that can be read ({reason}); "
-            "name the folder of a sentence encoder"
+            f"{weights.place}: the tokenizer of {weights.folder} cannot be read ({reason}); fetch it again"
         ) from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from unimp.encoders.vision import IMAGENET_MEAN, IMAGENET_STD, VisionEncoder
@@ -68,7 +69,7 @@ def load_body(weights: Weights, class_name: str, **options: Any) -> Any:
             body, report = getattr(transformers, class_name).from_pretrained(
                 weights.folder, local_files_only=True, output_loading_info=True, dtype="float32", **options
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ConfigError(
             f"{weights.place}: {weights.folder} cannot be read ({reason}); fetch it again"
