@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "structure": DATA,
     "shop": DATA,
     "sentence": DATA | {"answer"},
-    "model": BASE,
+    "model": BASE | {"encoders"},
     "encoders": BASE,
     "encode": DATA | {"sentence", "answer", "encoders"},
     "tasks": DATA | {"sentence", "answer", "metrics"},

@@ -52,8 +52,11 @@ def looks(model: UnimpModel, state: ItemState, sentence: EncodedSentence) -> dic
     layers: list[Tensor] = []
 
     def reading(layer: int, x_BTD: Tensor) -> Tensor:
+        crossing = model.crossing(layer)
+        if crossing is None:
+            return x_BTD
         layers.append(x_BTD[0])
-        seen: Tensor = model.cross_attention[layer](x_BTD, pictures[layer], inputs.views)
+        seen: Tensor = model.cross_attention[crossing](x_BTD, pictures[crossing], inputs.views)
         return seen
 
     model.decoder(model.embed(inputs, state), None, reading)

@@ -69,7 +69,7 @@ def last_hidden(
 ) -> Tensor:
     """[U, D] the hidden state at the end of every sentence: where the answer begins."""
     device = state.table_ID.device
-    hidden = torch.empty(len(sentences), model.config.width, device=device)
+    hidden = torch.empty(len(sentences), model.width, device=device)
     for rows in batches_by_length([len(sentence) for sentence in sentences], budget):
         batch = collate([sentences[row] for row in rows]).to(device)
         x_BTD = read(model, state, batch)

@@ -52,7 +52,7 @@ class WarmReader:
     width: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.width = self.of.model.config.width
+        self.width = self.of.model.width
 
     def score(self, users: Sequence[str | None], histories: Histories) -> FloatArray:
         """[U, I] as `ModelRanker.score`."""

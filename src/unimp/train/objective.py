@@ -87,7 +87,7 @@ class Objective:
         first, stop = self.token_range(kind)
         return linear_cross_entropy(
             hidden_ND.index_select(0, targets.positions),
-            self.model.tokens.weight[first:stop],
+            self.model.tokens.rows(first, stop),
             targets.labels - first,
             targets.parts,
             targets.shares,
