@@ -52,6 +52,8 @@ class NewItem:
     """By name; all of them: what is left out is missing from now on."""
     picture: PictureArray | None = None
     """[Y, X, 3] as `Stock.pixels` makes them; None leaves the picture that was there."""
+    pictured: bool = False
+    """It has a picture, though the model sees none."""
 
 
 @dataclass(frozen=True)
@@ -157,25 +159,24 @@ class Stock:
         """A picture's file at the size the model sees; None for a model that sees none. May run anywhere."""
         if self.bench.visual_width is None:
             return None
-        vision = self.bench.recipe.vision
-        return fit_pixels(open_picture(picture, f'item "{item_id}"'), vision.height, vision.picture_width)
+        return fit_pixels(open_picture(picture, f'item "{item_id}"'), *self.bench.picture_size)
 
     def put(self, items: Sequence[NewItem]) -> IntArray:
         """Insert or replace items; their rows, each once. Of an item that is named twice the last counts."""
         for item in items:
             self.catalog.check_attributes(item.item_id, item.attributes)
-        shown: dict[int, PictureArray] = {}
+        visual = self._seen({item.item_id: item.picture for item in items if item.picture is not None})
         rows: dict[int, None] = {}
         for item in items:
-            row = self.catalog.put(item.item_id, item.attributes, picture=item.picture is not None)
+            shown = item.pictured or item.picture is not None
+            row = self.catalog.put(item.item_id, item.attributes, picture=shown)
             rows[row] = None
-            if item.picture is not None:
-                shown[row] = item.picture
             self.template.renew(row)
             self._renew_words(row)
         put_rows = np.array(list(rows), dtype=np.int64)
         if len(put_rows):
-            self._put(put_rows, self._seen(shown))
+            row_of = self.catalog.row_of
+            self._put(put_rows, {row_of[item_id]: tokens for item_id, tokens in visual.items()})
         return put_rows
 
     def _put(self, rows: IntArray, visual: Mapping[int, Tensor]) -> None:
@@ -196,15 +197,21 @@ class Stock:
             self.units.put(chosen, torch.from_numpy(units))
         self._renew(state)
 
-    def _seen(self, shown: Mapping[int, PictureArray]) -> dict[int, Tensor]:
-        """Row -> visual tokens, a few pictures at a time."""
-        found: dict[int, Tensor] = {}
-        rows = list(shown)
-        for start in range(0, len(rows), PICTURES_AT_ONCE):
-            some = rows[start : start + PICTURES_AT_ONCE]
-            tokens = self.bench.see(self.run.model, np.stack([shown[row] for row in some]))
+    def _seen(self, pictures: Mapping[str, PictureArray]) -> dict[str, Tensor]:
+        """Item id -> visual tokens, a few pictures at a time."""
+        found: dict[str, Tensor] = {}
+        names = list(pictures)
+        for start in range(0, len(names), PICTURES_AT_ONCE):
+            some = names[start : start + PICTURES_AT_ONCE]
+            tokens = self.bench.see(self.run.model, np.stack([pictures[name] for name in some]))
             found |= dict(zip(some, tokens, strict=True))
         return found
+
+    def remake(self) -> None:
+        """Every item's vector anew, as a service has to that keeps nothing: for measurements."""
+        if self.items.table.count == len(self.items.first.table_ID):
+            with torch.inference_mode():
+                self._renew(self.run.model.item_state(self.bench.items))
 
     def _renew_words(self, row: int) -> None:
         explainer = self.answerer.explainer

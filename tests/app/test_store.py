@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from tests.postgresql import PostgreSQL
-from unimp.app.store import Event, EventConflict, Store, StoredItem, StoreUnavailable
+from unimp.app.store import Event, EventConflict, News, Store, StoredItem, StoreUnavailable, digest
 from unimp.app.tables import metadata
 from unimp.errors import ConfigError
 
@@ -94,9 +94,28 @@ def test_an_item_keeps_its_picture_until_another_is_given(open_store: OpenStore)
     store = open_store()
     assert store.items(["x"]) == {}
     store.put_item("x", {"title": "Ünïcode <b>"}, b"\x00\xff")
-    store.put_item("x", {"title": "new"}, None)
-    assert store.items(["x", "y"]) == {"x": StoredItem("x", {"title": "new"}, True)}
+    before = store.items(["x"])["x"].version
+    version = store.put_item("x", {"title": "new"}, None)
+    assert version != before
+    assert store.items(["x", "y"]) == {"x": StoredItem("x", {"title": "new"}, True, version)}
     assert (store.picture("x"), store.picture("y")) == (b"\x00\xff", None)
+
+
+def test_news_are_what_was_written_since(open_store: OpenStore) -> None:
+    store, other = open_store(), open_store()
+    start = store.last_sequence()
+    assert store.news(start, 0) == News(start, frozenset(), frozenset(), {})
+    other.add_events([event(1), event(2, "bob")])
+    version = other.put_item("x", {}, None)
+    other.forget("cid")
+    news = store.news(start, 0)
+    assert (news.users, news.versions) == ({"ann", "bob"}, {"x": version})
+    assert news.forgotten == {digest("cid")}
+    assert news.sequence == store.last_sequence() > start
+    later = store.news(news.sequence, int(time.time()) + 60)
+    assert (later.forgotten, later.versions) == (frozenset(), {})
+    other.add_events([event(3, "dan")])
+    assert "dan" in store.news(news.sequence, 0).users
 
 
 def test_keys_are_kept_as_hashes(open_store: OpenStore, store_url: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from sqlalchemy.engine import Connection, Engine
 from unimp.app.database import make_engine, migrate
 from unimp.app.tables import api_keys, events, forgotten, items
 from unimp.errors import ConfigError, UnimpError
+
+LATE_EVENTS = 256
+"""Events at most that are committed after one with a higher number."""
 
 
 class StoreUnavailable(UnimpError):
@@ -73,6 +77,22 @@ class StoredItem:
     item_id: str
     attributes: dict[str, str]
     has_picture: bool
+    version: str = ""
+    """Another one after every upsert."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What other servers, or this one, wrote of late."""
+
+    sequence: int
+    """Of the latest event."""
+    users: frozenset[str]
+    """Whose events arrived."""
+    forgotten: frozenset[str]
+    """Hashes of users that were forgotten; see `digest`."""
+    versions: dict[str, str]
+    """item_id -> version of items that were upserted."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +163,28 @@ class Store:
         mark = self._insert(forgotten).values(user_hash=digest(user_id), time=int(time.time()))
         with self._connection() as connection:
             deleted = connection.execute(sa.delete(events).where(events.c.user_id == user_id)).rowcount
-            connection.execute(mark.on_conflict_do_nothing(index_elements=["user_hash"]))
+            again = {"time": mark.excluded.time}
+            connection.execute(mark.on_conflict_do_update(index_elements=["user_hash"], set_=again))
         return int(deleted)
+
+    def last_sequence(self) -> int:
+        """Of the latest event; 0 before the first."""
+        with self._connection() as connection:
+            return int(connection.scalar(sa.select(sa.func.max(events.c.sequence))) or 0)
+
+    def news(self, sequence: int, since: int) -> News:
+        """Events after `sequence`, forgetting and upserts from `since` (UTC seconds) on."""
+        # PostgreSQL may show a lower number after a higher one: it looks back a little.
+        first = sequence if self.engine.dialect.name == "sqlite" else sequence - LATE_EVENTS
+        arrived = sa.select(events.c.sequence, events.c.user_id).where(events.c.sequence > first)
+        gone = sa.select(forgotten.c.user_hash).where(forgotten.c.time >= since)
+        put = sa.select(items.c.item_id, items.c.version).where(items.c.updated >= since)
+        with self._connection() as connection:
+            rows = connection.execute(arrived).all()
+            hashes = frozenset(connection.scalars(gone))
+            versions = {row.item_id: row.version for row in connection.execute(put)}
+        latest = max((row.sequence for row in rows), default=sequence)
+        return News(latest, frozenset(row.user_id for row in rows), hashes, versions)
 
     def latest_users(self, limit: int) -> tuple[str, ...]:
         """Users by their latest event, latest first."""
@@ -153,18 +193,21 @@ class Store:
         with self._connection() as connection:
             return tuple(connection.scalars(query))
 
-    def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
-        """Insert or replace; a picture that was there stays when none is given."""
-        values: dict[str, Any] = {"attributes": attributes, "updated": int(time.time())}
+    def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> str:
+        """Insert or replace; a picture that was there stays when none is given. The item's new version."""
+        version = uuid.uuid4().hex
+        values: dict[str, Any] = {"attributes": attributes, "updated": int(time.time()), "version": version}
         if picture is not None:
             values["picture"] = picture
         insert = self._insert(items).values(item_id=item_id, **values)
         with self._connection() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["item_id"], set_=values))
+        return version
 
     def items(self, item_ids: Iterable[str]) -> dict[str, StoredItem]:
         """Those of `item_ids` that were upserted."""
-        columns = items.c.item_id, items.c.attributes, items.c.picture.is_not(None).label("has_picture")
+        picture = items.c.picture.is_not(None).label("has_picture")
+        columns = items.c.item_id, items.c.attributes, picture, items.c.version
         query = sa.select(*columns).where(items.c.item_id.in_(list(item_ids)))
         with self._connection() as connection:
             return {row.item_id: StoredItem(**row._mapping) for row in connection.execute(query)}

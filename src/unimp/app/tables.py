@@ -35,7 +35,10 @@ items = sa.Table(
     sa.Column("attributes", sa.JSON, nullable=False),
     sa.Column("picture", sa.LargeBinary),
     sa.Column("updated", sa.BigInteger, nullable=False),
+    sa.Column("version", sa.String(32), nullable=False, server_default=""),
+    sa.Index("items_by_update", "updated"),
 )
+"""Every upsert gives its item a `version` of its own; `updated` in UTC seconds."""
 
 api_keys = sa.Table(
     "api_keys",

@@ -105,6 +105,10 @@ class WarmMemory:
             while self.bytes > self.most_bytes and self.states:
                 self._remove(next(iter(self.states)))
 
+    def users(self) -> set[str]:
+        with self.lock:
+            return {user for _, user in self.states}
+
     def forget_user(self, user: str) -> None:
         """Drop the user's states, of every task."""
         with self.lock:

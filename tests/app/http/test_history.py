@@ -71,12 +71,12 @@ def test_an_upserted_item_is_shown_and_can_be_met(site: Site, ids: list[str]) ->
         "title": title,
         "attributes": {"title": title},
         "picture": False,
-        "rankable": False,
+        "rankable": True,
     }
     site.ok("/v1/events", event(1, "brand-new"))
     known = site.get("/v1/users/new user%2F1/history").json()
-    assert [(one["item"], one["read"]) for one in known["events"]] == [("brand-new", False)]
-    assert site.ok("/v1/recommend", {"user": "new user/1"})["cold_start"]
+    assert [(one["item"], one["read"]) for one in known["events"]] == [("brand-new", True)]
+    assert site.ok("/v1/recommend", {"user": "new user/1"})["history"] == ["brand-new"]
     assert site.get(f"/v1/items/{ids[0]}").json()["rankable"]
     picture = site.get(f"/v1/items/{ids[0]}/picture")
     assert picture.headers["content-type"] == "image/png"

@@ -65,7 +65,6 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    service.engine.start()
+    await service.open()
     yield
-    await service.engine.close()
-    await service.in_store(service.store.close)
+    await service.close()

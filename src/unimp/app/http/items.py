@@ -9,7 +9,6 @@ from unimp.app.http.schemas import ItemOut
 from unimp.app.store import Store, StoredItem
 from unimp.data.catalog import Catalog
 from unimp.data.pictures import open_picture
-from unimp.errors import DataError
 
 
 class Items:
@@ -20,7 +19,7 @@ class Items:
         self.pictures = PictureCache()
 
     def check(self, item_ids: Iterable[str]) -> None:
-        """DataError unless the catalogue or the store has them all."""
+        """DataError unless the catalogue or the store (another server may have put them) has them all."""
         new = list(dict.fromkeys(item_id for item_id in item_ids if item_id not in self.catalog.row_of))
         stored = self.store.items(new) if new else {}
         self.catalog.rows([item_id for item_id in new if item_id not in stored])
@@ -46,15 +45,6 @@ class Items:
         return ItemOut(
             item=item_id, title=title, attributes=attributes, picture=picture, rankable=row is not None
         )
-
-    def put(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
-        """DataError for an attribute that the catalogue does not have."""
-        known = [attribute.name for attribute in self.catalog.attributes]
-        for name in attributes:
-            if name not in known:
-                raise DataError(f'item "{item_id}": unknown attribute "{name}"; known: {", ".join(known)}')
-        self.store.put_item(item_id, attributes, picture)
-        self.pictures.drop(item_id)
 
     def picture(self, item_id: str) -> bytes | None:
         """PNG for a browser, or None. The file is named by the catalogue, never by the request."""

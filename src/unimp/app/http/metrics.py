@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from unimp.decode.warm import WarmMemory
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -21,6 +26,8 @@ class Metrics:
     waiting: Gauge = field(init=False)
     abandoned: Counter = field(init=False)
     events: Counter = field(init=False)
+    pasts: Counter = field(init=False)
+    items: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         made = {
@@ -46,10 +53,37 @@ class Metrics:
                 "unimp_abandoned", "Questions dropped before work on them began", registry=self.registry
             ),
             "events": Counter("unimp_events", "Events stored", ["outcome"], registry=self.registry),
+            "pasts": Counter(
+                "unimp_pasts", "Histories: kept, or read from the store", ["outcome"], registry=self.registry
+            ),
+            "items": Counter("unimp_items_put", "Items put into the catalogue", registry=self.registry),
         }
         for name, metric in made.items():
             object.__setattr__(self, name, metric)
 
+    def watch(self, memory: WarmMemory) -> None:
+        """Count what becomes of the model's states of users."""
+        self.registry.register(WarmStates(memory))
+
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.registry)
+
+
+@dataclass(frozen=True)
+class WarmStates(Collector):
+    """Reads the memory when it is asked."""
+
+    memory: WarmMemory
+
+    def collect(self) -> Iterator[Metric]:
+        outcomes = CounterMetricFamily(
+            "unimp_warm_reads",
+            "Histories by how much was kept: all (hit), the beginning (extended), nothing (miss)",
+            labels=["outcome"],
+        )
+        for outcome, count in self.memory.outcomes.items():
+            outcomes.add_metric([outcome], count)
+        yield outcomes
+        yield GaugeMetricFamily("unimp_warm_states", "States of users kept", len(self.memory))
+        yield GaugeMetricFamily("unimp_warm_bytes", "Memory of the states kept", self.memory.bytes)

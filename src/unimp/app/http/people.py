@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import NO_TIME, FloatArray, Histories, IntArray
 from unimp.personalizer import Personalizer
+
+OVERHEAD = 1000
+"""Bytes of a past beside its numbers."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,15 @@ class Past:
     times: IntArray
     event_rows: IntArray
     """Rows of the data's interaction table; -1 for stored events."""
+    user: str | None = None
+    """Whose it is; None for a history that was given."""
+    whole: bool = True
+    """False where stored events are left out: their items are not known yet."""
+
+    @property
+    def num_bytes(self) -> int:
+        arrays = (self.item_rows, self.ratings, self.times, self.event_rows)
+        return sum(array.nbytes for array in arrays) + OVERHEAD
 
     def item_ids(self, catalog: Catalog) -> list[str]:
         return [catalog.item_ids[row] for row in self.item_rows.tolist()]
@@ -53,6 +65,7 @@ class Past:
         """The data's history unless the user is forgotten, then stored events of items of the catalogue."""
         row_of = dataset.catalog.row_of
         events = [event for event in log.events if event.item_id in row_of]
+        whole = len(events) == len(log.events)
         stored = cls._stored(
             [row_of[event.item_id] for event in events],
             [float("nan") if event.rating is None else event.rating for event in events],
@@ -60,13 +73,15 @@ class Past:
         )
         position = dataset.interactions.user_position.get(user)
         if position is None or log.forgotten:
-            return stored
+            return replace(stored, user=user, whole=whole)
         of_data = dataset.interactions.histories.select([position])
         return cls(
             np.concatenate([of_data.item_rows, stored.item_rows]),
             np.concatenate([of_data.ratings, stored.ratings]),
             np.concatenate([of_data.times, stored.times]),
             np.concatenate([of_data.event_rows, stored.event_rows]),
+            user,
+            whole,
         )
 
 

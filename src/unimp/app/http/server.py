@@ -15,7 +15,12 @@ from unimp.personalizer import Personalizer
 
 
 def choose_settings(
-    host: str, *, keys: bool | None = None, rate: float | None = None, batching: bool = True
+    host: str,
+    *,
+    keys: bool | None = None,
+    rate: float | None = None,
+    batching: bool = True,
+    keep: str = "users",
 ) -> ServeSettings:
     """Keys everywhere but on loopback, where they are off unless asked for, and rates with them."""
     loopback = is_loopback(host)
@@ -26,7 +31,7 @@ def choose_settings(
         raise ConfigError(f"--rate: must not be negative (got {rate:g})")
     if rate is None:
         rate = ServeSettings().requests_per_second if asked else 0.0
-    return ServeSettings(keys=asked, requests_per_second=rate, batching=batching)
+    return ServeSettings(keys=asked, requests_per_second=rate, batching=batching, keep=keep)
 
 
 def bind(host: str, port: int) -> socket.socket:

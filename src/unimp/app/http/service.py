@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -13,23 +12,26 @@ from PIL import Image
 from unimp.answer import (
     Drawing,
     Explanation,
-    Query,
-    RankedItem,
     RatingForecast,
     Recommendation,
     SearchResult,
     Selection,
 )
+from unimp.app.http.answering import Answering, Ranking
 from unimp.app.http.batching import Desk, Engine
 from unimp.app.http.items import Items
 from unimp.app.http.metrics import Metrics
-from unimp.app.http.people import Past, Remembering, together
+from unimp.app.http.news import NewsReader
+from unimp.app.http.pasts import Pasts
+from unimp.app.http.people import Past, Remembering
 from unimp.app.http.schemas import Asker, ImagineIn
 from unimp.app.http.settings import ServeSettings
+from unimp.app.http.shelf import Shelf
 from unimp.app.store import Added, Event, Store
-from unimp.data.histories import FloatArray
+from unimp.decode.warm import WarmMemory
 from unimp.errors import DataError
 from unimp.personalizer import Personalizer
+from unimp.stock import NewItem, Stock
 
 STORE_CALLS = 4
 """Blocking calls at once: fewer than the store's connections, so that no thread waits for one."""
@@ -40,34 +42,47 @@ Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """A question that many users may ask at once."""
-
-    past: Past
-    k: int
-    exclude_history: bool = True
-    text: str = ""
-
-
 class Service:
     """One opened run and one store. Methods are coroutines; the model works in its engine's thread."""
 
-    def __init__(self, personalizer: Personalizer, store: Store, settings: ServeSettings) -> None:
-        self.personalizer, self.store, self.settings = personalizer, store, settings
+    def __init__(self, trained: Personalizer, store: Store, settings: ServeSettings) -> None:
+        self.store, self.settings = store, settings
         self.metrics = Metrics()
         self.engine = Engine(settings, self.metrics)
-        self.dataset = personalizer.run.dataset
-        self.catalog = self.dataset.catalog
+        self.stock = Stock(trained, store.picture)
+        self.catalog = self.stock.catalog
+        self.dataset = self.stock.run.dataset
+        self.memory = WarmMemory(settings.warm_bytes)
+        self.metrics.watch(self.memory)
+        self.pasts = Pasts(settings.past_bytes if settings.keep == "users" else 0)
+        self.shelf = Shelf(self.stock, store, self.memory)
         self.callers = anyio.CapacityLimiter(STORE_CALLS)
         self.decoders = anyio.CapacityLimiter(DECODERS)
         self.items = Items(self.catalog, store)
-        self.recommending = Desk("recommend", self._recommend_all)
-        self.searching = Desk("search", self._search_all)
+        answering = Answering(self.stock, self.memory, settings)
+        self.recommending = Desk("recommend", answering.recommend_all)
+        self.searching = Desk("search", answering.search_all)
+        self.putting = Desk("put", self.shelf.put)
         self.others = {
             name: Desk[Callable[[], Any], Any](name, lambda calls: [call() for call in calls], together=False)
             for name in ("search", "rate", "explain", "select", "imagine")
         }
+        self.news = NewsReader(self)
+
+    @property
+    def personalizer(self) -> Personalizer:
+        """As it answers now, with all items that were put."""
+        return self.stock.personalizer
+
+    async def open(self) -> None:
+        """Start the model's thread, put the store's items, and listen to what other servers write."""
+        self.engine.start()
+        await self.news.start()
+
+    async def close(self) -> None:
+        await self.news.stop()
+        await self.engine.close()
+        await self.in_store(self.store.close)
 
     async def in_store(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
@@ -85,16 +100,50 @@ class Service:
         """DataError for an unknown item; an unknown user has an empty past."""
         if asker.user is None:
             return Past.of_items(self.catalog.rows(asker.history or []))
+        if (kept := self.pasts.get(asker.user)) is not None:
+            self.metrics.pasts.labels("kept").inc()
+            return kept
+        self.metrics.pasts.labels("read").inc()
+        token = self.pasts.reading(asker.user)
         log = await self.in_store(self.store.user_log, asker.user, self.settings.history_events)
-        return Past.of_user(self.dataset, asker.user, log)
+        past = Past.of_user(self.dataset, asker.user, log)
+        self.pasts.keep(asker.user, past, token)
+        return past
 
     async def add_events(self, events: Sequence[Event]) -> Added:
         """Stored when this returns; DataError when an item is unknown or a rating is off the scale."""
         await self.in_store(self._check_events, events)
-        added = await self.in_store(self.store.add_events, events)
+        try:
+            added = await self.in_store(self.store.add_events, events)
+        finally:  # whatever became of them
+            self.pasts.drop(event.user_id for event in events)
         self.metrics.events.labels("accepted").inc(added.accepted)
         self.metrics.events.labels("duplicate").inc(added.duplicates)
         return added
+
+    async def forget(self, user: str) -> int:
+        """Delete the user's events, and all that is kept of them; how many there were."""
+        try:
+            return await self.in_store(self.store.forget, user)
+        finally:
+            self.drop_user(user)
+
+    def drop_user(self, user: str) -> None:
+        """From memory."""
+        self.pasts.drop([user])
+        self.memory.forget_user(user)
+
+    async def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
+        """Stored, and answered with from now on; DataError for an attribute that the data do not have."""
+        self.catalog.check_attributes(item_id, attributes)
+        pixels = None
+        if picture is not None:
+            pixels = await self.decoded(self.stock.pixels, picture, item_id)
+        version = await self.in_store(self.store.put_item, item_id, attributes, picture)
+        self.items.pictures.drop(item_id)
+        new = NewItem(item_id, attributes, pixels, picture is not None)
+        await self.engine.ask(self.putting, (new, version))
+        self.metrics.items.inc()
 
     def _check_events(self, events: Sequence[Event]) -> None:
         scale = self.dataset.interactions.rating_scale
@@ -151,26 +200,4 @@ class Service:
         return await self.engine.ask(self.others[task], call)
 
     def _asker(self, past: Past) -> Remembering:
-        return Remembering(self.personalizer.run, self.personalizer.answerer, past)
-
-    def _recommend_all(self, questions: Sequence[Ranking]) -> list[Recommendation]:
-        scores = self.personalizer.answerer.score(together([one.past for one in questions]))
-        return [
-            Recommendation(self._best(row, one), *self._read(one.past))
-            for row, one in zip(scores, questions, strict=True)
-        ]
-
-    def _search_all(self, questions: Sequence[Ranking]) -> list[SearchResult]:
-        queries = [Query(one.text.strip()) for one in questions]
-        scores = self.personalizer.answerer.search(together([one.past for one in questions]), queries)
-        return [
-            SearchResult(self._best(row, one), one.text.strip(), False, *self._read(one.past))
-            for row, one in zip(scores, questions, strict=True)
-        ]
-
-    def _best(self, scores: FloatArray, one: Ranking) -> tuple[RankedItem, ...]:
-        return self._asker(one.past).best(scores, one.k, exclude_history=one.exclude_history)
-
-    def _read(self, past: Past) -> tuple[tuple[str, ...], bool]:
-        """The history, and whether it was a cold start."""
-        return tuple(past.item_ids(self.catalog)), len(past.item_rows) == 0
+        return Remembering(self.stock.run, self.stock.answerer, past)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from unimp.config import Config
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -30,6 +32,15 @@ class ServeSettings(Config):
     """Most requests answered by one call of the model."""
     batching: bool = True
     """Answer what waits together by one call; off for measurements only."""
+    keep: Literal["users", "items", "nothing"] = "users"
+    """What stays in memory between requests: the item table and what was read of users, the item table alone,
+    or nothing; the last two are for measurements."""
+    warm_bytes: int = 256 * 2**20
+    """Most memory for the model's states of users."""
+    past_bytes: int = 64 * 2**20
+    """Most memory for the histories of users."""
+    news_seconds: float = 1.0
+    """How often the store is asked what other servers wrote."""
     waiting: int = 512
     """Most questions that wait; the next one is refused with 503."""
     connections: int = 1024

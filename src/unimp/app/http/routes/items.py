@@ -47,12 +47,15 @@ async def get_item(item: ItemId, service: Served) -> ItemOut:
 
 @router.put("/{item:path}", dependencies=[Depends(needs(ADMIN))])
 async def put_item(item: ItemId, content: ItemIn, service: Served) -> ItemOut:
-    """Insert or replace an item's attributes; its picture stays unless another is given."""
+    """Insert or replace an item's attributes; its picture stays unless another is given.
+
+    When this answers, the item is stored, and recommended and found by its content.
+    """
     picture = None
     if content.picture is not None:
         picture = from_base64(content.picture, service.settings)
         await service.decoded(read_upload, picture, service.settings, f'item "{item}"')
-    await service.in_store(service.items.put, item, content.attributes, picture)
+    await service.put_item(item, content.attributes, picture)
     view = await service.in_store(service.items.view, item)
     if view is None:
         raise unknown(item)

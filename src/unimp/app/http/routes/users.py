@@ -44,4 +44,4 @@ async def history(
 @router.delete("/{user:path}/history", dependencies=[Depends(needs(ADMIN))])
 async def forget(user: UserId, service: Served) -> Forgotten:
     """The right to be forgotten: events are deleted, and the data's history is not used any more."""
-    return Forgotten(user=user, events_deleted=await service.in_store(service.store.forget, user))
+    return Forgotten(user=user, events_deleted=await service.forget(user))
