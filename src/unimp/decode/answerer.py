@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unimp.answer import ExplainedRating, PictureArray, Query
 from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.decode.continuation import Check
 from unimp.decode.drawing import ModelImaginer
 from unimp.decode.ranking import ModelRanker, ModelSearcher
 from unimp.decode.rating import ModelRater
@@ -92,6 +93,15 @@ class Answerer:
         if self.imaginer is None:
             raise self.lacking("imagination")
         return self.imaginer.imagine(histories, guidance, seed)
+
+    def heeding(self, check: Check) -> Answerer:
+        """The same answerer; its writing and drawing call `check` before every step, which raises to end."""
+        explainer, imaginer = self.explainer, self.imaginer
+        return replace(
+            self,
+            explainer=None if explainer is None else replace(explainer, check=check),
+            imaginer=None if imaginer is None else replace(imaginer, check=check),
+        )
 
     def seeing(self, visual_XVE: Tensor) -> Answerer:
         """The same answerer with further pictures to show in queries; their rows follow the catalogue's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +13,13 @@ from unimp.encode.encoder import EncodedSentence
 from unimp.model.cross_attention import View
 from unimp.model.decoder import KVCache
 from unimp.model.unimp import Inputs, ItemState, UnimpModel
+
+Check = Callable[[], None]
+"""Called between steps of long work; it raises when the work is not wanted any more."""
+
+
+def nothing_to_check() -> None:
+    """The work is always wanted."""
 
 
 class Continuation:

@@ -13,7 +13,7 @@ from torch import Tensor
 from unimp.answer import PictureArray, Query
 from unimp.config import Config
 from unimp.data.histories import Histories
-from unimp.decode.continuation import Continuation
+from unimp.decode.continuation import Check, Continuation, nothing_to_check
 from unimp.decode.picking import PicturePicker
 from unimp.encode.encoder import SentenceEncoder
 from unimp.model.image_tokenizer import ImageTokenizer
@@ -54,6 +54,8 @@ class ModelImaginer:
     """None, where the model cannot tell pictures apart: then each picture is drawn once."""
     batch: int = 64
     show: bool = False
+    check: Check = nothing_to_check
+    """Called before every code; what it raises ends the work."""
 
     def imagine(self, histories: Histories, guidance: Sequence[Query], seed: int) -> PictureArray:
         """uint8 [U, Y, X, 3]; the same seed draws the same pictures."""
@@ -95,6 +97,7 @@ class ModelImaginer:
                 one.keep(rows)
         codes: list[Tensor] = []
         for place in range(places):
+            self.check()
             logits = [
                 self.model.token_logits(one.hidden_BD, first, vocabulary.first_place).float() for one in going
             ]

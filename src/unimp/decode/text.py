@@ -13,7 +13,7 @@ from unimp.answer import ExplainedRating
 from unimp.config import Config
 from unimp.data.histories import Histories, IntArray
 from unimp.data.reviews import named_aspects
-from unimp.decode.continuation import Continuation
+from unimp.decode.continuation import Check, Continuation, nothing_to_check
 from unimp.decode.phrases import ItemPhrases
 from unimp.decode.rating import ModelRater
 from unimp.encode.vocabulary import END
@@ -70,6 +70,8 @@ class ModelExplainer:
     speaking: SpeakingConfig
     batch: int = 32
     show: bool = False
+    check: Check = nothing_to_check
+    """Called before every token; what it raises ends the work."""
     _beginnings: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
@@ -101,6 +103,7 @@ class ModelExplainer:
         finished: list[list[tuple[float, str]]] = [[] for _ in rows]
         owners = list(range(len(rows)))
         while owners:
+            self.check()
             texts = [beam for user in dict.fromkeys(owners) for beam in beams[user]]
             scores, tokens = self.best_tokens(going.hidden_BD, [rows[user] for user in owners], texts)
             parents: list[int] = []

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 
 from tests.app.http.conftest import MakeSite, Site
+from unimp.app.http.app import create_app
 from unimp.app.http.batching import Desk, Engine
+from unimp.app.http.people import Past
 from unimp.app.http.problems import Busy, TooSlow
-from unimp.app.http.server import choose_settings
+from unimp.app.http.schemas import ImagineIn
+from unimp.app.http.server import bind, choose_settings
+from unimp.app.http.service import Service
+from unimp.app.http.settings import ServeSettings
+from unimp.app.store import Store
+from unimp.decode import drawing
+from unimp.decode.text import ModelExplainer
 from unimp.errors import ConfigError
+from unimp.personalizer import Personalizer
 
 QUESTION = {"history": [], "k": 1}
 JSON = {"content-type": "application/json"}
@@ -171,6 +184,77 @@ def test_a_disconnect_cancels_the_request(site: Site, monkeypatch: pytest.Monkey
     site.runner.run(asyncio.wait_for(site.app(scope, receive, send), 5))
     assert cancelled.is_set()
     assert 'status="499"' in site.get("/metrics").text
+
+
+@pytest.mark.parametrize("task", ["imagine", "explain"])
+def test_work_that_nobody_waits_for_ends_between_two_steps(
+    site: Site, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    begun, go_on, steps = threading.Event(), threading.Event(), []
+    owner, name = (drawing, "sample") if task == "imagine" else (ModelExplainer, "best_tokens")
+    step = getattr(owner, name)
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        steps.append(name)
+        begun.set()
+        assert go_on.wait(20)
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, slow)
+    service = site.service
+    past = Past.of_items([1, 2])
+
+    async def leave() -> str:
+        item = service.catalog.item_ids[5]
+        wish = ImagineIn(text="bag")
+        asked = service.imagine(past, wish) if task == "imagine" else service.explain(past, item)
+        asking = asyncio.create_task(asked)
+        await asyncio.to_thread(begun.wait, 20)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        go_on.set()
+        return (await service.rate(past, item)).item_id  # the model's thread is free again
+
+    assert site.runner.run(leave()) == service.catalog.item_ids[5]
+    assert len(steps) == 1
+
+
+def test_a_stopping_server_finishes_what_is_in_flight(
+    personalizer: Personalizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+    app = create_app(personalizer, store, ServeSettings(keys=False, requests_per_second=0))
+    service: Service = app.state.service
+    begun, answer = threading.Event(), service.recommending.answer
+
+    def slow(questions: Any) -> Any:
+        begun.set()
+        assert server.should_exit or stopping.wait(20)
+        return answer(questions)
+
+    monkeypatch.setattr(service, "recommending", Desk("recommend", slow))
+    stopping = threading.Event()
+    listener = bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=20, ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    answers: list[int] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(httpx.post(f"{url}/v1/recommend", json=QUESTION).status_code)
+    )
+    asking.start()
+    assert begun.wait(20)
+    server.should_exit = True  # what SIGTERM does
+    stopping.set()
+    asking.join(20)
+    thread.join(20)
+    assert answers == [200]
+    assert not thread.is_alive()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{url}/healthz")
 
 
 def test_too_many_and_too_slow_are_said(make_site: MakeSite) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,6 +21,7 @@ from unimp.answer import (
 )
 from unimp.app.http.answering import Answering, Ranking
 from unimp.app.http.batching import Desk, Engine
+from unimp.app.http.connection import ClientGone
 from unimp.app.http.items import Items
 from unimp.app.http.metrics import Metrics
 from unimp.app.http.news import NewsReader
@@ -195,9 +198,22 @@ class Service:
         return result
 
     async def _ask(self, task: str, past: Past, *args: Any, **kwargs: Any) -> Any:
-        """One call of the personalizer's own method."""
-        call: Callable[[], Any] = partial(getattr(self._asker(past), task), *args, **kwargs)
-        return await self.engine.ask(self.others[task], call)
+        """One call of the personalizer's own method; it ends early when nobody waits for it any more."""
+        left = threading.Event()
+
+        def check() -> None:
+            if left.is_set():
+                raise ClientGone
+
+        def call() -> Any:  # in the model's thread: with the items that are known by then
+            asker = self._asker(past)
+            asker = replace(asker, answerer=asker.answerer.heeding(check))
+            return getattr(asker, task)(*args, **kwargs)
+
+        try:
+            return await self.engine.ask(self.others[task], call)
+        finally:
+            left.set()
 
     def _asker(self, past: Past) -> Remembering:
         return Remembering(self.stock.run, self.stock.answerer, past)
