@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -19,10 +21,12 @@ from unimp.errors import CheckpointError
 # Square brackets: no field's marker, `<name>`, can be taken for one of these.
 START, MISSING, UNRATED, ANSWER = "[CLS]", "[missing]", "[unrated]", "[answer]"
 QUERY, END = "[query]", "[end]"
+WORD_STARTS = ("Ġ", "▁")
+"""With which tokenizers mark a piece that begins a word."""
 
 
 class TokenizerConfig(Config):
-    """Words of the sentence: byte-level-free BPE trained on the catalogue's own text."""
+    """Words of the sentence: byte-level BPE trained on the catalogue's own text; a backbone has its own."""
 
     size: int = Field(4000, ge=300)
     """Most word pieces learned."""
@@ -76,8 +80,12 @@ class Vocabulary:
         return self.first_rating + len(self.rating_levels)
 
     @cached_property
+    def num_words(self) -> int:
+        return max(self.tokenizer.get_vocab().values()) + 1
+
+    @property
     def first_code(self) -> int:
-        return self.first_word + self.tokenizer.get_vocab_size()
+        return self.first_word + self.num_words
 
     @property
     def first_place(self) -> int:
@@ -91,8 +99,20 @@ class Vocabulary:
     def num_items(self) -> int:
         return len(self.item_ids)
 
+    @cached_property
+    def _lead(self) -> str:
+        """What is put before a text so that its first piece begins a word, as all others do."""
+        first = self.tokenizer.encode("a", add_special_tokens=False).tokens[0]
+        return "" if first.startswith(WORD_STARTS) else " "
+
     def words(self, text: str) -> list[int]:
-        return [self.first_word + piece for piece in self.tokenizer.encode(text).ids]
+        pieces = self.tokenizer.encode(self._lead + text, add_special_tokens=False).ids if text else []
+        return [self.first_word + piece for piece in pieces]
+
+    def named_frame(self) -> list[list[int]]:
+        """Of every marker and rating level, in order, the words (numbered from 0) that it is called by."""
+        names = [name.strip("[]<>") for name in self.markers] + [f"{level:g}" for level in self.rating_levels]
+        return [[word - self.first_word for word in self.words(name)] for name in names]
 
     def text(self, tokens: Iterable[int]) -> str:
         """Words back from tokens; markers and ratings are left out."""
@@ -102,7 +122,9 @@ class Vocabulary:
     @cached_property
     def _word_beginnings(self) -> frozenset[int]:
         pieces = self.tokenizer.get_vocab()
-        return frozenset(self.first_word + piece for text, piece in pieces.items() if text.startswith("Ġ"))
+        return frozenset(
+            self.first_word + piece for text, piece in pieces.items() if text.startswith(WORD_STARTS)
+        )
 
     def begins_word(self, token: int) -> bool:
         """Whether a token is the first of a new word."""
@@ -118,15 +140,22 @@ class Vocabulary:
         distances = [abs(level - value) for level in self.rating_levels]
         return self.first_rating + distances.index(min(distances))
 
-    def save(self, path: Path) -> None:
-        document = {
+    def document(self) -> dict[str, Any]:
+        return {
             "fields": self.fields,
             "rating_levels": self.rating_levels,
             "item_ids": self.item_ids,
             "picture_codes": [self.num_codes, self.num_places],
             "tokenizer": json.loads(self.tokenizer.to_str()),
         }
-        path.write_text(json.dumps(document))
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of all of it: which token and which item has which row."""
+        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(self.document()))
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
@@ -151,14 +180,16 @@ def build_vocabulary(
     spoken: Iterable[str],
     config: TokenizerConfig,
     picture_codes: tuple[int, int] = (0, 0),
+    tokenizer: Tokenizer | None = None,
 ) -> Vocabulary:
     """From the catalogue's texts and whatever else is `spoken`: task words, queries, explanations.
 
-    `picture_codes`: how many codes the image tokenizer has, and how many make a picture.
+    `picture_codes`: how many codes the image tokenizer has, and how many make a picture; `tokenizer`: a
+    backbone's, which stays as it is.
     """
     texts = [text for values in catalog.texts.values() for text in values if text is not None]
     return Vocabulary(
-        train_tokenizer([*texts, *spoken], config),
+        tokenizer or train_tokenizer([*texts, *spoken], config),
         tuple(attribute.name for attribute in catalog.attributes),
         tuple(scale.levels) if scale else (),
         tuple(catalog.item_ids),

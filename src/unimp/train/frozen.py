@@ -19,7 +19,8 @@ from unimp.encode.sentences import SentenceProjector, SentenceSource, joint_text
 from unimp.encode.vocabulary import Vocabulary
 from unimp.encoders.reduction import Reduction
 from unimp.encoders.sight import EncoderSource, Sight
-from unimp.errors import CheckpointError
+from unimp.errors import CheckpointError, ConfigError
+from unimp.model.backbones.source import BackboneSource, find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemInputs
 from unimp.model.vision import ConvEncoder
@@ -76,6 +77,9 @@ def save_workbench(folder: Path, bench: Workbench) -> None:
         "words": list(bench.text.vocabulary) if bench.text is not None else [],
         "graphs": list(bench.graphs),
         "encoders": encoder_facts(bench),
+        "backbone": None
+        if bench.backbone is None
+        else {"name": bench.backbone.lasting_name, "identity": bench.backbone.identity},
         "ratings": None
         if factors is None
         else [factors.mean, factors.lowest, factors.highest, factors.sweeps],
@@ -121,7 +125,25 @@ def load_workbench(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         saved_factors(tensors, facts["ratings"]),
         saved_tokenizer(folder),
         sentences,
+        saved_backbone(folder, facts),
     )
+
+
+def saved_backbone(folder: Path, facts: dict[str, Any]) -> BackboneSource | None:
+    """The same language model as in training; CheckpointError when it is gone, or another one is there."""
+    told = facts.get("backbone")
+    if told is None:
+        return None
+    try:
+        found = find_backbone(told["name"])
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: stands on a backbone that is gone: {error}") from None
+    if found.identity != told["identity"]:
+        raise CheckpointError(
+            f"{folder}: was trained on a backbone of hash {told['identity']}, {told['name']} now has hash "
+            f"{found.identity}; bring back the one of then, or train again"
+        )
+    return found
 
 
 def encoder_facts(bench: Workbench) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from unimp.decode.reader import read
+from unimp.encode.batch import Batch
+from unimp.errors import ConfigError
 from unimp.model.unimp import UnimpModel
 from unimp.progress import Bar, progress_bar
 from unimp.train.batches import Planned, TrainingSentences
@@ -20,6 +22,7 @@ from unimp.train.checkpoint import read_tensors, write_tensors
 from unimp.train.examination import Examination
 from unimp.train.objective import Loss, Objective
 from unimp.train.preparation import Lesson
+from unimp.train.recipe import Recipe
 from unimp.train.workbench import Workbench
 
 STATE, BEST, LOG = "state.safetensors", "model.safetensors", "log.jsonl"
@@ -63,10 +66,12 @@ class Training:
         self.examination = Examination(bench, lesson.valid)
         first = self.sentences.plan(0)
         self.steps_per_epoch = len(first)
+        whole = self.config.epochs * self.steps_per_epoch
+        self.total_steps = min(whole, self.config.max_steps or whole)
         self.task_weights = self.sentences.task_weights(first)
         self.objective = Objective(self.model, bench.vocabulary, bench.recipe.objective, bench.items)
         self.optimizer = torch.optim.AdamW(
-            decay_groups(self.model, self.config.weight_decay), lr=self.config.lr, betas=(0.9, 0.98)
+            parameter_groups(self.model, bench.recipe), lr=self.config.lr, betas=(0.9, 0.98)
         )
         self.position = Position()
         if (folder / STATE).exists():
@@ -75,8 +80,7 @@ class Training:
     def run(self) -> Position:
         """Train to the end, or to the epoch where validation stopped getting better."""
         position = self.position
-        total = self.config.epochs * self.steps_per_epoch
-        with progress_bar("training", total, show=self.show) as bar:
+        with progress_bar("training", self.total_steps, show=self.show) as bar:
             bar.advance(position.step)
             while position.epoch < self.config.epochs and not position.finished:
                 self._epoch(bar)
@@ -104,25 +108,41 @@ class Training:
                 self._save()
                 saved = time.monotonic()
                 started = saved
+            if position.step >= self.total_steps:
+                break
         self._end_of_epoch(started)
 
     def _step(self, planned: Planned) -> Loss:
         model = self.model.train()
         batch = self.sentences.batch(planned).to(self.device)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        state = model.item_state(self.bench.items)
-        hidden = read(model, state, batch)
-        loss = self.objective(hidden, state, batch, self.task_weights[planned.task.name])
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.clip)
-        self.optimizer.step()
+            group["lr"] = self._learning_rate() * group["share"]
+        try:
+            state = model.item_state(self.bench.items)
+            hidden = read(model, state, batch)
+            loss = self.objective(hidden, state, batch, self.task_weights[planned.task.name])
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.total.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.clip)
+            self.optimizer.step()
+        except torch.OutOfMemoryError:
+            raise ConfigError(self._too_large(batch)) from None
         return loss
+
+    def _too_large(self, batch: Batch) -> str:
+        """What a step that did not fit into memory held, and what makes it smaller."""
+        recipe, (sentences, positions) = self.bench.recipe, batch.items.shape
+        further = ", set backbone.gradient_checkpointing = true" if recipe.backbone.name else ""
+        return (
+            f"train.batch_positions {self.config.batch_positions}: a step of {sentences} sentences of "
+            f"{positions} positions does not fit into the memory of {self.device}; lower "
+            f"train.batch_positions or sentence.max_items ({recipe.sentence.max_items}){further}, "
+            "and run again to go on"
+        )
 
     def _learning_rate(self) -> float:
         """Linear warm-up, then cosine decay to `final_lr`."""
-        config, total = self.config, self.config.epochs * self.steps_per_epoch
+        config, total = self.config, self.total_steps
         warm = max(1, round(config.warmup * total))
         if self.position.step < warm:
             return config.lr * (self.position.step + 1) / warm
@@ -140,7 +160,7 @@ class Training:
         if better:
             position.best, position.best_epoch = marks.score, position.epoch
             facts = {"epoch": position.epoch, "step": position.step, "valid": marks.metrics}
-            write_tensors(self.folder / BEST, self.model.state_dict(), facts)
+            write_tensors(self.folder / BEST, self.model.learned_state(), facts | self.bench.identities)
         count = max(position.loss_count, 1)
         self._log(
             {
@@ -156,7 +176,7 @@ class Training:
             }
         )
         position.loss_sum, position.loss_count, position.components = 0.0, 0, {}
-        position.finished = position.stale >= self.config.patience
+        position.finished = position.stale >= self.config.patience or position.step >= self.total_steps
         self._save()
 
     def _log(self, row: dict[str, Any]) -> None:
@@ -164,7 +184,7 @@ class Training:
             file.write(json.dumps(row) + "\n")
 
     def _save(self) -> None:
-        tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in self.model.state_dict().items()}
+        tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in self.model.learned_state().items()}
         for name, parameter in self.model.named_parameters():
             state = self.optimizer.state.get(parameter, {})
             for key in MOMENTS:
@@ -180,7 +200,7 @@ class Training:
         tensors, facts = read_tensors(self.folder / STATE)
         self.position = Position(**facts)
         model = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
-        self.model.load_state_dict(model)
+        self.model.load_learned(model)
         for name, parameter in self.model.named_parameters():
             if f"optimizer.step.{name}" in tensors:
                 moments = {key: tensors[f"optimizer.{key}.{name}"].to(self.device) for key in MOMENTS}
@@ -200,8 +220,16 @@ class Training:
             path.write_text("".join(line + "\n" for line in kept))
 
 
-def decay_groups(model: UnimpModel, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; gates, norms and biases do not."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def parameter_groups(model: UnimpModel, recipe: Recipe) -> list[dict[str, Any]]:
+    """Matrices decay; gates, norms and biases do not. A backbone's own weights learn more slowly."""
+    own = ("decoder.", "tokens.words.", "tokens.head.") if recipe.backbone.name else ()
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = recipe.train.weight_decay if parameter.ndim >= 2 else 0.0
+            share = recipe.backbone.lr_share if name.startswith(own) else 1.0
+            groups.setdefault((share, decay), []).append(parameter)
+    return [
+        {"params": groups[share, decay], "weight_decay": decay, "share": share}
+        for share, decay in sorted(groups, reverse=True)
+    ]

@@ -22,6 +22,7 @@ from unimp.encode.sentences import TextEncoder, fit_sentences, joint_text
 from unimp.encode.vocabulary import Vocabulary, build_vocabulary
 from unimp.encoders.sight import Sight
 from unimp.errors import ConfigError
+from unimp.model.backbones.source import find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.unimp import ItemInputs
 from unimp.model.vision import ConvEncoder
@@ -109,7 +110,9 @@ def build_workbench(
         items = replace(items, candidates=trained)
     spoken = [*(task.words for task in tasks), *material.spoken(recipe.tasks)]
     coded = (0, 0) if tokenizer is None or codes is None else (tokenizer.num_codes, codes.shape[1])
-    vocabulary = build_vocabulary(catalog, lesson.rating_scale, spoken, recipe.tokenizer, coded)
+    backbone = find_backbone(recipe.backbone.name) if recipe.backbone.name else None
+    own_words = backbone.tokenizer() if backbone is not None else None
+    vocabulary = build_vocabulary(catalog, lesson.rating_scale, spoken, recipe.tokenizer, coded, own_words)
     rates = bool({"rating", "explanation"} & set(recipe.tasks)) and material.has_ratings
     factors = BiasedMF.fit(train, seed=recipe.train.seed, show=show_progress) if rates else None
     return Workbench(
@@ -126,6 +129,7 @@ def build_workbench(
         factors,
         tokenizer,
         sentences,
+        backbone,
     )
 
 

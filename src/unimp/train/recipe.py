@@ -17,6 +17,7 @@ from unimp.encode.content import ContentConfig
 from unimp.encode.pictures import VisionConfig
 from unimp.encode.vocabulary import TokenizerConfig
 from unimp.errors import ConfigError, did_you_mean
+from unimp.model.backbones.config import BackboneConfig, LoraConfig
 from unimp.model.image_tokenizer import ImageTokenizerConfig
 from unimp.model.unimp import ModelConfig
 from unimp.sentence.template import SentenceConfig
@@ -86,6 +87,8 @@ class TrainConfig(Config):
 
     epochs: int = Field(30, ge=1)
     """Passes over all histories, at most."""
+    max_steps: int = Field(0, ge=0)
+    """Stop after this many steps, in the middle of an epoch if need be; 0: no such end."""
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate of AdamW."""
     warmup: float = Field(0.05, ge=0, lt=1)
@@ -126,6 +129,8 @@ class Recipe(Config):
     image_tokenizer: ImageTokenizerConfig = ImageTokenizerConfig()
     sampling: SamplingConfig = SamplingConfig()
     speaking: SpeakingConfig = SpeakingConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    lora: LoraConfig = LoraConfig()
     model: ModelConfig = ModelConfig()
     structure: StructureConfig = StructureConfig()
     objective: ObjectiveConfig = ObjectiveConfig()

@@ -18,6 +18,7 @@ from unimp.data.dataset import Dataset
 from unimp.decode.answerer import Answerer
 from unimp.decode.sources import Mixture
 from unimp.errors import CheckpointError
+from unimp.model.backbones.lora import merge_adapters
 from unimp.model.unimp import UnimpModel
 from unimp.train.checkpoint import read_json, read_tensors, write_json
 from unimp.train.frozen import load_workbench, save_workbench
@@ -84,7 +85,8 @@ def learn(
     prepared = time.monotonic() - started
     training = Training(folder, bench, lesson, device, show=show)
     position = training.run()
-    model = load_model(folder, bench, device)
+    # A pretrained backbone is not read a second time.
+    model = load_model(folder, bench, device, training.model if bench.backbone is not None else None)
     seen = training.examination.cases[0]
     fitted = fit_mixtures(bench.answerer(model), bench.tasks, seen, recipe.structure)
     result = {
@@ -97,6 +99,7 @@ def learn(
         "best_epoch": position.best_epoch,
         "epochs": position.epoch,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "learned_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "seconds": {"preparation": prepared, "training": position.seconds},
         "peak_memory_mib": peak_memory_mib(),
         "device": device_name(device),
@@ -125,8 +128,11 @@ def claim(folder: Path, dataset: Dataset, recipe: Recipe) -> bool:
             f"{folder}: was trained on other data ({old.get('data')}, hash {old.get('data_hash')}, "
             f"now {dataset.data_hash}); choose another --out"
         )
-    if old.get("recipe") != facts["recipe"]:
-        changed = first_difference(old.get("recipe", {}), facts["recipe"])
+    known = Recipe.parse(old.get("recipe", {}), str(path)).model_dump(
+        mode="json"
+    )  # keys added since: defaults
+    if known != facts["recipe"]:
+        changed = first_difference(known, facts["recipe"])
         raise CheckpointError(f"{folder}: holds a run of another recipe ({changed}); choose another --out")
     return not (folder / RESULT).exists()
 
@@ -140,11 +146,20 @@ def first_difference(old: Any, new: Any, path: str = "") -> str:
     return f"{path}: {old!r}, now {new!r}"
 
 
-def load_model(folder: Path, bench: Workbench, device: torch.device) -> UnimpModel:
-    tensors, _ = read_tensors(folder / BEST)
-    model = bench.new_model().to(device)
+def load_model(
+    folder: Path, bench: Workbench, device: torch.device, model: UnimpModel | None = None
+) -> UnimpModel:
+    """The best weights, in a new model or in the one given; CheckpointError when they belong to another."""
+    tensors, facts = read_tensors(folder / BEST)
+    for part, identity in bench.identities.items():
+        if facts.get(part, identity) != identity:
+            raise CheckpointError(
+                f"{folder / BEST}: was trained with {part} {facts[part]}, the run has {part} {identity}; "
+                "bring back the files that belong together, or train again"
+            )
+    model = model or bench.new_model().to(device)
     try:
-        model.load_state_dict(tensors)
+        model.load_learned(tensors)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{folder / BEST}: does not fit its recipe ({reason}); train again") from None
@@ -174,6 +189,8 @@ def open_run(folder: Path | str, *, data: Path | str | None = None, device: str 
     bench = load_workbench(folder, recipe, dataset, target)
     result = read_json(folder / RESULT)
     model = load_model(folder, bench, target)
+    if recipe.backbone.train == "lora":
+        merge_adapters(model.decoder)
     mixtures = {name: Mixture(**values) for name, values in result["mixtures"].items()}
     return TrainedRun(folder, facts, result, bench, model, mixtures, dataset)
 

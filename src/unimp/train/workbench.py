@@ -27,8 +27,11 @@ from unimp.encode.sentences import SentenceProjector
 from unimp.encode.vocabulary import Vocabulary
 from unimp.encoders.sight import Sight
 from unimp.errors import ConfigError
+from unimp.model.backbones.opening import open_backbone
+from unimp.model.backbones.source import BackboneSource
+from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.image_tokenizer import ImageTokenizer
-from unimp.model.unimp import ItemInputs, ItemState, UnimpModel
+from unimp.model.unimp import ItemInputs, ItemState, LanguageSide, UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.references.factors import BiasedMF
 from unimp.sentence.parts import UserSentence
@@ -68,6 +71,8 @@ class Workbench:
     tokenizer: ImageTokenizer | None = None
     sentences: SentenceProjector | None = None
     """The pretrained part of the items' text."""
+    backbone: BackboneSource | None = None
+    """A pretrained language model instead of the compact decoder."""
 
     @property
     def template(self) -> Template:
@@ -91,7 +96,34 @@ class Workbench:
             trains_vision=trained,
             vision=self.vision.trained() if trained and isinstance(self.vision, Sight) else None,
             resampler=recipe.vision.resampler,
+            language=None if self.backbone is None else self.language(self.backbone),
         )
+
+    def language(self, source: BackboneSource) -> LanguageSide:
+        """The language model, and its words with the rows that this vocabulary adds."""
+        opened, vocabulary = open_backbone(source, self.recipe.backbone, self.recipe.lora), self.vocabulary
+        known = len(opened.words.weight)
+        if vocabulary.num_words > known:
+            raise ConfigError(
+                f"{source.label}: its tokenizer has {vocabulary.num_words:,} words, its weights {known:,} "
+                "rows; put the tokenizer there that belongs to the weights"
+            )
+        tokens = BackboneTokens(
+            opened.words,
+            opened.head,
+            opened.decoder.probe,
+            vocabulary.first_word,
+            vocabulary.num_words,
+            vocabulary.num_tokens,
+        )
+        tokens.begin_with(vocabulary.named_frame())
+        return LanguageSide(opened.decoder, tokens)
+
+    @property
+    def identities(self) -> dict[str, str | None]:
+        """Hashes of what the weights were learned with and are of no use without."""
+        backbone = None if self.backbone is None else self.backbone.identity
+        return {"vocabulary": self.vocabulary.identity, "backbone": backbone}
 
     @property
     def picture_size(self) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unimp.errors import ConfigError, MissingExtra, did_you_mean
+from unimp.errors import ConfigError, MissingExtra
 from unimp.model.backbones.config import LoraConfig
 from unimp.model.backbones.huggingface import HuggingFaceBackbone, linear_names
 
@@ -21,8 +21,7 @@ def add_adapters(backbone: HuggingFaceBackbone, config: LoraConfig) -> None:
     for name in config.modules:
         if name not in known:
             raise ConfigError(
-                f"lora.modules: {backbone.label} has no linear layer {name!r}{did_you_mean(name, known)}; "
-                f"it has {', '.join(known)}"
+                f"lora.modules: {backbone.label} has no linear layer {name!r}; it has {', '.join(known)}"
             )
     chosen = "|".join(config.modules or known)
     inject_adapter_in_model(

@@ -28,6 +28,8 @@ class BackboneSource:
     folder: Path
     identity: str
     """Hash of the weights, and of all that describes them."""
+    lasting_name: str
+    """Finds it again from any working folder."""
 
     @property
     def label(self) -> str:
@@ -77,13 +79,16 @@ def find_backbone(name: str) -> BackboneSource:
     path = in_package(name, label) if name.startswith(PREFIX) else Path(name).expanduser()
     if path.suffix != ".gguf":
         weights = find_weights(str(path) if name.startswith(PREFIX) else name, KEY)
-        return BackboneSource(name, weights.folder, weights.identity)
+        lasting = name if name.startswith(PREFIX) else weights.lasting_name
+        return BackboneSource(name, weights.folder, weights.identity, lasting)
     if not path.is_file():
         raise ConfigError(f"{label}: no such file; put the GGUF file there")
     with path.open("rb") as file:
         identity = f"gguf-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
     with quiet():
-        return BackboneSource(name, unpacked(path.resolve(), identity, label), identity)
+        folder = unpacked(path.resolve(), identity, label)
+    lasting = name if name.startswith(PREFIX) else str(path.resolve())
+    return BackboneSource(name, folder, identity, lasting)
 
 
 def in_package(name: str, label: str) -> Path:
