@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 
@@ -11,6 +12,8 @@ from PIL import Image
 
 from tests.app.http.conftest import MakeSite, Site
 from unimp.app.page.heat import heat
+from unimp.app.page.mattered import grid_of
+from unimp.encode.pictures import VisionConfig
 
 HTMX = {"HX-Request": "true"}
 HTML = {"Accept": "text/html"}
@@ -93,6 +96,29 @@ def test_what_mattered_is_shown_with_its_pictures(site: Site, ids: list[str]) ->
     assert whole.startswith("<!doctype html>")
     assert "picture alone ×" in whole
     assert site.post("/mattered", data={"user": "ann", "item": "nope"}, headers=HTMX).status_code == 422
+
+
+def test_visual_tokens_without_a_place_are_not_drawn() -> None:
+    own = VisionConfig(height=48, picture_width=32)
+    assert grid_of(own, 24) == (6, 4)
+    assert grid_of(own, 8) is None
+    assert grid_of(own.changed(resampler=8), 8) is None
+    assert grid_of(own.changed(encoder="package:any"), 49) == (7, 7)
+    assert grid_of(own.changed(encoder="package:any"), 50) is None
+
+
+def test_what_mattered_knows_items_put_later(site: Site, ids: list[str]) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (30, 30), "red").save(file, "PNG")
+    sent = base64.b64encode(file.getvalue()).decode()
+    title = site.service.catalog.title
+    site.put("/v1/items/later", {"attributes": {title: "A late lamp", "category": "lamp"}, "picture": sent})
+    site.post("/met", data={"user": "ann", "item": "later"})
+    fragment = site.post("/mattered", data={"user": "ann", "item": ids[0]}, headers=HTMX).text
+    assert "A late lamp" in fragment
+    assert fragment.count("data:image/jpeg;base64,") >= 1
+    assert "picture alone ×" in fragment
+    assert site.post("/mattered", data={"user": "ann", "item": "later"}, headers=HTMX).status_code == 200
 
 
 def test_heat_lies_where_the_weights_are() -> None:

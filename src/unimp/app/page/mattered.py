@@ -15,6 +15,7 @@ from unimp.data.histories import FloatArray
 from unimp.data.pictures import open_picture
 from unimp.decode.influence import Erasure, Influence
 from unimp.decode.looking import Look, look_of_explanation
+from unimp.encode.pictures import VisionConfig
 from unimp.personalizer import Personalizer
 
 LATEST = 12
@@ -36,8 +37,9 @@ class Card:
 
     item: str
     title: str
-    picture: str | None
-    """JPEG in base64."""
+    heat: str | None
+    """JPEG in base64; None where there is no picture, or its visual tokens have no place in it."""
+    pictured: bool
     note: str
 
 
@@ -98,18 +100,28 @@ def shown(personalizer: Personalizer, found: Findings, known: int) -> dict[str, 
         "probability": share(found.influence.log_probability),
         "left_out": len(cards),
         "known": known,
+        "sentences": bool(personalizer.run.bench.recipe.content.encoder),
     }
 
 
 def card(personalizer: Personalizer, row: int, weights: FloatArray | None, note: str) -> Card:
     catalog, vision = personalizer.run.dataset.catalog, personalizer.run.bench.recipe.vision
-    reference, picture = catalog.picture_references[row], None
-    # the vision encoder's strides make one visual token of 8 x 8 pixels
-    grid = vision.height // 8, vision.picture_width // 8
-    if weights is not None and reference is not None and catalog.pictures is not None:
+    reference, drawn = catalog.picture_references[row], None
+    grid = None if weights is None else grid_of(vision, len(weights))
+    if weights is not None and grid and reference is not None and catalog.pictures is not None:
         data = next(iter(catalog.pictures.read([reference])))[1]
-        picture = jpeg_base64(heat(open_picture(data, reference), weights, grid))
-    return Card(catalog.item_ids[row], catalog.label(row), picture, note)
+        drawn = jpeg_base64(heat(open_picture(data, reference), weights, grid))
+    return Card(catalog.item_ids[row], catalog.label(row), drawn, reference is not None, note)
+
+
+def grid_of(vision: VisionConfig, tokens: int) -> tuple[int, int] | None:
+    """Rows and columns of a picture's visual tokens; None where they are no grid (a resampler's queries)."""
+    if vision.resampler:
+        return None
+    # our own encoder's strides make one token of 8 x 8 pixels; a pretrained one reads squares
+    side = math.isqrt(tokens)
+    grid = (side, side) if vision.encoder else (vision.height // 8, vision.picture_width // 8)
+    return grid if grid[0] * grid[1] == tokens else None
 
 
 def bars(attributes: Sequence[tuple[str, float]]) -> list[Bar]:
