@@ -59,9 +59,8 @@ class RatingTask(Task):
         forecast = np.full(len(cases), np.nan)
         forecast[asked] = answerer.rate(batch.histories, batch.target_rows)
         unscored = int(np.isnan(forecast).sum())
-        return TaskScore(
-            rating_metrics(forecast, truth), len(cases), unscored, values=(forecast - truth) ** 2
-        )
+        metrics, errors = rating_metrics(forecast, truth), (forecast - truth) ** 2
+        return TaskScore(metrics, len(cases), unscored, values=errors, values_of="squared error")
 
     def truth(self, cases: Cases) -> np.ndarray:
         """[N] the ratings that were given; NaN where there is none."""

@@ -117,7 +117,7 @@ def document(score: TaskScore, task: Task) -> dict[str, Any]:
 def compared(score: TaskScore, other: TaskScore, headline: str) -> dict[str, Any]:
     """UniMP's lead over a reference in the mean behind a metric, paired case by case, with interval.
 
-    RMSE's is that of squared errors; below zero is better there.
+    Of squared errors less is better: there a lead is below zero.
     """
     if score.values is None or other.values is None:
         return {}
