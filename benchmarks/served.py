@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,13 +38,13 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     @classmethod
-    def start(cls, run: Path, store: str, port: int = 0) -> Server:
+    def start(cls, run: Path, store: str, port: int = 0, options: Sequence[str] = ()) -> Server:
         if not port:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
         command = [sys.executable, "-m", "unimp.app.cli.main", "serve", str(run), "--store", store]
-        command += ["--port", str(port), "--threads", "1"]
+        command += ["--port", str(port), "--threads", "1", *options]
         server = cls(run, store, port, subprocess.Popen(command, stderr=subprocess.DEVNULL))
         server.wait_until_ready()
         return server

@@ -1,7 +1,9 @@
-"""Load and crash a server on loopback: requests per second and latencies, and events that survive kill -9.
+"""Load a server on loopback: requests per second and latencies, with and without what it keeps in memory.
 
-python benchmarks/serving.py load http://127.0.0.1:8000 --seconds 5
-python benchmarks/serving.py kill --store sqlite:///FILE --rounds 20 -- unimp serve RUN --port 8001 …
+python benchmarks/serving.py RUN --out benchmarks/results/serving/NAME.json
+
+A server per mode; they are measured in turns, so that what else the machine does meets all alike. The
+processor time that a server spends per request, unlike the rest, hardly depends on what else runs.
 """
 
 from __future__ import annotations
@@ -10,126 +12,145 @@ import argparse
 import asyncio
 import json
 import os
-import signal
-import subprocess
+import platform
+import tempfile
 import time
-import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import httpx
-import numpy as np
 
-from unimp.app.store import Store
+from load_client import Tally, ask_each_once, request, run_clients
+from served import Server
+from unimp.data.dataset import Dataset
 
-QUESTIONS = {"recommend": {"k": 10}, "search": {"k": 10, "text": "blue bag"}}
+QUESTIONS: dict[str, dict[str, Any]] = {"recommend": {"k": 10}, "search": {"k": 10, "text": "blue bag"}}
+CLIENTS = (1, 16, 64)
+MODES = {
+    "nothing kept, one by one": ("--keep", "nothing", "--no-batching"),
+    "nothing kept, batched": ("--keep", "nothing"),
+    "item table kept, one by one": ("--keep", "items", "--no-batching"),
+    "item table kept, batched": ("--keep", "items"),
+    "users kept warm, one by one": ("--no-batching",),
+    "users kept warm, batched": (),
+}
+WARM, COLD, TABLE = "users kept warm, batched", "nothing kept, one by one", "item table kept, one by one"
+Case = tuple[str, int]
+"""Task and number of clients."""
 
 
-async def load(url: str, clients: int, task: str, seconds: float, users: Sequence[str]) -> dict[str, object]:
-    """Each client asks again as soon as it is answered, for another user each time."""
-    latencies: list[float] = []
-    errors = 0
-    limits = httpx.Limits(max_connections=clients)
+@dataclass
+class Loaded:
+    """One server, and what was measured of it."""
 
-    async def client(number: int, session: httpx.AsyncClient, until: float) -> None:
-        nonlocal errors
-        asked = number
-        while time.monotonic() < until:
-            asked += clients
-            started = time.perf_counter()
-            document = {**QUESTIONS[task], "user": users[asked % len(users)]}
-            response = await session.post(f"/v1/{task}", json=document)
-            latencies.append(time.perf_counter() - started)
-            errors += response.status_code != 200
+    server: Server
+    first_answer_seconds: float
+    """From the start of the process to the first recommendation."""
+    tallies: dict[Case, Tally] = field(default_factory=dict)
 
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as session:
+    @classmethod
+    def start(cls, run: Path, store: str, options: Sequence[str], user: str) -> Loaded:
         started = time.monotonic()
-        until = started + seconds
-        await asyncio.gather(*(client(number, session, until) for number in range(clients)))
-        spent = time.monotonic() - started
-    p50, p95, p99 = np.percentile(np.array(latencies) * 1000, [50, 95, 99]).round(1).tolist()
-    facts = {
-        "task": task,
-        "clients": clients,
-        "errors": errors,
-        "per_second": round(len(latencies) / spent, 1),
+        server = Server.start(run, store, options=options)
+        httpx.post(f"{server.url}/v1/recommend", json={"user": user}).raise_for_status()
+        return cls(server, round(time.monotonic() - started, 2))
+
+    def cpu_seconds(self) -> float:
+        values = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+
+    def measure(self, case: Case, requests: Sequence[bytes], seconds: float) -> None:
+        tally = self.tallies.setdefault(case, Tally())
+        before = self.cpu_seconds()
+        asyncio.run(run_clients(self.server.port, requests, case[1], seconds, tally))
+        tally.cpu_seconds += self.cpu_seconds() - before
+
+    def requests(self, task: str, users: Sequence[str]) -> list[bytes]:
+        return [request(self.server.port, task, {**QUESTIONS[task], "user": user}) for user in users]
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "first_answer_seconds": self.first_answer_seconds,
+            "peak_memory_mib": round(self.server.peak_bytes() / 2**20, 1),
+            "load": [{"task": t, "clients": c, **tally.facts()} for (t, c), tally in self.tallies.items()],
+        }
+
+
+def run_load(run: Path, out: Path | None, seconds: float, rounds: int, most_users: int) -> None:
+    """Every mode answers every case `rounds` times, for `seconds` each time."""
+    facts = json.loads((run / "run.json").read_text())
+    dataset = Dataset.load(facts["data"])
+    users = [str(user) for user in dataset.interactions.histories.user_ids[:most_users]]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        loaded: dict[str, Loaded] = {}
+        for number, (mode, options) in enumerate(MODES.items()):
+            store = f"sqlite:///{folder}/{number}.db"
+            loaded[mode] = Loaded.start(run, store, options, users[0])
+            stack.callback(loaded[mode].server.end)
+        for round_ in range(rounds):
+            for task in QUESTIONS:
+                for clients in CLIENTS:
+                    for mode, one in loaded.items():
+                        asked = one.requests(task, users)
+                        if not round_ and mode.startswith("users"):
+                            asyncio.run(ask_each_once(one.server.port, asked))
+                        one.measure((task, clients), asked, seconds)
+        measured = {mode: one.facts() for mode, one in loaded.items()}
+    document = {
+        "run": run.name,
+        "recipe": facts["recipe"]["name"],
+        "items": len(dataset.catalog),
+        "users_asked": len(users),
+        "events_per_user": round(float(dataset.interactions.histories.lengths[:most_users].mean()), 1),
+        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "load_average": os.getloadavg()},
+        "modes": measured,
+        "ratios": {"warm and batched over " + mode: ratios(measured, mode) for mode in (COLD, TABLE)},
     }
-    return facts | {"p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(document, indent=1) + "\n")
+    show(document)
 
 
-def run_load(url: str, seconds: float, users: Sequence[str]) -> None:
-    for task in QUESTIONS:
-        for clients in (1, 16, 64):
-            print(json.dumps(asyncio.run(load(url, clients, task, seconds, users))), flush=True)
+def ratios(measured: dict[str, Any], base: str) -> dict[str, dict[str, float]]:
+    """Of requests per second, and of the server's processor time per request, by case."""
+    found = {}
+    for warm, cold in zip(measured[WARM]["load"], measured[base]["load"], strict=True):
+        found[f"{warm['task']}, {warm['clients']} clients"] = {
+            "per_second": round(warm["per_second"] / cold["per_second"], 1),
+            "server_cpu": round(cold["server_cpu_ms"] / warm["server_cpu_ms"], 1),
+        }
+    return found
 
 
-def write_until_killed(url: str, item: str, server: subprocess.Popen[bytes], seconds: float) -> list[str]:
-    """Send about 50 events a second, kill the server in the middle of one; the ids it acknowledged."""
-    acknowledged: list[str] = []
-    until = time.monotonic() + seconds
-    killed = False
-    with httpx.Client(base_url=url, timeout=5) as client:
-        while True:
-            event = {"event_id": uuid.uuid4().hex, "user": "killed", "item": item}
-            if time.monotonic() > until and not killed:
-                server.send_signal(signal.SIGKILL)
-                killed = True
-            try:
-                if client.post("/v1/events", json=event).status_code == 200:
-                    acknowledged.append(event["event_id"])
-            except httpx.TransportError:
-                if killed:
-                    return acknowledged
-                raise
-            time.sleep(0.02)
-
-
-def run_kill(store_url: str, rounds: int, command: list[str], url: str, item: str) -> None:
-    """After each kill every acknowledged event must be in the store."""
-    acknowledged: set[str] = set()
-    for round_ in range(rounds):
-        server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        wait_until_ready(url)
-        acknowledged |= set(write_until_killed(url, item, server, 0.5))
-        server.wait()
-        store = Store.open(store_url)
-        there = {event.event_id for event in store.user_log("killed").events}
-        store.close()
-        lost = acknowledged - there
-        print(json.dumps({"round": round_, "acknowledged": len(acknowledged), "lost": len(lost)}), flush=True)
-        assert not lost
-
-
-def wait_until_ready(url: str, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise TimeoutError(f"{url}: not ready within {seconds:g} s")
+def show(document: dict[str, Any]) -> None:
+    """A table for people."""
+    print("| mode | task | clients | requests/s | p50 ms | p95 ms | p99 ms | server ms | errors |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    columns = ("task", "clients", "per_second", "p50_ms", "p95_ms", "p99_ms", "server_cpu_ms", "errors")
+    for mode, facts in document["modes"].items():
+        for row in facts["load"]:
+            print("|", " | ".join([mode, *(str(row[column]) for column in columns)]), "|")
+    for mode, facts in document["modes"].items():
+        started, peak = facts["first_answer_seconds"], facts["peak_memory_mib"]
+        print(f"{mode}: first answer after {started} s, peak memory {peak} MiB")
+    print(json.dumps(document["ratios"], indent=1))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    loading = commands.add_parser("load")
-    loading.add_argument("url")
-    loading.add_argument("--seconds", type=float, default=5)
-    loading.add_argument("--users", default=",".join(f"U{user:05}" for user in range(1000)))
-    killing = commands.add_parser("kill")
-    killing.add_argument("--store", required=True)
-    killing.add_argument("--url", default="http://127.0.0.1:8001")
-    killing.add_argument("--item", default="P00003")
-    killing.add_argument("--rounds", type=int, default=20)
-    killing.add_argument("server", nargs="+")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--users", type=int, default=512)
     asked = parser.parse_args()
-    if asked.command == "load":
-        run_load(asked.url, asked.seconds, asked.users.split(","))
-    else:
-        run_kill(asked.store, asked.rounds, asked.server, asked.url, asked.item)
+    run_load(asked.run, asked.out, asked.seconds, asked.rounds, asked.users)
 
 
 if __name__ == "__main__":

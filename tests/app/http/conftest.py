@@ -86,7 +86,9 @@ def make_site(personalizer: Personalizer, tmp_path: Path) -> Iterator[MakeSite]:
     sites: list[Site] = []
 
     def make(url: str | None = None, **settings: Any) -> Site:
-        chosen = ServeSettings(**{"keys": False, "requests_per_second": 0.0, **settings})
+        chosen = ServeSettings(
+            **{"keys": False, "requests_per_second": 0.0, "news_seconds": 3600.0, **settings}
+        )
         store = Store.open(url or f"sqlite:///{tmp_path / 'store.db'}")
         sites.append(Site(create_app(personalizer, store, chosen)))
         return sites[-1]

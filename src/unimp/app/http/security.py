@@ -53,7 +53,7 @@ class Principal:
 def needs(role: str) -> Any:
     """A dependency: 403 unless the key has the role."""
 
-    def check(request: Request) -> Principal:
+    async def check(request: Request) -> Principal:  # a plain function would cost a thread per request
         principal: Principal = request.state.principal
         if not principal.may(role):
             raise HTTPException(403, f'key "{principal.name}" has not the role {role}')

@@ -9,7 +9,8 @@ from fastapi import Depends, Request
 from unimp.app.http.service import Service
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
+    """Not a plain function: FastAPI would call it in a thread, for every request."""
     service: Service = request.app.state.service
     return service
 
