@@ -73,6 +73,8 @@ class ModelExplainer:
     check: Check = nothing_to_check
     """Called before every token; what it raises ends the work."""
     _beginnings: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
+    _phrases: list[ItemPhrases] = field(default_factory=list)
+    """At most one, shared by the copies of this explainer that have another `check`."""
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []
@@ -154,9 +156,12 @@ class ModelExplainer:
                 p[turn, columns] += share * torch.tensor(list(said.values()), device=p.device)
         return p
 
-    @cached_property
+    @property
     def phrases(self) -> ItemPhrases:
-        return ItemPhrases(self.task.material, self.rater.encoder.vocabulary)
+        """Made when it is first asked for: it reads what was said of every item."""
+        if not self._phrases:
+            self._phrases.append(ItemPhrases(self.task.material, self.rater.encoder.vocabulary))
+        return self._phrases[0]
 
     def beginnings(self, row: int) -> tuple[list[int], list[int]]:
         """First tokens of aspects: those with which no aspect of this item begins, and those of its own."""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
-from scipy.sparse.linalg import svds
 
 from unimp.config import Config
 from unimp.data.catalog import Attribute, Catalog
@@ -143,6 +142,8 @@ def fit_text(catalog: Catalog, dimensions: int) -> TextProjector | None:
 
 def right_factors(matrix: Any, dimensions: int) -> FloatArray:
     """[columns, F] leading right singular vectors, largest first, with a fixed sign."""
+    from scipy.sparse.linalg import svds  # answering needs none of it, and it takes a while to import
+
     start = np.random.default_rng(0).standard_normal(min(matrix.shape))
     _, _, right = svds(matrix.astype(np.float64), k=dimensions, v0=start)
     right = right[::-1]
