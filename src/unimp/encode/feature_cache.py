@@ -75,6 +75,15 @@ def content_key(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()[:KEY]
 
 
+def listed_keys(path: Path) -> list[bytes]:
+    """The keys of a file, row by row; none when another run has just removed it."""
+    try:
+        listed = path.read_bytes()
+    except OSError:
+        return []
+    return [listed[start : start + KEY] for start in range(0, len(listed), KEY)]
+
+
 @dataclass(frozen=True)
 class FeatureStore:
     """One encoder's features by content: a row that any file of the folder holds is never made again."""
@@ -99,34 +108,32 @@ class FeatureStore:
         fresh = list(
             {key: row for row, key in enumerate(keys) if key is not None and key not in known}.values()
         )
-        parts = []
         for start in range(0, len(fresh), PART):
             rows = fresh[start : start + PART]
             chosen = [keys[row] or b"" for row in rows]
-            part = f"part-{uuid.uuid4().hex[:12]}"
-            made = self._write(part, chosen, make(rows))
-            parts.append(part)
+            made = self._write(f"part-{uuid.uuid4().hex[:12]}", chosen, make(rows))
             known |= {key: (made, place) for place, key in enumerate(chosen)}
         whole = self._write(name, [key or bytes(KEY) for key in keys], gathered(keys, known))
-        for part in parts:
-            for ending in ("keys", "npy"):
-                with suppress(OSError):
-                    (self.folder / f"{part}.{ending}").unlink()
+        self._drop_parts(set(keys))
         return whole
 
     def _known(self, wanted: set[bytes]) -> dict[bytes, tuple[HalfArray, int]]:
         """Content -> the array and the place that hold it."""
         known: dict[bytes, tuple[HalfArray, int]] = {}
         for path in sorted(self.folder.glob("*.keys")):
-            rows = open_array(path.with_suffix(".npy"))
-            listed = path.read_bytes()
-            if rows is None or len(listed) != len(rows) * KEY:
+            rows, listed = open_array(path.with_suffix(".npy")), listed_keys(path)
+            if rows is None or len(listed) != len(rows):
                 continue
-            for place in range(len(rows)):
-                key = listed[place * KEY : (place + 1) * KEY]
-                if key in wanted:
-                    known[key] = (rows, place)
+            known |= {key: (rows, place) for place, key in enumerate(listed) if key in wanted}
         return known
+
+    def _drop_parts(self, held: set[bytes | None]) -> None:
+        """Remove parts, of whichever run, that a whole file holds now; a map of them stays valid."""
+        for path in self.folder.glob("part-*.keys"):
+            if held.issuperset(listed_keys(path)):
+                with suppress(OSError):
+                    path.unlink()
+                    path.with_suffix(".npy").unlink()
 
     def _write(self, name: str, keys: Sequence[bytes], rows: HalfArray) -> HalfArray:
         """The rows as a memory map; as they were given where the cache cannot be written."""

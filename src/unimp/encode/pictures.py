@@ -39,13 +39,15 @@ class VisionConfig(Config):
     """Pixels per side that a pretrained encoder reads; 0: what it was made for."""
     tokens: int = Field(0, ge=0)
     """Visual tokens per picture of a pretrained encoder: its grid, averaged to so many cells; 0 keeps all."""
+    lr_share: float = Field(0.1, gt=0, le=1)
+    """Learning rate of a pretrained encoder that is trained along, as a share of `train.lr`."""
     resampler: int = Field(0, ge=0)
     """Learned queries that read a picture's visual tokens, and are read in their place; 0: none."""
 
     @property
     def from_nothing(self) -> str:
         """What decides how our own frozen encoder comes out, as text."""
-        return self.model_dump_json(exclude={"encoder", "size", "tokens", "resampler"})
+        return self.model_dump_json(exclude={"encoder", "size", "tokens", "lr_share", "resampler"})
 
     @model_validator(mode="after")
     def _own_width_is_pretrained(self) -> Self:

@@ -221,13 +221,15 @@ class Training:
 
 
 def parameter_groups(model: UnimpModel, recipe: Recipe) -> list[dict[str, Any]]:
-    """Matrices decay; gates, norms and biases do not. A backbone's own weights learn more slowly."""
+    """Matrices decay; gates, norms and biases do not. Pretrained weights learn more slowly."""
     own = ("decoder.", "tokens.words.", "tokens.head.") if recipe.backbone.name else ()
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = recipe.train.weight_decay if parameter.ndim >= 2 else 0.0
             share = recipe.backbone.lr_share if name.startswith(own) else 1.0
+            if name.startswith("vision.encoder."):
+                share = recipe.vision.lr_share
             groups.setdefault((share, decay), []).append(parameter)
     return [
         {"params": groups[share, decay], "weight_decay": decay, "share": share}

@@ -67,6 +67,12 @@ def run(
         "--no-ids",
         help="Leave user and item ids out of the ranks: for data that may not be passed on.",
     ),
+    text_encoder: str = typer.Option(
+        "", help="Item text for methods by pretrained weights: package:minilm-l6, a folder or a hub id."
+    ),
+    vision_encoder: str = typer.Option(
+        "", help="Item pictures likewise: package:efficientnet-lite0, a folder or a hub id."
+    ),
     as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
@@ -79,6 +85,7 @@ def run(
     from unimp.bench.tries import Budget
     from unimp.config import parse_overrides
     from unimp.data.dataset import Dataset
+    from unimp.encode.pictures import VisionConfig
 
     known = all_methods()
     names = [name.strip() for name in methods.split(",") if name.strip()]
@@ -86,8 +93,14 @@ def run(
         raise ConfigError("--methods: name at least one; see `unimp bench methods`")
     for name in names:
         find_method(name, known)
+    dataset = Dataset.load(data)
+    pictures = VisionConfig(encoder=vision_encoder, tokens=1, width=0) if vision_encoder else None
+    features = CatalogFeatures(
+        dataset.catalog, text_encoder=text_encoder, vision=pictures, show_progress=not quiet
+    )
     rules = {
         "split": split,
+        "features": features.described,
         "hold_out": hold_out,
         "exclude_history": not keep_history,
         "cutoffs": [part.strip() for part in cutoffs.split(",")],
@@ -97,7 +110,6 @@ def run(
         raise ConfigError(f"--tune-minutes {tune_minutes:g}: only with --tune N, the number of tries")
     budget = Budget.parse({"trials": tune, "minutes": tune_minutes}, "--tune") if tune else None
     jobs = plan_jobs(known, names, seeds=range(seeds), overrides=parse_overrides(settings))
-    dataset = Dataset.load(data)
     outcomes = run_jobs(
         dataset,
         jobs,
@@ -106,7 +118,7 @@ def run(
         budget=budget,
         with_ids=not no_ids,
         show_progress=not quiet,
-        features=CatalogFeatures(dataset.catalog, show_progress=not quiet),
+        features=features,
         say=say,
     )
     if as_json:
