@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from tests.six import Six
@@ -65,7 +67,7 @@ def test_shards_hold_the_personalizers_answers_and_are_resumed(
         4,
     ]
     report = json.loads(call(*command, "--json").stdout)
-    assert (report["users"], report["shards"], report["written"]) == (7, 3, 3)
+    assert (report["answered"], report["shards"], report["written"]) == (7, 3, 3)
     first = pl.read_parquet(out / "*.parquet")
     assert first["user_id"].to_list() == users[:7]
 
@@ -80,18 +82,98 @@ def test_shards_hold_the_personalizers_answers_and_are_resumed(
         call(*command[:-1], 5)
 
 
-def test_tasks_with_columns(run: Path, six: Six, users: list[str], tmp_path: Path) -> None:
+def scored(run: Path, task: str, asked: Path, *more: object) -> pl.DataFrame:
+    out = asked.parent / f"{asked.stem}-{task}"
+    call("batch", run, "--task", task, "--users", asked, "--out", out, *more)
+    return pl.read_parquet(out / "*.parquet")
+
+
+def test_every_task_gives_the_personalizers_answers(
+    run: Path, six: Six, users: list[str], tmp_path: Path
+) -> None:
+    from unimp.personalizer import load
+
+    personalizer, items = load(run), six.dataset.catalog.item_ids
+    asked = tmp_path / "asked.parquet"
+    columns = {
+        "user_id": users[:3],
+        "item_id": items[:3],
+        "text": ["bag", "red", "blue mug"],
+        "candidates": [items[4:8], items[20:22], items[9:6:-1]],
+        "count": [2, None, 1],
+    }
+    pl.DataFrame(columns).write_parquet(asked)
+    found = scored(run, "search", asked, "-k", 3)
+    assert found.columns == ["user_id", "text", "item_ids", "scores"]
+    best = personalizer.search("bag", user=users[0], k=3).items
+    assert found["item_ids"][0].to_list() == [item.item_id for item in best]
+    rated, forecast = scored(run, "rating", asked), personalizer.rate(items[1], user=users[1])
+    assert rated["rating"][1] == pytest.approx(forecast.mean, abs=1e-3)
+    assert rated["probabilities"][1].to_list() == pytest.approx(forecast.probabilities, abs=1e-3)
+    said = scored(run, "explanation", asked)
+    assert said["text"][2] == personalizer.explain(items[2], user=users[2]).text
+    chosen = scored(run, "selection", asked)
+    for row, (user, candidates, count) in enumerate(
+        zip(users, columns["candidates"], (2, 1, 1), strict=False)
+    ):
+        answer = personalizer.select(candidates, count=count, user=user)
+        assert chosen["chosen"][row].to_list() == list(answer.chosen)
+        shares = [one.probability for one in answer.candidates]
+        assert chosen["probabilities"][row].to_list() == pytest.approx(shares, abs=1e-3)
+
+
+def test_imagined_pictures_are_png_and_stay_the_same(
+    run: Path, six: Six, users: list[str], tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked.csv"
+    pl.DataFrame({"user_id": users[:3], "text": ["bag", "red", "blue mug"]}).write_csv(asked)
+    drawn = scored(run, "imagination", asked, "--seed", 7, "--shard", 2)
+    tokenizer = six.bench.tokenizer
+    assert tokenizer is not None
+    for data in drawn["picture"]:
+        assert Image.open(io.BytesIO(data)).size == (tokenizer.config.picture_width, tokenizer.config.height)
+    (tmp_path / "asked-imagination" / "part-00001.parquet").unlink()
+    assert scored(run, "imagination", asked, "--seed", 7, "--shard", 2).equals(drawn)
+    with pytest.raises(ConfigError, match="another seed"):
+        scored(run, "imagination", asked, "--seed", 8, "--shard", 2)
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "reason"),
+    [
+        ("recommendation", "nobody,,,,", 'unknown user "nobody"'),
+        ("recommendation", ",,,,", "user_id is missing"),
+        ("rating", "USER,nope,,,", 'unknown item "nope"'),
+        ("explanation", "USER,,,,", "item_id is missing"),
+        ("search", 'USER,,"  ",,', "text is empty"),
+        ("imagination", f"USER,,{'x' * 1001},,", "text has 1,001 letters, at most 1,000"),
+        ("selection", "USER,,,ITEM,", "give 2 to 1,000 different candidates (got 1)"),
+        ("selection", 'USER,,,"ITEM,nope",', 'unknown item "nope" among the candidates'),
+        ("selection", 'USER,,,"ITEM,OTHER",3', "count must be 1 to 2, the number of candidates (got '3')"),
+    ],
+)
+def test_a_wrong_line_is_named_or_left_out(
+    run: Path, six: Six, users: list[str], tmp_path: Path, task: str, row: str, reason: str
+) -> None:
     items = six.dataset.catalog.item_ids
-    table = pl.DataFrame({"user_id": users[:3], "item_id": items[:3], "text": ["bag", "red", "blue mug"]})
-    table.write_parquet(tmp_path / "asked.parquet")
-    columns = {"search": "item_ids", "rating": "rating", "explanation": "text"}
-    for task, column in columns.items():
-        out = tmp_path / task
-        call("batch", run, "--task", task, "--users", tmp_path / "asked.parquet", "--out", out)
-        assert pl.read_parquet(out / "*.parquet")[column].null_count() == 0
+    good = f'{users[0]},{items[0]},bag,"{items[0]},{items[1]}",1'
+    wrong = row.replace("USER", users[1]).replace("ITEM", items[0]).replace("OTHER", items[1])
+    asked, out = tmp_path / "asked.csv", tmp_path / "asked-out"
+    asked.write_text("\n".join(["user_id,item_id,text,candidates,count", good, wrong, good, wrong]) + "\n")
+    command = ["batch", run, "--task", task, "--users", asked, "--out", out]
+    with pytest.raises(DataError) as caught:
+        call(*command)
+    first = f"{asked}:3: {reason} (2 wrong lines in all); mend it, or leave it out: --skip-wrong"
+    assert str(caught.value) == first
+    assert not out.exists()
+    report = json.loads(call(*command, "--skip-wrong", "--json").stdout)
+    assert (report["answered"], report["skipped"]) == (2, 2)
+    skipped = pl.read_csv(out / "skipped.csv")
+    assert skipped.to_dict(as_series=False) == {"line": [3, 5], "reason": [reason, reason]}
+    assert pl.read_parquet(out / "*.parquet")["user_id"].to_list() == [users[0]] * 2
 
 
-def test_mistakes(run: Path, users: list[str], tmp_path: Path) -> None:
+def test_mistakes(run: Path, users: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed, out = tmp_path / "users.csv", tmp_path / "out"
 
     def ask(task: str) -> None:
@@ -101,17 +183,26 @@ def test_mistakes(run: Path, users: list[str], tmp_path: Path) -> None:
         ask("serch")
     with pytest.raises(DataError, match="cannot be read"):
         ask("rating")
-    listed.write_text(f"user_id\n{users[0]}\nnobody\n")
+    listed.write_text("user_id\n")
+    with pytest.raises(DataError, match="no users"):
+        ask("recommendation")
+    listed.write_text(f"user_id\n{users[0]}\n")
     with pytest.raises(DataError, match=r"column\(s\) missing for search: text"):
         ask("search")
-    with pytest.raises(DataError, match='1 unknown user\\(s\\), the first is "nobody"'):
-        ask("recommendation")
-    assert not out.exists()
     out.mkdir()
     (out / "mine").touch()
-    listed.write_text(f"user_id\n{users[0]}\n")
     with pytest.raises(ConfigError, match="not a batch folder"):
         ask("recommendation")
+    monkeypatch.setattr(Personalizer, "tasks", ("rating",))
+    with pytest.raises(ConfigError, match="trained without the task recommendation"):
+        ask("recommendation")
+
+
+def test_blank_lines_of_a_list_keep_the_count(run: Path, users: list[str], tmp_path: Path) -> None:
+    listed = tmp_path / "users.txt"
+    listed.write_text(f"{users[0]}\n\n  \nnobody\n")
+    with pytest.raises(DataError, match=r"users.txt:4: unknown user"):
+        scored(run, "recommendation", listed)
 
 
 def test_keys_are_shown_once(tmp_path: Path) -> None:
