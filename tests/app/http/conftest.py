@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 
 from tests.six import Six
 from unimp.app.http.app import create_app
+from unimp.app.http.server import bind
 from unimp.app.http.service import Service
 from unimp.app.http.settings import ServeSettings
 from unimp.app.store import Store
@@ -101,3 +105,19 @@ def make_site(personalizer: Personalizer, tmp_path: Path) -> Iterator[MakeSite]:
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
     return make_site()
+
+
+@pytest.fixture(scope="module")
+def address(personalizer: Personalizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on a free port of loopback."""
+    store = Store.open(f"sqlite:///{tmp_path_factory.mktemp('browser') / 'store.db'}")
+    app = create_app(personalizer, store, ServeSettings(keys=False, requests_per_second=0))
+    listener = bind("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-
-from unimp.app.http.app import create_app
-from unimp.app.http.server import bind
-from unimp.app.http.settings import ServeSettings
-from unimp.app.store import Store
-from unimp.personalizer import Personalizer
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
 CHROMIUM = shutil.which("chromium")
@@ -33,22 +24,6 @@ FOCUSED = """() => {
     return [it.outerHTML.slice(0, 90), name.trim() !== '', outlined];
 }"""
 """What has the focus: its beginning, whether it has a name, whether one sees that it has the focus."""
-
-
-@pytest.fixture(scope="module")
-def address(personalizer: Personalizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server on a free port of loopback."""
-    store = Store.open(f"sqlite:///{tmp_path_factory.mktemp('browser') / 'store.db'}")
-    app = create_app(personalizer, store, ServeSettings(keys=False, requests_per_second=0))
-    listener = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none"))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture(scope="module")

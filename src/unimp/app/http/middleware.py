@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unimp.app.http.metrics import Metrics
-from unimp.app.http.problems import on_unimp_error, problem
+from unimp.app.http.problems import on_unimp_error, reply
 from unimp.app.http.security import Keys, Rates, check_origin, host_of
 from unimp.app.http.settings import ServeSettings
 from unimp.errors import UnimpError
@@ -87,7 +87,7 @@ class Gate:
                 await send({"type": "http.response.start", "status": 303, "headers": Headers(headers).raw})
                 await send({"type": "http.response.body", "body": b""})
                 return
-            response = problem(error.status_code, str(error.detail), error.headers)
+            response = reply(Request(scope), error.status_code, str(error.detail), error.headers)
             await response(scope, receive, send)
             return
         except UnimpError as error:
@@ -111,7 +111,9 @@ class Gate:
             self.rates.check(principal.name)
             scope.setdefault("state", {})["principal"] = principal
             if self.in_flight >= self.settings.connections:
-                raise HTTPException(503, "too many requests at once; try again", {"Retry-After": "1"})
+                raise HTTPException(
+                    503, "too many requests at once; try again in a moment", {"Retry-After": "1"}
+                )
         elif path == "/sign-in" and scope["method"] == "POST":
             self.rates.check(f"look-up from {host_of(connection)}")
 
@@ -128,7 +130,10 @@ class Gate:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, "the body took too long to arrive") from None
+                seconds = self.settings.body_seconds
+                raise HTTPException(
+                    408, f"the body took more than {seconds:g} seconds to arrive; send less, or faster"
+                ) from None
             size += len(message.get("body", b""))
             ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
             if size > self.settings.body_bytes:
@@ -139,4 +144,6 @@ class Gate:
 
     def _too_large(self) -> HTTPException:
         limit = self.settings.body_bytes
-        return HTTPException(413, f"the body is larger than {limit:,} bytes", {"Connection": "close"})
+        return HTTPException(
+            413, f"the body is larger than {limit:,} bytes; send less at once", {"Connection": "close"}
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -13,14 +15,25 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from unimp.app.http.connection import CLIENT_GONE, ClientGone
+from unimp.app.http.schemas import ID, KIND, TEXT
 from unimp.app.page.rendering import problem_page
 from unimp.app.store import EventConflict, StoreUnavailable
 from unimp.errors import UnimpError
 
+LOG = logging.getLogger("unimp")
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "1"
 SHOWN = 60
 """Characters of a wrong value that are repeated."""
+SUBJECT = re.compile(r"^(Input|String|List|Dictionary|Value) should ")
+"""How pydantic's sentences begin; here the field's name does."""
+NO_OBJECT = {"model_attributes_type", "model_type", "dict_type"}
+"""What pydantic calls a value that is no object."""
+PATTERNS = {
+    ID: "must not hold control characters",
+    TEXT: "must not hold control characters",
+    KIND: "must be small letters, digits, - and _, at most 32 and a letter first",
+}
 
 
 class Busy(UnimpError):
@@ -49,11 +62,31 @@ def one_line(error: Mapping[str, Any]) -> str:
         reason = (error.get("ctx") or {}).get("error", "not complete")
         return f"body: not valid JSON: {reason}"
     place = ".".join(str(part) for part in error["loc"] if part not in {"body", "query", "path"})
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] in {"missing", "value_error"}:
+    if error["type"] == "value_error":
+        message = str(error["msg"]).removeprefix("Value error, ")
         return f"{place}: {message}" if place else message
+    place = place or "body"
+    if error["type"] == "missing":
+        return f"{place}: is missing; send {'JSON' if place == 'body' else 'it'}"
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown field; leave it out, or look at /openapi.json for the right name"
+    if error["type"] in NO_OBJECT and isinstance(error.get("input"), str | bytes):
+        return (
+            f"{place}: was not read as JSON; send an object, with the header Content-Type: application/json"
+        )
+    if error["type"] in NO_OBJECT:
+        return f"{place}: must be an object {{…}} (got {shown(error)})"
+    if error["type"] == "string_pattern_mismatch":
+        rule = PATTERNS.get(error["ctx"]["pattern"], error["msg"])
+        return f"{place}: {rule} (got {shown(error)})"
+    rule = SUBJECT.sub("must ", str(error["msg"])).replace(" after validation", "")
+    return f"{place}: {rule} (got {shown(error)})"
+
+
+def shown(error: Mapping[str, Any]) -> str:
+    """The wrong value, cut short."""
     got = repr(error.get("input"))
-    return f"{place or 'body'}: {message} (got {got if len(got) <= SHOWN else got[:SHOWN] + '…'})"
+    return got if len(got) <= SHOWN else got[:SHOWN] + "…"
 
 
 def readable(text: str) -> str:
@@ -69,8 +102,13 @@ def reply(request: Request, status: int, detail: str, headers: Mapping[str, str]
 
 async def on_unimp_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UnimpError)
-    status = status_of(error)
-    return reply(request, status, str(error), {"Retry-After": RETRY_SECONDS} if status == 503 else None)
+    status, detail = status_of(error), str(error)
+    if isinstance(
+        error, StoreUnavailable
+    ):  # where the database is, and why it fails, is the operator's to know
+        LOG.warning("%s", detail)
+        detail = "store: not available; try again in a moment"
+    return reply(request, status, detail, {"Retry-After": RETRY_SECONDS} if status == 503 else None)
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
@@ -81,7 +119,20 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return reply(request, error.status_code, str(error.detail), error.headers)
+    return reply(request, error.status_code, in_words(request, error), error.headers)
+
+
+def in_words(request: Request, error: HTTPException) -> str:
+    """The detail, or more than the bare phrase of the status that frameworks leave it at."""
+    detail = str(error.detail)
+    if error.status_code == 404 and detail == HTTPStatus(404).phrase:
+        return f"there is nothing at {request.url.path[:100]}; /openapi.json says what there is"
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"{request.method} does nothing here; this address takes {allowed}"
+    if error.status_code == 400:
+        return f"body: cannot be read ({detail}); send valid JSON, or a form where one is taken"
+    return detail
 
 
 async def on_client_gone(_: Request, __: Exception) -> Response:

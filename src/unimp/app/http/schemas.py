@@ -11,7 +11,9 @@ from unimp.app.store import Event
 
 TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 """No control characters but tab and newline."""
-Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ID = r"^[^\x00-\x1f\x7f]+$"
+KIND = r"^[a-z][a-z0-9_-]{0,31}$"
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=ID)]
 Words = Annotated[str, StringConstraints(max_length=500, pattern=TEXT)]
 AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=TEXT)]
 AttributeText = Annotated[str, StringConstraints(max_length=4000, pattern=TEXT)]
@@ -39,7 +41,7 @@ class EventIn(BaseModel):
     item: Id
     time: int | None = Field(None, ge=0, le=LATEST_TIME, description="UTC seconds; now, if left out.")
     rating: float | None = Field(None, allow_inf_nan=False, description="In the data's own scale.")
-    kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "view"
+    kind: Annotated[str, StringConstraints(pattern=KIND)] = "view"
 
     def event(self) -> Event:
         when = int(time.time()) if self.time is None else self.time

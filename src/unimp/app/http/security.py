@@ -56,7 +56,7 @@ def needs(role: str) -> Any:
     async def check(request: Request) -> Principal:  # a plain function would cost a thread per request
         principal: Principal = request.state.principal
         if not principal.may(role):
-            raise HTTPException(403, f'key "{principal.name}" has not the role {role}')
+            raise HTTPException(403, f'key "{principal.name}" lacks the role {role}; use one that has it')
         return principal
 
     return check
@@ -118,11 +118,13 @@ def check_origin(connection: HTTPConnection, method: str, *, keys: bool) -> None
     host = connection.headers.get("host", "")
     if not keys and host_name(host) not in LOOPBACK:
         raise HTTPException(
-            403, f'host "{host[:80]}" is not this machine; without keys only loopback is served'
+            403, f'host "{host[:80]}" is not this machine; ask for 127.0.0.1, or serve with --keys'
         )
     origin = connection.headers.get("origin")
     if origin is not None and method not in SAFE_METHODS and origin.partition("://")[2] != host:
-        raise HTTPException(403, f'requests from pages of "{origin[:80]}" are not allowed')
+        raise HTTPException(
+            403, f'a page of "{origin[:80]}" may not write here; send it from your own server'
+        )
 
 
 def host_name(host: str) -> str:

@@ -8,13 +8,11 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Response
 
 from unimp.app.http.pictures import from_base64, read_upload
 from unimp.app.http.routes import Served
-from unimp.app.http.schemas import ItemIn, ItemOut
+from unimp.app.http.schemas import ID, ItemIn, ItemOut
 from unimp.app.http.security import ADMIN, READ, needs
 
 router = APIRouter(prefix="/v1/items", tags=["items"])
-ItemId = Annotated[
-    str, Path(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["P00003"])
-]
+ItemId = Annotated[str, Path(min_length=1, max_length=128, pattern=ID, examples=["P00003"])]
 PICTURE_ANSWERS = {200: {"content": {"image/png": {}}}, 404: {"description": "Unknown, or no picture"}}
 
 
@@ -32,7 +30,7 @@ async def get_picture(item: ItemId, service: Served) -> Response:
     """The item's picture as PNG, no larger than 320 pixels."""
     data = await service.decoded(service.items.picture, item)
     if data is None:
-        raise HTTPException(404, f'item "{item}" has no picture')
+        raise HTTPException(404, f'item "{item}" is unknown, or has no picture')
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
 
 

@@ -7,13 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from unimp.app.http.routes import Served
-from unimp.app.http.schemas import EventOut, Forgotten, HistoryOut
+from unimp.app.http.schemas import ID, EventOut, Forgotten, HistoryOut
 from unimp.app.http.security import ADMIN, READ, needs
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
-UserId = Annotated[
-    str, Path(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["U00001"])
-]
+UserId = Annotated[str, Path(min_length=1, max_length=128, pattern=ID, examples=["U00001"])]
 
 
 @router.get("/{user:path}/history", dependencies=[Depends(needs(READ))])
