@@ -89,6 +89,8 @@ def build_workbench(
 ) -> Workbench:
     """Fit everything that is not learned by gradient, on the training part alone."""
     catalog, train = lesson.catalog, lesson.train
+    backbone = find_backbone(recipe.backbone.name) if recipe.backbone.name else None
+    own_words = backbone.tokenizer() if backbone is not None else None
     tokenizer, codes = None, None
     if recipe.image_tokenizer.enabled:
         tokenizer, codes = picture_codes(catalog, recipe, show=show_progress)
@@ -110,8 +112,6 @@ def build_workbench(
         items = replace(items, candidates=trained)
     spoken = [*(task.words for task in tasks), *material.spoken(recipe.tasks)]
     coded = (0, 0) if tokenizer is None or codes is None else (tokenizer.num_codes, codes.shape[1])
-    backbone = find_backbone(recipe.backbone.name) if recipe.backbone.name else None
-    own_words = backbone.tokenizer() if backbone is not None else None
     vocabulary = build_vocabulary(catalog, lesson.rating_scale, spoken, recipe.tokenizer, coded, own_words)
     rates = bool({"rating", "explanation"} & set(recipe.tasks)) and material.has_ratings
     factors = BiasedMF.fit(train, seed=recipe.train.seed, show=show_progress) if rates else None

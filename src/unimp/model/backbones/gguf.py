@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import uuid
@@ -34,8 +35,7 @@ def unpacked(path: Path, identity: str, label: str) -> Path:
     half = folder.with_name(f".{identity}.{uuid.uuid4().hex[:8]}")
     try:
         tokenizer.save_pretrained(half)
-        model.config.quantization_config = None
-        model.save_pretrained(half)
+        plain(model).save_pretrained(half)
         os.replace(half, folder)
     except OSError as error:
         if not (folder / "config.json").is_file():  # else another process was faster
@@ -45,6 +45,15 @@ def unpacked(path: Path, identity: str, label: str) -> Path:
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return folder
+
+
+def plain(model: Any) -> Any:
+    """The same weights in a model that knows nothing of a quantisation, and can so be saved."""
+    config = copy.deepcopy(model.config)
+    del config.quantization_config
+    same = type(model)(config)
+    same.load_state_dict(model.state_dict())
+    return same
 
 
 def read_gguf(path: Path, label: str) -> tuple[Any, Any]:
