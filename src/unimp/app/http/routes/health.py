@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Response
 
+from unimp.app.http.examples import READY, answered
 from unimp.app.http.routes import Served
 from unimp.app.http.schemas import Health
 from unimp.app.http.security import READ, needs
@@ -17,7 +18,7 @@ async def alive() -> Health:
     return Health(status="alive")
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=answered(READY))
 async def ready(service: Served) -> Health:
     """The model is loaded and the store answers; 503 otherwise."""
     await service.in_store(service.store.ping)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Response
 
+from unimp.app.http.examples import ITEM, answered
 from unimp.app.http.pictures import from_base64, read_upload
 from unimp.app.http.routes import Served
 from unimp.app.http.schemas import ID, ItemIn, ItemOut
@@ -34,7 +35,7 @@ async def get_picture(item: ItemId, service: Served) -> Response:
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
 
 
-@router.get("/{item:path}", dependencies=[Depends(needs(READ))])
+@router.get("/{item:path}", dependencies=[Depends(needs(READ))], responses=answered(ITEM))
 async def get_item(item: ItemId, service: Served) -> ItemOut:
     """The item as it was last upserted, else as the catalogue has it."""
     view = await service.in_store(service.items.view, item)
@@ -43,7 +44,7 @@ async def get_item(item: ItemId, service: Served) -> ItemOut:
     return view
 
 
-@router.put("/{item:path}", dependencies=[Depends(needs(ADMIN))])
+@router.put("/{item:path}", dependencies=[Depends(needs(ADMIN))], responses=answered(ITEM))
 async def put_item(item: ItemId, content: ItemIn, service: Served) -> ItemOut:
     """Insert or replace an item's attributes; its picture stays unless another is given.
 

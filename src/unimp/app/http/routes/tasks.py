@@ -12,6 +12,16 @@ from starlette.datastructures import FormData, UploadFile
 
 from unimp.answer import Explanation, RatingForecast, Recommendation, SearchResult, Selection
 from unimp.app.http.connection import while_connected
+from unimp.app.http.examples import (
+    DRAWN,
+    EXPLAINED,
+    FOUND,
+    RATED,
+    RECOMMENDED,
+    SELECTED,
+    answered,
+)
+from unimp.app.http.examples import SEARCH_FORM as FORM_EXAMPLE
 from unimp.app.http.pictures import from_base64, png_base64, read_upload
 from unimp.app.http.routes import Served
 from unimp.app.http.schemas import DrawingOut, ExplainIn, ImagineIn, RateIn, RecommendIn, SearchIn, SelectIn
@@ -36,13 +46,13 @@ SEARCH_BODY: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {"schema": SearchIn.model_json_schema()},
-            "multipart/form-data": {"schema": SEARCH_FORM},
+            "multipart/form-data": {"schema": SEARCH_FORM, "example": FORM_EXAMPLE},
         },
     }
 }
 
 
-@router.post("/recommend")
+@router.post("/recommend", responses=answered(RECOMMENDED))
 async def recommend(question: RecommendIn, request: Request, service: Served) -> Recommendation:
     """The next items."""
 
@@ -53,7 +63,7 @@ async def recommend(question: RecommendIn, request: Request, service: Served) ->
     return await while_connected(request, work())
 
 
-@router.post("/search", openapi_extra=SEARCH_BODY)
+@router.post("/search", openapi_extra=SEARCH_BODY, responses=answered(FOUND))
 async def search(request: Request, service: Served) -> SearchResult:
     """Items that the words, the picture, or both ask for, in this user's taste. JSON, or a form."""
     question, upload = await read_search(request)
@@ -96,26 +106,26 @@ async def from_form(form: FormData) -> tuple[SearchIn, bytes | None]:
     return SearchIn.model_validate(values | ({"picture": ""} if data else {})), data or None
 
 
-@router.post("/rate")
+@router.post("/rate", responses=answered(RATED))
 async def rate(question: RateIn, request: Request, service: Served) -> RatingForecast:
     """The rating that the user is expected to give."""
     return await while_connected(request, ask(service.rate, question, service, question.item))
 
 
-@router.post("/explain")
+@router.post("/explain", responses=answered(EXPLAINED))
 async def explain(question: ExplainIn, request: Request, service: Served) -> Explanation:
     """Why the item suits the user, in words."""
     return await while_connected(request, ask(service.explain, question, service, question.item))
 
 
-@router.post("/select")
+@router.post("/select", responses=answered(SELECTED))
 async def select(question: SelectIn, request: Request, service: Served) -> Selection:
     """Which of the candidates the user would choose."""
     work = ask(service.select, question, service, question.candidates, question.count)
     return await while_connected(request, work)
 
 
-@router.post("/imagine")
+@router.post("/imagine", responses=answered(DRAWN))
 async def imagine(question: ImagineIn, request: Request, service: Served) -> DrawingOut:
     """Pictures of what the words ask for, in the user's taste."""
     drawing = await while_connected(request, ask(service.imagine, question, service, question))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 
+from unimp.app.http.examples import FORGOTTEN, KNOWN, answered
 from unimp.app.http.routes import Served
 from unimp.app.http.schemas import ID, EventOut, Forgotten, HistoryOut
 from unimp.app.http.security import ADMIN, READ, needs
@@ -14,7 +15,7 @@ router = APIRouter(prefix="/v1/users", tags=["users"])
 UserId = Annotated[str, Path(min_length=1, max_length=128, pattern=ID, examples=["U00001"])]
 
 
-@router.get("/{user:path}/history", dependencies=[Depends(needs(READ))])
+@router.get("/{user:path}/history", dependencies=[Depends(needs(READ))], responses=answered(KNOWN))
 async def history(
     user: UserId, service: Served, limit: Annotated[int, Query(ge=1, le=1000)] = 500
 ) -> HistoryOut:
@@ -39,7 +40,7 @@ async def history(
     return HistoryOut(user=user, data=data, events=events, forgotten=log.forgotten)
 
 
-@router.delete("/{user:path}/history", dependencies=[Depends(needs(ADMIN))])
+@router.delete("/{user:path}/history", dependencies=[Depends(needs(ADMIN))], responses=answered(FORGOTTEN))
 async def forget(user: UserId, service: Served) -> Forgotten:
     """The right to be forgotten: events are deleted, and the data's history is not used any more."""
     return Forgotten(user=user, events_deleted=await service.forget(user))
