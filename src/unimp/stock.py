@@ -144,7 +144,9 @@ class Stock:
         self.popularity = GrowingRows(torch.from_numpy(bench.popularity))
         units = unit_pictures(state)
         self.units = None if units is None else GrowingRows(torch.from_numpy(units))
-        self.text = None if bench.text is None else GrowingText(bench.items.content["text"].cpu().numpy())
+        self.item_text = bench.item_text
+        told = bench.items.content.get("text")
+        self.text = None if told is None else GrowingText(told.cpu().numpy())
         self.words = None if bench.word_match is None else GrowingWordMatch(bench.word_match)
         dataset = replace(run.dataset, catalog=self.catalog)
         self.run = replace(run, bench=self.bench, dataset=dataset)
@@ -181,11 +183,11 @@ class Stock:
 
     def _put(self, rows: IntArray, visual: Mapping[int, Tensor]) -> None:
         text_NF = None
-        terms = item_terms(self.catalog, rows.tolist())
-        if self.bench.text is not None and self.text is not None and self.words is not None:
-            text_NF = self.bench.text.project_terms(terms)
+        if self.item_text is not None and self.text is not None:
+            text_NF = self.item_text.project(self.catalog, rows.tolist())
             self.text.put(rows, text_NF)
-            self.words.put(rows, terms)
+        if self.words is not None:
+            self.words.put(rows, item_terms(self.catalog, rows.tolist()))
         new = torch.from_numpy(rows[rows >= self.popularity.count])
         if len(new):
             self.popularity.put(new, torch.zeros(len(new)))

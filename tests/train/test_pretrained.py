@@ -16,10 +16,12 @@ from tests.encoders.tiny import WIDTH, text_folder, vision_folder
 from tests.train.conftest import tiny_recipe
 from unimp.data.dataset import Dataset
 from unimp.data.pictures import fit_pixels, read_upload
+from unimp.decode.influence import AlteredItems
 from unimp.encoders import sight
 from unimp.encoders.vision import VisionEncoder
 from unimp.errors import CheckpointError, ConfigError, UnimpError
 from unimp.personalizer import Personalizer, load
+from unimp.stock import NewItem, Stock
 from unimp.train.preparation import Lesson, build_workbench, make_split
 from unimp.train.pretrained_vision import decoded
 from unimp.train.run import train
@@ -240,3 +242,38 @@ def test_an_encoder_without_pictures_is_refused(tiny_dataset: Dataset, clip: Pat
     object.__setattr__(tiny_dataset.catalog, "pictures", None)
     with pytest.raises(ConfigError, match=r"no item has a picture; leave it empty for this data"):
         bench(tiny_dataset, vision={"encoder": str(clip)})
+
+
+def test_an_item_put_later_goes_through_the_same_encoders(
+    tiny_dataset: Dataset, clip: Path, bert: Path, tmp_path: Path
+) -> None:
+    opened = trained(
+        tiny_dataset,
+        tmp_path / "run",
+        vision={"encoder": str(clip), "tokens": 4, "width": 8},
+        content={"text": 8, "encoder": str(bert)},
+    )
+    stock = Stock(opened)
+    twin = {"title": "thing number 7 of kind 1", "brand": "brand3"}
+    row = int(stock.put([NewItem("new", twin, stock.pixels(upload(7), "new"))])[0])
+    texts = stock.text
+    assert texts is not None
+    own = opened.run.bench.items.content["text"].numpy()
+    np.testing.assert_allclose(texts.content_IF[row], own[7], atol=3e-3)
+    state = stock.answerer.state
+    assert state.pictures_ID is not None
+    torch.testing.assert_close(state.pictures_ID[row], state.pictures_ID[7], atol=3e-3, rtol=1e-2)
+    assert stock.personalizer.recommend(history=["new", "i03"]).items
+
+
+def test_an_attribute_is_left_out_of_all_of_the_text(
+    tiny_dataset: Dataset, bert: Path, tmp_path: Path
+) -> None:
+    content = {"text": 8, "encoder": str(bert)}
+    opened = trained(tiny_dataset, tmp_path / "run", vision={"enabled": False}, content=content)
+    answerer, bench = opened.answerer, opened.run.bench
+    altered = AlteredItems(answerer.model, answerer.state, tiny_dataset.catalog, bench.item_text)
+    changed = altered.without_attribute([3, 4], "brand")
+    table = altered.state().table_ID
+    torch.testing.assert_close(table[changed[3]], table[3])  # item 3 has no brand
+    assert not torch.allclose(table[changed[4]], table[4], atol=1e-4)

@@ -16,7 +16,7 @@ from unimp.data.histories import Histories
 from unimp.decode.looking import Look, looks
 from unimp.decode.ranking import ModelRanker
 from unimp.decode.reader import last_hidden
-from unimp.encode.content import TextProjector, item_terms
+from unimp.encode.sentences import TextEncoder
 from unimp.model.unimp import ItemState, UnimpModel
 from unimp.sentence.parts import Image, ItemMention, Part, Text, UserSentence
 
@@ -52,7 +52,7 @@ class AlteredItems:
     """Item vectors that lack something, in rows past the catalogue's: to be read, never to be ranked."""
 
     def __init__(
-        self, model: UnimpModel, state: ItemState, catalog: Catalog, text: TextProjector | None
+        self, model: UnimpModel, state: ItemState, catalog: Catalog, text: TextEncoder | None
     ) -> None:
         self.model, self.whole, self.catalog, self.text = model, state, catalog, text
         self.vectors: list[Tensor] = []
@@ -78,10 +78,7 @@ class AlteredItems:
         vectors_ND = self.whole.table_ID[rows]
         if self.text is not None and "text" in self.model.items.projections:
             kept = tuple(one for one in self.catalog.attributes if one.name != name)
-            texts = [
-                self.text.project_terms(item_terms(self.catalog, rows, some))
-                for some in (kept, self.catalog.attributes)
-            ]
+            texts = [self.text.project(self.catalog, rows, some) for some in (kept, self.catalog.attributes)]
             less, full = (torch.from_numpy(one).to(vectors_ND) for one in texts)
             vectors_ND = vectors_ND + self.model.items.projections["text"](less - full)
         return dict(zip(rows, self.add(vectors_ND), strict=True))
@@ -97,7 +94,7 @@ class Erasure:
 
     ranker: ModelRanker
     catalog: Catalog
-    text: TextProjector | None
+    text: TextEncoder | None
     """What made the items' text content."""
 
     @torch.inference_mode()

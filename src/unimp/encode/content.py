@@ -43,9 +43,15 @@ class TextProjector:
     components: FloatArray
     """[words, F]."""
 
-    def project(self, catalog: Catalog) -> FloatArray:
-        """[I, F] unit-length rows; an item without a known word is all zeros."""
-        return self.project_terms(item_terms(catalog))
+    def project(
+        self,
+        catalog: Catalog,
+        rows: Sequence[int] | None = None,
+        attributes: Sequence[Attribute] | None = None,
+    ) -> FloatArray:
+        """[I, F] unit-length rows; an item without a known word is all zeros. All items and attributes, or
+        those given."""
+        return self.project_terms(item_terms(catalog, rows, attributes))
 
     def project_texts(self, texts: Sequence[str]) -> FloatArray:
         """[len(texts), F] unit-length rows in the same space; a text without a known word is all zeros."""

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from unimp.data.catalog import Catalog
+from unimp.data.catalog import Attribute, Catalog
 from unimp.data.histories import FloatArray
 from unimp.encode.content import ContentConfig, TextProjector, unit_rows
 from unimp.encode.feature_cache import FeatureStore, HalfArray, content_key
@@ -29,8 +29,13 @@ KEY = "content.encoder"
 class TextEncoder(Protocol):
     """Places items and free texts in one space."""
 
-    def project(self, catalog: Catalog) -> FloatArray:
-        """[I, F] rows of unit length, or zeros."""
+    def project(
+        self,
+        catalog: Catalog,
+        rows: Sequence[int] | None = None,
+        attributes: Sequence[Attribute] | None = None,
+    ) -> FloatArray:
+        """[I, F] rows of unit length, or zeros; of all items and attributes, or of those given."""
         ...
 
     def project_texts(self, texts: Sequence[str]) -> FloatArray:
@@ -85,8 +90,17 @@ class SentenceProjector:
     components: FloatArray
     """[F, E]."""
 
-    def project(self, catalog: Catalog) -> FloatArray:
-        return self._reduced(self.source.embed_items(item_sentences(catalog)))
+    def project(
+        self,
+        catalog: Catalog,
+        rows: Sequence[int] | None = None,
+        attributes: Sequence[Attribute] | None = None,
+    ) -> FloatArray:
+        """As `TextEncoder`; the whole catalogue goes through the cache, single items do not."""
+        texts = item_sentences(catalog, rows, attributes)
+        if rows is None and attributes is None:
+            return self._reduced(self.source.embed_items(texts))
+        return self.project_texts(texts)
 
     def project_texts(self, texts: Sequence[str]) -> FloatArray:
         known = np.array([bool(text.strip()) for text in texts], dtype=np.bool_)
@@ -108,8 +122,14 @@ class JointText:
     words: TextProjector
     sentences: SentenceProjector
 
-    def project(self, catalog: Catalog) -> FloatArray:
-        return self._joined(self.words.project(catalog), self.sentences.project(catalog))
+    def project(
+        self,
+        catalog: Catalog,
+        rows: Sequence[int] | None = None,
+        attributes: Sequence[Attribute] | None = None,
+    ) -> FloatArray:
+        words = self.words.project(catalog, rows, attributes)
+        return self._joined(words, self.sentences.project(catalog, rows, attributes))
 
     def project_texts(self, texts: Sequence[str]) -> FloatArray:
         return self._joined(self.words.project_texts(texts), self.sentences.project_texts(texts))
@@ -137,11 +157,15 @@ def fit_sentences(catalog: Catalog, config: ContentConfig, *, show: bool = False
     return SentenceProjector(source, reduction.mean_E.numpy(), reduction.weight_FE.numpy())
 
 
-def item_sentences(catalog: Catalog) -> list[str]:
-    """Every item as one text, its title first, numbers left out; empty where nothing is known."""
-    worded = [attribute.name for attribute in catalog.attributes if attribute.kind != "number"]
-    names = sorted(worded, key=lambda name: name != catalog.title)
-    columns = [catalog.texts[name] for name in names]
-    return [". ".join(text for text in row if text) for row in zip(*columns, strict=True)] or [""] * len(
-        catalog
-    )
+def item_sentences(
+    catalog: Catalog, rows: Sequence[int] | None = None, attributes: Sequence[Attribute] | None = None
+) -> list[str]:
+    """Items as one text each, the title first, numbers left out; empty where nothing is known.
+
+    All of the catalogue's items and attributes, or those given.
+    """
+    chosen = range(len(catalog)) if rows is None else rows
+    known = catalog.attributes if attributes is None else attributes
+    worded = [attribute.name for attribute in known if attribute.kind != "number"]
+    columns = [catalog.texts[name] for name in sorted(worded, key=lambda name: name != catalog.title)]
+    return [". ".join(text for column in columns if (text := column[row])) for row in chosen]

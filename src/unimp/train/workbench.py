@@ -23,7 +23,7 @@ from unimp.decode.taste import Taste
 from unimp.decode.text import ModelExplainer
 from unimp.encode.content import TextProjector, WordMatch
 from unimp.encode.encoder import SentenceEncoder
-from unimp.encode.sentences import SentenceProjector
+from unimp.encode.sentences import SentenceProjector, TextEncoder, joint_text
 from unimp.encode.vocabulary import Vocabulary
 from unimp.encoders.sight import Sight
 from unimp.errors import ConfigError
@@ -124,6 +124,11 @@ class Workbench:
         """Hashes of what the weights were learned with and are of no use without."""
         backbone = None if self.backbone is None else self.backbone.identity
         return {"vocabulary": self.vocabulary.identity, "backbone": backbone}
+
+    @property
+    def item_text(self) -> TextEncoder | None:
+        """What places items and queries in the space of `content["text"]`."""
+        return joint_text(self.text, self.sentences)
 
     @property
     def picture_size(self) -> tuple[int, int]:

@@ -63,7 +63,7 @@ def find(personalizer: Personalizer, past: Past, item_row: int) -> Findings:
     """Blocks: for the model's thread. Needs the task recommendation."""
     answerer, histories = personalizer.answerer, together([past])
     assert answerer.ranker is not None
-    erasure = Erasure(answerer.ranker, personalizer.run.dataset.catalog, personalizer.run.bench.text)
+    erasure = Erasure(answerer.ranker, personalizer.run.dataset.catalog, personalizer.run.bench.item_text)
     explanation = None
     if answerer.explainer is not None:
         explanation = look_of_explanation(answerer.explainer, histories, item_row)
