@@ -29,3 +29,11 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match="content does not match its hash"):
         read_tensors(path)
+
+
+def test_a_file_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
+    """A service runs as another user than the training."""
+    plain, path = tmp_path / "plain", tmp_path / "model.safetensors"
+    plain.touch()
+    write_tensors(path, {"a": torch.ones(8)}, {})
+    assert path.stat().st_mode == plain.stat().st_mode

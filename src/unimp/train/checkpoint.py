@@ -33,7 +33,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     header = {"facts": json.dumps(facts), "sha256": content_hash(flat)}
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
+        temporary.touch()
+        mode = (
+            temporary.stat().st_mode
+        )  # what the umask allows; safetensors leaves files to their owner alone
         save_file(flat, temporary, metadata=header)
+        temporary.chmod(mode)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -49,7 +54,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except FileNotFoundError:
+    except FileNotFoundError:  # safetensors says so of a file that may not be read, too
+        if path.exists():
+            raise CheckpointError(f"{path}: may not be read; check its permissions") from None
         raise CheckpointError(f"{path}: no such file; is the training finished?") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); delete it and train again") from None
