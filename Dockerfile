@@ -3,7 +3,10 @@ FROM python:3.12-slim
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-RUN pip install --no-cache-dir '.[postgres]' && useradd --system unimp && mkdir /store && chown unimp /store
+# PyPI's own torch brings five gigabytes of CUDA along; for a GPU: --build-arg TORCH_INDEX=https://pypi.org/simple
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" '.[postgres]'
+RUN useradd --system unimp && mkdir /store && chown unimp /store
 USER unimp
 VOLUME /store
 EXPOSE 8000
