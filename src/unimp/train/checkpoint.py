@@ -34,9 +34,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         temporary.touch()
-        mode = (
-            temporary.stat().st_mode
-        )  # what the umask allows; safetensors leaves files to their owner alone
+        mode = temporary.stat().st_mode  # as the umask has it; safetensors lets the owner alone read
         save_file(flat, temporary, metadata=header)
         temporary.chmod(mode)
         with temporary.open("rb") as file:
