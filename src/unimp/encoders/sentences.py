@@ -58,9 +58,10 @@ class SentenceModel:
                 truncation=True,
                 max_length=self.longest,
                 return_tensors="pt",
-            )
+            ).to(self.body.device)
             hidden_NTE = self.body(**told).last_hidden_state
-            vectors[chosen] = F.normalize(pool(hidden_NTE, told["attention_mask"], self.pooling), dim=-1)
+            pooled = pool(hidden_NTE, told["attention_mask"], self.pooling)
+            vectors[chosen] = F.normalize(pooled, dim=-1).cpu().numpy()
         return vectors
 
 
@@ -98,7 +99,10 @@ def open_sentences(weights: Weights) -> SentenceModel:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     own = getattr(body.config, "max_position_embeddings", 512) or 512
-    return SentenceModel(body.eval(), tokenizer, pooling, min(longest, own, tokenizer.model_max_length))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return SentenceModel(
+        body.eval().to(device), tokenizer, pooling, min(longest, own, tokenizer.model_max_length)
+    )
 
 
 def described(weights: Weights) -> tuple[str, int]:
