@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg
 import scipy.sparse as sp
 
 from unimp.data.histories import FloatArray, Histories
@@ -115,6 +114,8 @@ def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int |
 
     `neighbours` keeps the largest entries of every row, as CSR; None keeps all of them, as a plain array.
     """
+    import scipy.linalg  # answering needs none of it
+
     if num_items > EASE_MAX_ITEMS:
         raise ConfigError(
             f"EASE: {num_items:,} items need {num_items**2 * 4 / 2**30:.0f} GiB; at most {EASE_MAX_ITEMS:,}, "
