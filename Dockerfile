@@ -3,9 +3,9 @@ FROM python:3.12-slim
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
-# PyPI's own torch brings five gigabytes of CUDA along; for a GPU: --build-arg TORCH_INDEX=https://pypi.org/simple
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" '.[postgres]'
+# The usual torch brings five gigabytes of CUDA along; --build-arg TORCH_INDEX=URL names an index of CPU builds.
+ARG TORCH_INDEX=
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} '.[postgres]'
 RUN useradd --system unimp && mkdir /store && chown unimp /store
 USER unimp
 VOLUME /store
