@@ -15,6 +15,9 @@ from tests.model.backbones.families import model_folder
 from tests.six import six_recipe
 from unimp import load
 from unimp.data.dataset import Dataset
+from unimp.data.histories import Histories
+from unimp.decode.warm import WarmMemory
+from unimp.decode.warm_reading import WarmReader
 from unimp.errors import CheckpointError, ConfigError
 from unimp.train import loop
 from unimp.train.loop import Training
@@ -69,6 +72,18 @@ def test_one_checkpoint_answers_all_six_tasks(run: Path, six_dataset: Dataset) -
     assert shop.explain(ids[9], history=history).rating > 0
     assert len(shop.select(list(ids[5:9]), history=history).chosen) == 1
     assert len(shop.imagine("mug", history=history).pictures) == 1
+
+
+def test_a_history_read_before_is_read_on(run: Path, six_dataset: Dataset) -> None:
+    ranker = load(run).answerer.ranker
+    assert ranker is not None
+    reader, users = WarmReader(ranker, WarmMemory(10**8)), ["a", "b", "c"]
+    histories = six_dataset.interactions.histories.select(np.array([0, 1, 2]))
+    for lengths in ([1, 3, 2], [2, 3, 4], [4, 4, 4]):
+        rows = [histories.items_of(user)[:length] for user, length in enumerate(lengths)]
+        begun = Histories.from_lists([row.tolist() for row in rows])
+        np.testing.assert_allclose(reader.score(users, begun), ranker.score(begun), rtol=1e-3, atol=1e-3)
+    assert reader.memory.outcomes == {"hit": 2, "extended": 4, "miss": 3}
 
 
 def test_a_run_holds_what_learned_and_not_the_language_model(run: Path) -> None:

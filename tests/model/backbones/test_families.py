@@ -178,6 +178,19 @@ def test_gradients_reach_what_learns_and_nothing_else(family: str, tmp_path: Pat
         assert any(part in name and gradient.abs().sum() > 0 for name, gradient in plain.items()), part
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("train", ["frozen", "lora", "full"])
+def test_layers_in_bfloat16_come_close_and_what_learns_stays_float32(train: str, tmp_path: Path) -> None:
+    source, batch, items = source_of(tmp_path), collate([spoken(WORDS)]), make_items()
+    models = [make_model(source, train, precision=name) for name in ("float32", "bfloat16")]
+    exact, shorter = (reader.read(one, one.item_state(items), batch) for one in models)
+    assert shorter.dtype is torch.float32
+    assert not torch.equal(exact, shorter)
+    torch.testing.assert_close(shorter, exact, rtol=0.05, atol=0.1)
+    for name, parameter in models[1].named_parameters():
+        assert parameter.dtype is torch.float32 or not parameter.requires_grad, name
+
+
 @pytest.mark.parametrize(
     ("family", "reason"),
     [("bloom", "no picture can reach"), ("gemma2", "soft-capping"), ("lfm2", "plain attention")],
