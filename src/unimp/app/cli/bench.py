@@ -12,8 +12,11 @@ import typer
 from unimp.errors import ConfigError, UnimpError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from unimp.baselines import MethodEntry
     from unimp.bench.jobs import Outcome
+    from unimp.bench.tries import Budget
 
 bench = typer.Typer(help="Compare methods by one judge: full catalogue, same cases, ranks kept per user.")
 
@@ -78,21 +81,15 @@ def run(
 ) -> None:
     """Fit and judge methods; one result file per method, settings and seed."""
     from unimp.app.content import CatalogFeatures
-    from unimp.baselines import find_method
     from unimp.bench.jobs import plan_jobs
     from unimp.bench.protocol import BenchmarkProtocol
     from unimp.bench.runner import run_jobs
-    from unimp.bench.tries import Budget
     from unimp.config import parse_overrides
     from unimp.data.dataset import Dataset
     from unimp.encode.pictures import VisionConfig
 
-    known = all_methods()
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    if not names:
-        raise ConfigError("--methods: name at least one; see `unimp bench methods`")
-    for name in names:
-        find_method(name, known)
+    names = chosen_methods(methods)
+    budget = tuning_budget(tune, tune_minutes)
     dataset = Dataset.load(data)
     pictures = VisionConfig(encoder=vision_encoder, tokens=1, width=0) if vision_encoder else None
     features = CatalogFeatures(
@@ -106,10 +103,7 @@ def run(
         "cutoffs": [part.strip() for part in cutoffs.split(",")],
     }
     protocol = BenchmarkProtocol.parse(rules, "unimp bench run")
-    if tune_minutes is not None and not tune:
-        raise ConfigError(f"--tune-minutes {tune_minutes:g}: only with --tune N, the number of tries")
-    budget = Budget.parse({"trials": tune, "minutes": tune_minutes}, "--tune") if tune else None
-    jobs = plan_jobs(known, names, seeds=range(seeds), overrides=parse_overrides(settings))
+    jobs = plan_jobs(all_methods(), names, seeds=range(seeds), overrides=parse_overrides(settings))
     outcomes = run_jobs(
         dataset,
         jobs,
@@ -123,6 +117,31 @@ def run(
     )
     if as_json:
         print_json([outcome_document(outcome) for outcome in outcomes])
+    report_failures(outcomes)
+
+
+def chosen_methods(names: str) -> list[str]:
+    """The methods named; ConfigError on an unknown one, before any work is done."""
+    from unimp.baselines import find_method
+
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    if not chosen:
+        raise ConfigError("--methods: name at least one; see `unimp bench methods`")
+    for name in chosen:
+        find_method(name, all_methods())
+    return chosen
+
+
+def tuning_budget(tries: int, minutes: float | None) -> Budget | None:
+    from unimp.bench.tries import Budget
+
+    if minutes is not None and not tries:
+        raise ConfigError(f"--tune-minutes {minutes:g}: only with --tune N, the number of tries")
+    return Budget.parse({"trials": tries, "minutes": minutes}, "--tune") if tries else None
+
+
+def report_failures(outcomes: Sequence[Outcome]) -> None:
+    """UnimpError that names every method without a result."""
     failed = [outcome for outcome in outcomes if outcome.path is None]
     if failed:
         reasons = dict.fromkeys(f"{outcome.job.method}: {outcome.problem}" for outcome in failed)
