@@ -19,7 +19,7 @@ from unimp.data.histories import Histories
 from unimp.decode.warm import WarmMemory
 from unimp.decode.warm_reading import WarmReader
 from unimp.errors import CheckpointError, ConfigError
-from unimp.train import loop
+from unimp.train.checkpoint import read_tensors
 from unimp.train.loop import Training
 from unimp.train.recipe import Recipe
 from unimp.train.run import train
@@ -87,7 +87,7 @@ def test_a_history_read_before_is_read_on(run: Path, six_dataset: Dataset) -> No
 
 
 def test_a_run_holds_what_learned_and_not_the_language_model(run: Path) -> None:
-    tensors, facts = loop.read_tensors(run / "model.safetensors")
+    tensors, facts = read_tensors(run / "model.safetensors")
     assert not [
         name for name in tensors if name.endswith(("base_layer.weight", "norm.weight")) and "body" in name
     ]
@@ -117,9 +117,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(
         train(six_dataset, recipe, tmp_path / "killed", show=False)
     monkeypatch.setattr(Training, "_step", step)
     train(six_dataset, recipe, tmp_path / "killed", show=False)
-    whole, killed_ = (
-        loop.read_tensors(tmp_path / name / "model.safetensors")[0] for name in ("whole", "killed")
-    )
+    whole, killed_ = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in ("whole", "killed"))
     assert set(whole) == set(killed_)
     for name, tensor in whole.items():
         assert torch.equal(tensor, killed_[name]), name

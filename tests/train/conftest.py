@@ -48,6 +48,11 @@ def write_pictures(folder: Path) -> None:
 def tiny_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """20 items (the first without a picture), 60 users, ratings, no times."""
     monkeypatch.setenv("UNIMP_CACHE", str(tmp_path / "cache"))
+    return write_ring(tmp_path / "data")
+
+
+def write_ring(folder: Path) -> Dataset:
+    """What `tiny_dataset` is."""
     rng = np.random.default_rng(0)
     items = pl.DataFrame(
         {
@@ -66,7 +71,6 @@ def tiny_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     events = pl.DataFrame({"user_id": users, "item_row": rows, "rating": ratings}).with_columns(
         timestamp=None, summary=None, review=None
     )
-    folder = tmp_path / "data"
     catalog = Catalog(
         items,
         (Attribute("title", "text"), Attribute("brand", "category")),

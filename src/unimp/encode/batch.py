@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -53,23 +53,27 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
             return self
-        return moved(self, device)
+        return changed(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """In memory that a CUDA device reads while it computes."""
+        return changed(self, Tensor.pin_memory)
 
 
 Noun = TypeVar("Noun")
 
 
-def moved(nouns: Noun, device: torch.device) -> Noun:
-    """The same dataclass with its tensors on `device`, those of the dataclasses within it too."""
+def changed(nouns: Noun, change: Callable[[Tensor], Tensor]) -> Noun:
+    """The same dataclass with its tensors changed, those of the dataclasses within it too."""
     changes: dict[str, Any] = {}
     for field in fields(nouns):  # type: ignore[arg-type]
         value = getattr(nouns, field.name)
         if isinstance(value, Tensor):
-            changes[field.name] = value.to(device, non_blocking=True)
+            changes[field.name] = change(value)
         elif is_dataclass(value):
-            changes[field.name] = moved(value, device)
+            changes[field.name] = changed(value, change)
         elif isinstance(value, tuple):
-            changes[field.name] = tuple(moved(view, device) for view in value)
+            changes[field.name] = tuple(changed(view, change) for view in value)
     return replace(nouns, **changes)  # type: ignore[type-var]
 
 

@@ -107,6 +107,11 @@ class CompactDecoder(nn.Module):
         half = torch.arange(0, width // heads, 2) / (width // heads)
         self.register_buffer("inverse_frequencies", 10_000.0**-half, persistent=False)
 
+    def compile_layers(self) -> None:
+        """Compile every layer; cross-attention, which looks different in each batch, stays outside."""
+        for layer in self.layers:
+            layer.forward = torch.compile(layer.forward, dynamic=True)
+
     def new_cache(self, batch: int, capacity: int, starts_B: Tensor | None = None) -> KVCache:
         shape = (len(self.layers), batch, self.heads, capacity, self.width // self.heads)
         like = self.inverse_frequencies

@@ -5,77 +5,118 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unimp.decode.reader import read
 from unimp.encode.batch import Batch
 from unimp.errors import ConfigError
-from unimp.model.unimp import UnimpModel
+from unimp.model.decoder import CompactDecoder
+from unimp.model.unimp import ItemInputs, UnimpModel
 from unimp.progress import Bar, progress_bar
+from unimp.train.ahead import ahead
 from unimp.train.batches import Planned, TrainingSentences
-from unimp.train.checkpoint import read_tensors, write_tensors
-from unimp.train.examination import Examination
+from unimp.train.checkpoint import write_tensors
+from unimp.train.examination import Examination, Marks
 from unimp.train.objective import Loss, Objective
 from unimp.train.preparation import Lesson
 from unimp.train.recipe import Recipe
+from unimp.train.state import Position
+from unimp.train.team import Team
 from unimp.train.workbench import Workbench
 
-STATE, BEST, LOG = "state.safetensors", "model.safetensors", "log.jsonl"
-MOMENTS = ("exp_avg", "exp_avg_sq")
+BEST, LOG = "model.safetensors", "log.jsonl"
 
 
-@dataclass
-class Position:
-    """Where the training stands; all that is needed beside tensors to go on as if never stopped."""
+class Step(nn.Module):
+    """A whole training step's forward, so that several processes can share out all that it reads."""
 
-    epoch: int = 0
-    batch: int = 0
-    """Batches done in this epoch."""
-    step: int = 0
-    best: float = -1.0
-    best_epoch: int = -1
-    stale: int = 0
-    """Epochs since the best one."""
-    seconds: float = 0.0
-    """Spent training so far, all sittings together."""
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    components: dict[str, list[float]] = field(default_factory=dict)
-    """`task/part` -> [sum of its losses, batches that had it]."""
-    finished: bool = False
+    def __init__(self, model: UnimpModel, objective: Objective, items: ItemInputs, short: bool) -> None:
+        """`short`: compute in bfloat16 what lies between items and losses."""
+        super().__init__()
+        self.model, self.objective, self.items, self.short = model, objective, items, short
+
+    def forward(self, batch: Batch, weight: float) -> Loss:
+        state = self.model.item_state(self.items)
+        shorter = torch.autocast(batch.items.device.type, torch.bfloat16) if self.short else nullcontext()
+        with shorter:
+            hidden = read(self.model, state, batch)
+        return self.objective(hidden.float(), state, batch, weight)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one process does in one step."""
+
+    planned: Planned
+    batch: Batch
+    weight: float
+    """1, but at an epoch's end: 0 where no batch is left, more for those that have one."""
 
 
 class Training:
     """Trains one model into one run folder; made anew, it goes on where the folder's state stopped."""
 
     def __init__(
-        self, folder: Path, bench: Workbench, lesson: Lesson, device: torch.device, *, show: bool = True
+        self,
+        folder: Path,
+        bench: Workbench,
+        lesson: Lesson,
+        device: torch.device,
+        *,
+        show: bool = True,
+        team: Team | None = None,
     ) -> None:
-        self.folder, self.bench, self.device, self.show = folder, bench, device, show
+        self.folder, self.bench, self.device = folder, bench, device
+        self.team = team or Team()
+        self.show = show and self.team.leads
         self.config = bench.recipe.train
+        check_compute(bench.recipe, device)
         torch.manual_seed(self.config.seed)
-        self.model = bench.new_model().to(device)
-        if bench.items.candidates is not None:
-            self.model.items.forget_identities(bench.items.candidates)
+        self.model = self._new_model()
+        self.judged = self.model
+        """The whole model, in the leading process."""
+        if self.team.shards and self.team.leads:
+            self.judged = bench.new_model()
         self.sentences = TrainingSentences(bench, lesson.train)
         self.examination = Examination(bench, lesson.valid)
         first = self.sentences.plan(0)
-        self.steps_per_epoch = len(first)
+        self.steps_per_epoch = math.ceil(len(first) / self.team.size)
         whole = self.config.epochs * self.steps_per_epoch
         self.total_steps = min(whole, self.config.max_steps or whole)
         self.task_weights = self.sentences.task_weights(first)
-        self.objective = Objective(self.model, bench.vocabulary, bench.recipe.objective, bench.items)
+        objective = Objective(self.model, bench.vocabulary, bench.recipe.objective, bench.items)
+        short = self.config.precision == "bfloat16"
+        self.step = Step(self.model, objective, bench.items, short)
+        layer_dtype = torch.bfloat16 if short else getattr(self.model.decoder, "autocast", None)
+        self.team.place(self.step, self.model, layer_dtype, self.config.seed)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, bench.recipe), lr=self.config.lr, betas=(0.9, 0.98)
         )
-        self.position = Position()
-        if (folder / STATE).exists():
-            self._restore()
+        self.position = Position(total_steps=self.total_steps)
+        found = self.team.read_state(folder, self.model, self.optimizer)
+        if found is not None:
+            self._go_on(found)
+
+    def _new_model(self) -> UnimpModel:
+        """On the device, or on the CPU where it is to be shared out."""
+        model = self.bench.new_model()
+        if not self.team.shards:
+            model = model.to(self.device)
+        candidates = self.bench.items.candidates
+        if candidates is not None:
+            model.items.forget_identities(candidates.to(model.items.identity.weight.device))
+        if self.config.compile:
+            assert isinstance(model.decoder, CompactDecoder)
+            model.decoder.compile_layers()
+        return model
 
     def run(self) -> Position:
         """Train to the end, or to the epoch where validation stopped getting better."""
@@ -89,22 +130,22 @@ class Training:
     def _epoch(self, bar: Bar) -> None:
         position, started = self.position, time.monotonic()
         saved = started
-        for planned in self.sentences.plan(position.epoch)[position.batch :]:
-            loss = self._step(planned)
+        plan = self.sentences.plan(position.epoch)
+        for turn in ahead(self._turns(plan), self._turn):
+            loss = self._step(turn)
+            total, used = float(loss.total.detach()), turn.batch.num_positions
             position.step += 1
-            position.batch += 1
-            position.loss_sum += float(loss.total.detach())
-            position.loss_count += 1
-            for name, value in loss.components.items():
-                tally = position.components.setdefault(f"{planned.task.name}/{name}", [0.0, 0.0])
-                tally[0] += value
-                tally[1] += 1
+            position.batch = min(position.batch + self.team.size, len(plan))
+            if turn.weight:
+                places = turn.batch.items.numel()
+                position.count(turn.planned.task.name, total, loss.components, places, used)
             now = time.monotonic()
-            rate = sum(map(len, planned.sentences)) / max(now - started, 1e-9)
+            rate = self.team.size * used / max(now - started, 1e-9)
             position.seconds += now - started
             started = now
-            bar.advance(note=f"epoch {position.epoch + 1} loss {loss.total.item():.3f} {rate:,.0f} tokens/s")
-            if now - saved > self.config.checkpoint_seconds:
+            bar.advance(note=f"epoch {position.epoch + 1} loss {total:.3f} {rate:,.0f} tokens/s")
+            due = now - saved > self.config.checkpoint_seconds
+            if self.team.told(partial(bool, due)):
                 self._save()
                 saved = time.monotonic()
                 started = saved
@@ -112,21 +153,35 @@ class Training:
                 break
         self._end_of_epoch(started)
 
-    def _step(self, planned: Planned) -> Loss:
-        model = self.model.train()
-        batch = self.sentences.batch(planned).to(self.device)
+    def _turns(self, plan: Sequence[Planned]) -> Iterator[tuple[Planned, float]]:
+        """This process's batches of the epoch, as many as every other's, and what each counts.
+
+        The mean over the processes is the mean over the batches that are left.
+        """
+        size, rank = self.team.size, self.team.rank
+        for first in range(self.position.batch, len(plan), size):
+            active = min(size, len(plan) - first)
+            idle = rank >= active
+            yield plan[first if idle else first + rank], 0.0 if idle else size / active
+
+    def _turn(self, planned_weight: tuple[Planned, float]) -> Turn:
+        planned, weight = planned_weight
+        batch = self.sentences.batch(planned)
+        return Turn(planned, batch.pinned() if self.device.type == "cuda" else batch, weight)
+
+    def _step(self, turn: Turn) -> Loss:
+        self.step.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate() * group["share"]
         try:
-            state = model.item_state(self.bench.items)
-            hidden = read(model, state, batch)
-            loss = self.objective(hidden, state, batch, self.task_weights[planned.task.name])
+            loss: Loss = self.step(turn.batch.to(self.device), self.task_weights[turn.planned.task.name])
             self.optimizer.zero_grad(set_to_none=True)
-            loss.total.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.clip)
+            (loss.total * turn.weight).backward()
+            self.team.settle(self.model)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimizer.step()
         except torch.OutOfMemoryError:
-            raise ConfigError(self._too_large(batch)) from None
+            raise ConfigError(self._too_large(turn.batch)) from None
         return loss
 
     def _too_large(self, batch: Batch) -> str:
@@ -151,7 +206,8 @@ class Training:
 
     def _end_of_epoch(self, started: float) -> None:
         position = self.position
-        marks = self.examination.marks(self.model)
+        weights = self.team.gathered(self.model)
+        marks = self.team.told(lambda: self._marks(weights))
         position.seconds += time.monotonic() - started
         position.epoch += 1
         position.batch = 0
@@ -159,65 +215,76 @@ class Training:
         position.stale = 0 if better else position.stale + 1
         if better:
             position.best, position.best_epoch = marks.score, position.epoch
-            facts = {"epoch": position.epoch, "step": position.step, "valid": marks.metrics}
-            write_tensors(self.folder / BEST, self.model.learned_state(), facts | self.bench.identities)
-        count = max(position.loss_count, 1)
-        self._log(
-            {
-                "epoch": position.epoch,
-                "step": position.step,
-                "loss": position.loss_sum / count,
-                "components": {name: total / n for name, (total, n) in position.components.items()},
-                "lr": self._learning_rate(),
-                "valid": marks.metrics,
-                "score": marks.score,
-                "gates": self.model.gates(),
-                "seconds": position.seconds,
-            }
-        )
-        position.loss_sum, position.loss_count, position.components = 0.0, 0, {}
+        self.team.merge(position)
+        if self.team.leads:
+            if better:
+                facts = {"epoch": position.epoch, "step": position.step, "valid": marks.metrics}
+                write_tensors(self.folder / BEST, weights, facts | self.bench.identities)
+            self._log(marks)
+        position.forget_counts()
         position.finished = position.stale >= self.config.patience or position.step >= self.total_steps
         self._save()
 
-    def _log(self, row: dict[str, Any]) -> None:
+    def _marks(self, weights: dict[str, Tensor]) -> Marks:
+        """What validation says of the whole model."""
+        if self.judged is self.model:
+            return self.examination.marks(self.model)
+        self.judged.load_learned(weights)
+        self.judged.to(self.device)
+        marks = self.examination.marks(self.judged)
+        self.judged.to("cpu")
+        return marks
+
+    def _log(self, marks: Marks) -> None:
+        position = self.position
+        row = {
+            "epoch": position.epoch,
+            "step": position.step,
+            "loss": position.loss_sum / max(position.loss_count, 1),
+            "components": {name: total / n for name, (total, n) in position.components.items()},
+            "padding": position.padding / max(position.places, 1),
+            "lr": self._learning_rate(),
+            "valid": marks.metrics,
+            "score": marks.score,
+            "gates": self.judged.gates(),
+            "seconds": position.seconds,
+        }
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps(row) + "\n")
 
     def _save(self) -> None:
-        tensors: dict[str, Tensor] = {f"model.{n}": t for n, t in self.model.learned_state().items()}
-        for name, parameter in self.model.named_parameters():
-            state = self.optimizer.state.get(parameter, {})
-            for key in MOMENTS:
-                if key in state:
-                    tensors[f"optimizer.{key}.{name}"] = state[key]
-                    tensors[f"optimizer.step.{name}"] = state["step"]
-        tensors["random"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        write_tensors(self.folder / STATE, tensors, asdict(self.position))
+        self.team.merge(self.position)
+        self.team.write_state(self.folder, self.model, self.optimizer, self.position)
 
-    def _restore(self) -> None:
-        tensors, facts = read_tensors(self.folder / STATE)
-        self.position = Position(**facts)
-        model = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
-        self.model.load_learned(model)
-        for name, parameter in self.model.named_parameters():
-            if f"optimizer.step.{name}" in tensors:
-                moments = {key: tensors[f"optimizer.{key}.{name}"].to(self.device) for key in MOMENTS}
-                self.optimizer.state[parameter] = {"step": tensors[f"optimizer.step.{name}"], **moments}
-        torch.set_rng_state(tensors["random"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-        self._trim_log()
+    def _go_on(self, found: Position) -> None:
+        """From where the folder's training stopped, perhaps with another number of processes."""
+        if found.total_steps and found.total_steps != self.total_steps:
+            found.step = round(found.step * self.total_steps / found.total_steps)
+        found.total_steps = self.total_steps
+        self.position = found
+        if self.team.leads:
+            self._trim_log()
 
     def _trim_log(self) -> None:
         """Drop log lines that a killed run wrote after its last state."""
         path = self.folder / LOG
         if path.exists():
             rows = [line for line in path.read_text().splitlines() if line.endswith("}")]
-            kept = [line for line in rows if json.loads(line)["step"] <= self.position.step]
-            kept = [line for line in kept if json.loads(line)["epoch"] <= self.position.epoch]
+            kept = [line for line in rows if json.loads(line)["epoch"] <= self.position.epoch]
             path.write_text("".join(line + "\n" for line in kept))
+
+
+def check_compute(recipe: Recipe, device: torch.device) -> None:
+    """ConfigError for a way of computing that this device or this model does not have."""
+    chosen = {
+        "compile = true": recipe.train.compile,
+        'precision = "bfloat16"': recipe.train.precision != "float32",
+    }
+    for key, on in chosen.items():
+        if on and recipe.backbone.name:
+            raise ConfigError(f"train.{key}: is for the compact decoder; set backbone.{key} instead")
+        if on and device.type != "cuda":
+            raise ConfigError(f"train.{key}: is for CUDA devices, this one is {device}; leave it out")
 
 
 def parameter_groups(model: UnimpModel, recipe: Recipe) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +18,7 @@ from unimp.sentence.parts import Role
 from unimp.train.recipe import ObjectiveConfig
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(NamedTuple):
     """`total` is minimised; `components` are the unweighted means, in nats, by what is predicted."""
 
     total: Tensor

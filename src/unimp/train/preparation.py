@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
-from unimp.data.histories import Cases, Histories, IntArray, Split
+from unimp.data.histories import Cases, FloatArray, Histories, IntArray, Split
 from unimp.data.interactions import RatingScale
 from unimp.data.splits import leave_one_out, new_users, temporal
 from unimp.encode.content import fit_text, log_factors
@@ -50,8 +50,9 @@ def make_split(dataset: Dataset, name: str, seed: int = 0) -> Split:
     raise ConfigError(f"split {name}: needs the held items named; use it from Python (unimp.data.splits)")
 
 
-def set_threads(threads: int) -> None:
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+def set_threads(threads: int, neighbours: int = 1) -> None:
+    """`threads` for this process; 0: all, shared out among so many processes of this machine."""
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // neighbours))
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,7 @@ def build_workbench(
         content["log"] = log_factors(train, len(catalog), recipe.content.log)
     items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
-    items = replace(items, log_popularity_I=torch.from_numpy(np.log1p(popularity)).to(device))
-    if not recipe.objective.cold_negatives:
-        trained = torch.from_numpy(np.flatnonzero(popularity)).to(device)
-        items = replace(items, candidates=trained)
+    items = for_training(items, popularity, recipe, device)
     spoken = [*(task.words for task in tasks), *material.spoken(recipe.tasks)]
     coded = (0, 0) if tokenizer is None or codes is None else (tokenizer.num_codes, codes.shape[1])
     vocabulary = build_vocabulary(catalog, lesson.rating_scale, spoken, recipe.tokenizer, coded, own_words)
@@ -131,6 +129,16 @@ def build_workbench(
         sentences,
         backbone,
     )
+
+
+def for_training(
+    items: ItemInputs, popularity: FloatArray, recipe: Recipe, device: torch.device
+) -> ItemInputs:
+    """With what the loss asks of the items beside their content."""
+    items = replace(items, log_popularity_I=torch.from_numpy(np.log1p(popularity)).to(device))
+    if recipe.objective.cold_negatives:
+        return items
+    return replace(items, candidates=torch.from_numpy(np.flatnonzero(popularity)).to(device))
 
 
 def sentence_encoder(vocabulary: Vocabulary, recipe: Recipe, text: TextEncoder | None) -> SentenceEncoder:

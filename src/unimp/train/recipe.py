@@ -108,6 +108,12 @@ class TrainConfig(Config):
     """Users that validation looks at after each epoch, chosen by seed."""
     seed: int = 0
     """Of the weights, the order and the dropout."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What the compact decoder computes in while it trains; bfloat16 needs a CUDA device. Weights, losses and
+    answers stay float32. A backbone has its own key."""
+    compile: bool = False
+    """Compile the compact decoder's layers with torch.compile; needs a CUDA device. A backbone has its own
+    key."""
     threads: int = Field(0, ge=0)
     """Threads of the CPU; 0 takes all."""
     checkpoint_seconds: float = Field(60.0, gt=0)

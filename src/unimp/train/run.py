@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -22,10 +22,11 @@ from unimp.model.backbones.lora import merge_adapters
 from unimp.model.unimp import UnimpModel
 from unimp.train.checkpoint import read_json, read_tensors, write_json
 from unimp.train.frozen import load_workbench, save_workbench
-from unimp.train.loop import BEST, LOG, STATE, Training
+from unimp.train.loop import BEST, LOG, Training
 from unimp.train.mixture import fit_mixtures
-from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
+from unimp.train.preparation import Lesson, build_workbench, for_training, make_split, set_threads
 from unimp.train.recipe import Recipe
+from unimp.train.team import Team
 from unimp.train.workbench import Workbench
 
 FORMAT = 2
@@ -57,37 +58,58 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def train(
-    dataset: Dataset, recipe: Recipe, folder: Path, *, device: torch.device | None = None, show: bool = True
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    device: torch.device | None = None,
+    show: bool = True,
+    team: Team | None = None,
 ) -> dict[str, Any]:
     """Train into `folder`, or go on where it stopped; returns its result (validation only, no test figure).
 
+    With a `team` of several processes each calls this; those that do not lead return an empty result.
     CheckpointError when the folder belongs to other data or another recipe.
     """
-    device = device or pick_device()
-    set_threads(recipe.train.threads)
+    device, team = device or pick_device(), team or Team()
+    set_threads(recipe.train.threads, team.neighbours)
     folder.mkdir(parents=True, exist_ok=True)
-    if not claim(folder, dataset, recipe):
-        return dict(read_json(folder / RESULT))
+    if not team.told(lambda: claim(folder, dataset, recipe)):
+        return dict(read_json(folder / RESULT)) if team.leads else {}
     lesson = Lesson.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
-    _, _, result = learn(lesson, recipe, folder, device, show=show)
+    if not team.leads:
+        team.told(dict)  # what the leading process prepares is in the folder now
+        Training(folder, load_prepared(folder, recipe, dataset, device), lesson, device, team=team).run()
+        team.close()
+        return {}
+    _, _, result = learn(lesson, recipe, folder, device, show=show, team=team)
     write_json(folder / RESULT, result)
-    (folder / STATE).unlink(missing_ok=True)
+    team.forget_state(folder)
     return result
 
 
 def learn(
-    lesson: Lesson, recipe: Recipe, folder: Path, device: torch.device, *, show: bool
+    lesson: Lesson,
+    recipe: Recipe,
+    folder: Path,
+    device: torch.device,
+    *,
+    show: bool,
+    team: Team | None = None,
 ) -> tuple[Workbench, UnimpModel, dict[str, Any]]:
     """Prepare, train, and choose the mixture on validation; state and weights go to `folder`."""
-    started = time.monotonic()
+    started, team = time.monotonic(), team or Team()
     bench = build_workbench(lesson, recipe, device=device, show_progress=show)
     save_workbench(folder, bench)
+    team.told(dict)
     prepared = time.monotonic() - started
-    training = Training(folder, bench, lesson, device, show=show)
+    training = Training(folder, bench, lesson, device, show=show, team=team)
     position = training.run()
+    team.close()
     # A pretrained backbone is not read a second time.
-    model = load_model(folder, bench, device, training.model if bench.backbone is not None else None)
+    model = load_model(folder, bench, device, training.judged if bench.backbone is not None else None)
     seen = training.examination.cases[0]
+    del training
     fitted = fit_mixtures(bench.answerer(model), bench.tasks, seen, recipe.structure)
     result = {
         "valid": {
@@ -100,12 +122,19 @@ def learn(
         "epochs": position.epoch,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "learned_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "processes": team.size,
         "seconds": {"preparation": prepared, "training": position.seconds},
         "peak_memory_mib": peak_memory_mib(),
         "device": device_name(device),
         "versions": {name: metadata.version(name) for name in ("unimp", "torch", "numpy", "polars")},
     }
     return bench, model, result
+
+
+def load_prepared(folder: Path, recipe: Recipe, dataset: Dataset, device: torch.device) -> Workbench:
+    """What another process prepared, ready to train on."""
+    bench = load_workbench(folder, recipe, dataset, device)
+    return replace(bench, items=for_training(bench.items, bench.popularity, recipe, device))
 
 
 def claim(folder: Path, dataset: Dataset, recipe: Recipe) -> bool:
@@ -157,7 +186,7 @@ def load_model(
                 f"{folder / BEST}: was trained with {part} {facts[part]}, the run has {part} {identity}; "
                 "bring back the files that belong together, or train again"
             )
-    model = model or bench.new_model().to(device)
+    model = (model or bench.new_model()).to(device)
     try:
         model.load_learned(tensors)
     except RuntimeError as error:

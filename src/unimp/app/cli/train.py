@@ -21,15 +21,22 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
 ) -> None:
-    """Train UniMP on a data folder. Only validation is looked at; `unimp evaluate` reports the test."""
+    """Train UniMP on a data folder. Only validation is looked at; `unimp evaluate` reports the test.
+
+    Started by torchrun, each process takes its share of the weights and of every step's batches.
+    """
     from unimp.train.recipe import load_recipe
 
     chosen = load_recipe(recipe, settings or ())
     from unimp.data.dataset import Dataset
+    from unimp.scale.processes import find_team
     from unimp.train.run import pick_device
     from unimp.train.run import train as train_run
 
-    result = train_run(Dataset.load(data), chosen, out, device=pick_device(device))
+    team, place = find_team(pick_device(device))
+    result = train_run(Dataset.load(data), chosen, out, device=place, team=team)
+    if not team.leads:
+        return
     if as_json:
         print(json.dumps({"run": str(out), **result}))
         return

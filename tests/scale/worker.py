@@ -1,0 +1,163 @@
+"""One of the processes that `test_sharded.py` has torchrun start, in step with the others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.train.conftest import tiny_recipe
+from unimp.data.dataset import Dataset
+from unimp.encode.batch import Batch
+from unimp.scale.processes import find_team
+from unimp.scale.sharded import ShardedTeam
+from unimp.train import run
+from unimp.train.loop import Training, Turn
+from unimp.train.preparation import Lesson, build_workbench, make_split
+from unimp.train.recipe import Recipe
+from unimp.train.run import train
+from unimp.train.team import Team
+from unimp.train.workbench import Workbench
+
+CPU = torch.device("cpu")
+STILL = {"dropout": 0.0, "input_dropout": 0.0}
+RESUMED = tiny_recipe(train={"epochs": 3, "checkpoint_seconds": 1e-9})
+TEXT = tiny_recipe(train={"epochs": 1}, vision={"enabled": False})
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+def backbone_recipe(folder: Path, learning: str, precision: str = "float32") -> Recipe:
+    return tiny_recipe(
+        sentence={"attributes": "words", "fields": ["brand"], "max_items": 6},
+        backbone={"name": str(folder), "train": learning, "precision": precision},
+        model={"heads": 2, "cross_attention_width": 16, **STILL},
+        lora={"dropout": 0.0},
+        train={"lr": 0.3, "clip": 10.0},
+    )
+
+
+def without_pictures(batch: Batch) -> Batch:
+    return replace(batch, views=(), picture_rows=batch.picture_rows[:0])
+
+
+def bench_of(dataset: Dataset, recipe: Recipe) -> tuple[Workbench, Lesson]:
+    lesson = Lesson.of(dataset, make_split(dataset, recipe.train.split))
+    return build_workbench(lesson, recipe, device=CPU, show_progress=False), lesson
+
+
+def turns(training: Training) -> list[tuple[Turn, Turn]]:
+    """What two processes do in four steps: both see pictures, one alone, none, both; the last one idles."""
+    plan = training.sentences.plan(0)
+    made = [Turn(one, training.sentences.batch(one), 1.0) for one in (plan * 8)[:7]]
+    blind = [replace(turn, batch=without_pictures(turn.batch)) for turn in made]
+    last = replace(made[6], weight=2.0), replace(made[6], weight=0.0)
+    return [(blind[0], blind[1]), (made[0], made[1]), (made[2], blind[3]), (blind[4], blind[5]), last]
+
+
+def step_together(training: Training, pair: tuple[Turn, Turn]) -> None:
+    """The reference: one process, the mean of two losses, the gradients that there are."""
+    for group in training.optimizer.param_groups:
+        group["lr"] = training._learning_rate() * group["share"]
+    training.step.train()
+    losses = [
+        training.step(turn.batch, training.task_weights[turn.planned.task.name]).total * turn.weight
+        for turn in pair
+        if turn.weight
+    ]
+    training.optimizer.zero_grad(set_to_none=True)
+    torch.stack(losses).sum().div(2).backward()
+    torch.nn.utils.clip_grad_norm_(training.model.parameters(), training.config.clip)
+    training.optimizer.step()
+
+
+def apart(dataset: Dataset, recipe: Recipe, folder: Path, team: Team) -> dict[str, float]:
+    """Largest differences of weights, and of moments, between two processes and one after the same steps."""
+    bench, lesson = bench_of(dataset, recipe)
+    alone = Training(folder, bench, lesson, CPU, show=False)
+    shared = Training(folder, bench, lesson, CPU, show=False, team=team)
+    shared.total_steps = alone.total_steps  # the same learning rates
+    for training in (alone, shared):
+        for group in training.optimizer.param_groups:
+            group["eps"] = 1.0  # Adam would blow up the last bits of gradients near zero
+    learned = {name: p for name, p in alone.model.named_parameters() if p.requires_grad}
+    before = {name: parameter.detach().clone() for name, parameter in learned.items()}
+    for pair in turns(alone):
+        step_together(alone, pair)
+        shared._step(pair[team.rank])
+        for training in (alone, shared):
+            training.position.step += 1
+    weights, after = shared.team.gathered(shared.model), alone.model.learned_state()
+    known = [
+        {name for name, p in one.model.named_parameters() if p in one.optimizer.state}
+        for one in (alone, shared)
+    ]
+    if not team.leads:
+        return {}
+    assert weights.keys() == after.keys()
+    assert all(weights[name].shape == after[name].shape for name in after)
+    return {
+        "weights": max(float((weights[n] - after[n]).abs().max()) for n in learned),
+        "moved": max(float((before[n] - after[n]).abs().max()) for n in learned),
+        "states": float(len(known[0] ^ known[1])),
+    }
+
+
+def killed(dataset: Dataset, folder: Path, team: Team | None, at: int) -> None:
+    """A training that ends in its step number `at`."""
+
+    class Dying(Training):
+        def _step(self, turn: Turn) -> Any:
+            if self.position.step == at:
+                raise Killed
+            return super()._step(turn)
+
+    run.Training = Dying  # type: ignore[misc]
+    try:
+        train(dataset, RESUMED, folder, show=False, team=team)
+    except Killed:
+        pass
+    finally:
+        run.Training = Training  # type: ignore[misc]
+
+
+def main(data: Path, out: Path, lm: str) -> None:
+    torch.set_num_threads(1)
+    dataset = Dataset.load(data)
+    team, _ = find_team(CPU)
+    found: dict[str, Any] = {"size": team.size}
+
+    def noted(name: str, work: Callable[[], Any]) -> None:
+        found[name] = work()
+
+    close, ShardedTeam.close = ShardedTeam.close, Team.close  # type: ignore[method-assign]
+    still = tiny_recipe(model=STILL, train={"lr": 0.3, "clip": 10.0})
+    noted("compact", lambda: apart(dataset, still, out / "none", team))
+    if lm:
+        for learning in ("frozen", "lora", "full"):
+            recipe = backbone_recipe(Path(lm), learning)
+            noted(learning, lambda recipe=recipe: apart(dataset, recipe, out / "none", team))
+        for name, learning in (("short", "lora"), ("autocast", "full")):
+            recipe = backbone_recipe(Path(lm), learning, "bfloat16")
+            noted(name, lambda recipe=recipe: apart(dataset, recipe, out / "none", team))
+    train(dataset, RESUMED, out / "whole", show=False, team=team)
+    for at in (2, 7):
+        killed(dataset, out / "parts", team, at)
+    train(dataset, RESUMED, out / "parts", show=False, team=team)
+    killed(dataset, out / "to-one", team, 6)
+    train(dataset, RESUMED, out / "from-one", show=False, team=team)
+    train(dataset, TEXT, out / "text", show=False, team=team)
+    if team.leads:
+        (out / "found.json").write_text(json.dumps(found))
+    close(team)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
