@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,28 +18,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from measure import read_pixels, seconds
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
-from unimp.data.pictures import fit_pixels, open_picture
 from unimp.decode.reader import read
 from unimp.encode.batch import Batch, collate
 from unimp.model.unimp import UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.tasks.task import Window
 from unimp.train.batches import cut
-from unimp.train.loop import decay_groups
+from unimp.train.loop import parameter_groups
 from unimp.train.objective import Objective
 from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
 from unimp.train.recipe import load_recipe
 from unimp.train.workbench import Workbench
 
 SEED = 0
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def rows_of(bench: Workbench, histories: Histories, *, every_prefix: bool) -> list[Any]:
@@ -68,7 +60,7 @@ def last_target_only(batch: Batch) -> Batch:
 
 def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, dense: bool) -> int:
     """One epoch over `sentences`; the number of targets trained."""
-    optimizer = torch.optim.AdamW(decay_groups(model, 0.01), lr=1e-3)
+    optimizer = torch.optim.AdamW(parameter_groups(model, bench.recipe), lr=1e-3)
     objective = Objective(model, bench.vocabulary, bench.recipe.objective, bench.items)
     lengths = np.array([len(sentence) for sentence in sentences])
     order = np.argsort(lengths, kind="stable")
@@ -137,12 +129,8 @@ def measure_pictures(
     shown = [reference for reference in mentions if reference is not None]
 
     def encode(names: list[str]) -> None:
-        assert catalog.pictures is not None
-        pixels = [
-            fit_pixels(open_picture(data, name), vision.height, vision.picture_width)
-            for name, data in catalog.pictures.read(names)
-        ]
-        encoder(pixels_from_bytes(torch.from_numpy(np.stack(pixels))))
+        pixels = read_pixels(catalog, names, vision.height, vision.picture_width)
+        encoder(pixels_from_bytes(torch.from_numpy(pixels)))
 
     def in_batches(names: list[str], size: int) -> None:
         with torch.inference_mode():

@@ -11,8 +11,13 @@ from torch import Tensor
 from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.encode.views import PictureView
+from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.cross_attention import View
 from unimp.model.unimp import Inputs, ItemState, UnimpModel
+
+POSITIONS, POSITIONS_OF_BACKBONE = 16_384, 1024
+"""Padded positions that are read at a time. What a large backbone's layers hold of more than about a thousand
+leaves a CPU's cache, and reading takes 1.4 times as long (`benchmarks/backbone.py`)."""
 
 
 def as_inputs(batch: Batch) -> Inputs:
@@ -63,12 +68,17 @@ def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]
         yield batch
 
 
+def positions_at_a_time(model: UnimpModel, device: torch.device) -> int:
+    """How many padded positions to read in one batch."""
+    is_wide = isinstance(model.decoder, HuggingFaceBackbone)
+    return POSITIONS_OF_BACKBONE if is_wide and device.type == "cpu" else POSITIONS
+
+
 @torch.inference_mode()
-def last_hidden(
-    model: UnimpModel, state: ItemState, sentences: Sequence[EncodedSentence], budget: int = 16_384
-) -> Tensor:
+def last_hidden(model: UnimpModel, state: ItemState, sentences: Sequence[EncodedSentence]) -> Tensor:
     """[U, D] the hidden state at the end of every sentence: where the answer begins."""
     device = state.table_ID.device
+    budget = positions_at_a_time(model, device)
     hidden = torch.empty(len(sentences), model.width, device=device)
     for rows in batches_by_length([len(sentence) for sentence in sentences], budget):
         batch = collate([sentences[row] for row in rows]).to(device)
