@@ -14,8 +14,8 @@ DEPTH = 2
 """Made before they are asked for: one would do where all take the same time."""
 
 
-def ahead(things: Iterable[Thing], make: Callable[[Thing], Made], depth: int = DEPTH) -> Iterator[Made]:
-    """`make` of every thing in turn, by one thread that is up to `depth` of them ahead.
+def ahead(make: Callable[[Thing], Made], things: Iterable[Thing], depth: int = DEPTH) -> Iterator[Made]:
+    """As `map`, but by a thread that is up to `depth` things ahead.
 
     An error of `make` is raised where its thing's turn comes.
     """

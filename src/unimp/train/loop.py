@@ -78,6 +78,8 @@ class Training:
         self.team = team or Team()
         self.show = show and self.team.leads
         self.config = bench.recipe.train
+        self.overlaps = device.type == "cuda"
+        """Lay batches out while a step runs; on a CPU both would want the same cores."""
         check_compute(bench.recipe, device)
         torch.manual_seed(self.config.seed)
         self.model = self._new_model()
@@ -131,7 +133,8 @@ class Training:
         position, started = self.position, time.monotonic()
         saved = started
         plan = self.sentences.plan(position.epoch)
-        for turn in ahead(self._turns(plan), self._turn):
+        lay_out = ahead if self.overlaps else map
+        for turn in lay_out(self._turn, self._turns(plan)):
             loss = self._step(turn)
             total, used = float(loss.total.detach()), turn.batch.num_positions
             position.step += 1

@@ -22,7 +22,7 @@ from unimp.model.backbones.lora import merge_adapters
 from unimp.model.unimp import UnimpModel
 from unimp.train.checkpoint import read_json, read_tensors, write_json
 from unimp.train.frozen import load_workbench, save_workbench
-from unimp.train.loop import BEST, LOG, Training
+from unimp.train.loop import BEST, LOG, Training, check_compute
 from unimp.train.mixture import fit_mixtures
 from unimp.train.preparation import Lesson, build_workbench, for_training, make_split, set_threads
 from unimp.train.recipe import Recipe
@@ -72,6 +72,7 @@ def train(
     CheckpointError when the folder belongs to other data or another recipe.
     """
     device, team = device or pick_device(), team or Team()
+    check_compute(recipe, device)
     set_threads(recipe.train.threads, team.neighbours)
     folder.mkdir(parents=True, exist_ok=True)
     if not team.told(lambda: claim(folder, dataset, recipe)):
