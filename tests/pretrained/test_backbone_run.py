@@ -197,7 +197,7 @@ def test_too_large_a_step_names_what_makes_it_smaller(
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("unimp.train.loop.read", full)
+    monkeypatch.setattr("unimp.train.step.read", full)
     recipe = recipe_for(tiny_lm, tasks=("recommendation",), image_tokenizer={"enabled": False})
     with pytest.raises(
         ConfigError, match=r"lower train.batch_positions or sentence.max_items \(6\)"

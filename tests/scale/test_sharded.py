@@ -97,5 +97,5 @@ def test_one_process_goes_on_where_two_stopped(out: Path, ring: Dataset, tmp_pat
         train(ring, RESUMED, folder, show=False)
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     train(ring, RESUMED, folder, show=False, team=ShardedTeam(0, 1, 1, CPU))
-    assert [row["epoch"] for row in log_of(folder)] == [1, 2, 3]
+    assert [row["epoch"] for row in log_of(folder)] == [1, 2]
     assert len(unimp.load(folder).recommend(["i03", "i04"], k=5).items) == 5

@@ -26,7 +26,7 @@ from unimp.train.workbench import Workbench
 
 CPU = torch.device("cpu")
 STILL = {"dropout": 0.0, "input_dropout": 0.0}
-RESUMED = tiny_recipe(train={"epochs": 3, "checkpoint_seconds": 1e-9})
+RESUMED = tiny_recipe(train={"epochs": 2, "checkpoint_seconds": 1e-9})
 TEXT = tiny_recipe(train={"epochs": 1}, vision={"enabled": False})
 
 
@@ -148,10 +148,10 @@ def main(data: Path, out: Path, lm: str) -> None:
             recipe = backbone_recipe(Path(lm), learning, "bfloat16")
             noted(name, lambda recipe=recipe: apart(dataset, recipe, out / "none", team))
     train(dataset, RESUMED, out / "whole", show=False, team=team)
-    for at in (2, 7):
+    for at in (1, 4):
         killed(dataset, out / "parts", team, at)
     train(dataset, RESUMED, out / "parts", show=False, team=team)
-    killed(dataset, out / "to-one", team, 6)
+    killed(dataset, out / "to-one", team, 4)
     train(dataset, RESUMED, out / "from-one", show=False, team=team)
     train(dataset, TEXT, out / "text", show=False, team=team)
     if team.leads:

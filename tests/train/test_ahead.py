@@ -13,11 +13,12 @@ import torch
 from tests.train.conftest import tiny_recipe
 from unimp.data.dataset import Dataset
 from unimp.errors import ConfigError
-from unimp.train import loop, run
+from unimp.train import loop, run, step
 from unimp.train.ahead import ahead
 from unimp.train.checkpoint import read_tensors
-from unimp.train.loop import check_compute
 from unimp.train.run import train
+from unimp.train.state import Position
+from unimp.train.step import check_compute
 
 
 def alive() -> list[str]:
@@ -56,7 +57,7 @@ def test_an_error_comes_where_its_turn_is() -> None:
 class Overlapping(loop.Training):
     """As on a CUDA device, without pinned memory."""
 
-    def run(self) -> loop.Position:
+    def run(self) -> Position:
         self.overlaps = True
         return super().run()
 
@@ -103,7 +104,7 @@ def test_a_step_that_does_not_fit_says_what_makes_it_smaller(
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop, "read", full)
+    monkeypatch.setattr(step, "read", full)
     with pytest.raises(ConfigError, match=r"train.batch_positions 128: a step of \d+ sentences .* lower"):
         train(tiny_dataset, tiny_recipe(), tmp_path / "run", show=False)
 

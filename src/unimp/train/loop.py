@@ -6,20 +6,18 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from unimp.decode.reader import read
 from unimp.encode.batch import Batch
 from unimp.errors import ConfigError
 from unimp.model.decoder import CompactDecoder
-from unimp.model.unimp import ItemInputs, UnimpModel
+from unimp.model.unimp import UnimpModel
 from unimp.progress import Bar, progress_bar
 from unimp.train.ahead import ahead
 from unimp.train.batches import Planned, TrainingSentences
@@ -29,26 +27,11 @@ from unimp.train.objective import Loss, Objective
 from unimp.train.preparation import Lesson
 from unimp.train.recipe import Recipe
 from unimp.train.state import Position
+from unimp.train.step import Step, check_compute
 from unimp.train.team import Team
 from unimp.train.workbench import Workbench
 
 BEST, LOG = "model.safetensors", "log.jsonl"
-
-
-class Step(nn.Module):
-    """A whole training step's forward, so that several processes can share out all that it reads."""
-
-    def __init__(self, model: UnimpModel, objective: Objective, items: ItemInputs, short: bool) -> None:
-        """`short`: compute in bfloat16 what lies between items and losses."""
-        super().__init__()
-        self.model, self.objective, self.items, self.short = model, objective, items, short
-
-    def forward(self, batch: Batch, weight: float) -> Loss:
-        state = self.model.item_state(self.items)
-        shorter = torch.autocast(batch.items.device.type, torch.bfloat16) if self.short else nullcontext()
-        with shorter:
-            hidden = read(self.model, state, batch)
-        return self.objective(hidden.float(), state, batch, weight)
 
 
 @dataclass(frozen=True)
@@ -195,7 +178,7 @@ class Training:
             f"train.batch_positions {self.config.batch_positions}: a step of {sentences} sentences of "
             f"{positions} positions does not fit into the memory of {self.device}; lower "
             f"train.batch_positions or sentence.max_items ({recipe.sentence.max_items}){further}, "
-            "and run again to go on"
+            "and train into another --out"
         )
 
     def _learning_rate(self) -> float:
@@ -275,19 +258,6 @@ class Training:
             rows = [line for line in path.read_text().splitlines() if line.endswith("}")]
             kept = [line for line in rows if json.loads(line)["epoch"] <= self.position.epoch]
             path.write_text("".join(line + "\n" for line in kept))
-
-
-def check_compute(recipe: Recipe, device: torch.device) -> None:
-    """ConfigError for a way of computing that this device or this model does not have."""
-    chosen = {
-        "compile = true": recipe.train.compile,
-        'precision = "bfloat16"': recipe.train.precision != "float32",
-    }
-    for key, on in chosen.items():
-        if on and recipe.backbone.name:
-            raise ConfigError(f"train.{key}: is for the compact decoder; set backbone.{key} instead")
-        if on and device.type != "cuda":
-            raise ConfigError(f"train.{key}: is for CUDA devices, this one is {device}; leave it out")
 
 
 def parameter_groups(model: UnimpModel, recipe: Recipe) -> list[dict[str, Any]]:

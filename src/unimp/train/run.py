@@ -22,10 +22,11 @@ from unimp.model.backbones.lora import merge_adapters
 from unimp.model.unimp import UnimpModel
 from unimp.train.checkpoint import read_json, read_tensors, write_json
 from unimp.train.frozen import load_workbench, save_workbench
-from unimp.train.loop import BEST, LOG, Training, check_compute
+from unimp.train.loop import BEST, LOG, Training
 from unimp.train.mixture import fit_mixtures
 from unimp.train.preparation import Lesson, build_workbench, for_training, make_split, set_threads
 from unimp.train.recipe import Recipe
+from unimp.train.step import check_compute
 from unimp.train.team import Team
 from unimp.train.workbench import Workbench
 
