@@ -1,0 +1,44 @@
+"""`Step`: the forward of one training step, and in what it may be computed."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+
+from unimp.decode.reader import read
+from unimp.encode.batch import Batch
+from unimp.errors import ConfigError
+from unimp.model.unimp import ItemInputs, UnimpModel
+from unimp.train.objective import Loss, Objective
+from unimp.train.recipe import Recipe
+
+
+class Step(nn.Module):
+    """A whole training step's forward, so that several processes can share out all that it reads."""
+
+    def __init__(self, model: UnimpModel, objective: Objective, items: ItemInputs, short: bool) -> None:
+        """`short`: compute in bfloat16 what lies between items and losses."""
+        super().__init__()
+        self.model, self.objective, self.items, self.short = model, objective, items, short
+
+    def forward(self, batch: Batch, weight: float) -> Loss:
+        state = self.model.item_state(self.items)
+        shorter = torch.autocast(batch.items.device.type, torch.bfloat16) if self.short else nullcontext()
+        with shorter:
+            hidden = read(self.model, state, batch)
+        return self.objective(hidden.float(), state, batch, weight)
+
+
+def check_compute(recipe: Recipe, device: torch.device) -> None:
+    """ConfigError for a way of computing that this device or this model does not have."""
+    chosen = {
+        "compile = true": recipe.train.compile,
+        'precision = "bfloat16"': recipe.train.precision != "float32",
+    }
+    for key, on in chosen.items():
+        if on and recipe.backbone.name:
+            raise ConfigError(f"train.{key}: is for the compact decoder; set backbone.{key} instead")
+        if on and device.type != "cuda":
+            raise ConfigError(f"train.{key}: is for CUDA devices, this one is {device}; leave it out")
