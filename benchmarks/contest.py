@@ -21,13 +21,12 @@ from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.unimp import UnimpModel
 from unimp.tasks.recommendation import Recommendation
 from unimp.tasks.task import Window
+from unimp.train.batches import POOL
 from unimp.train.loop import parameter_groups
 from unimp.train.objective import Objective
 from unimp.train.workbench import Workbench
 
 SEED, ROUNDS, ASKED_ALONE = 0, 6, 5
-TRAINED_USERS = 200
-"""Whose histories the training batches are drawn from."""
 
 
 class Contest:
@@ -106,14 +105,7 @@ class Contest:
     def steps(self, train: Histories) -> Iterator[tuple[list[Window], list[tuple[int, int]]]]:
         """(windows of one batch of ours, (user, event) targets of one official batch within them)."""
         budget = self.bench.recipe.train.batch_positions
-        users = np.sort(self.rng.permutation(len(train))[:TRAINED_USERS])
-        windows = [
-            Window(int(users[window.user]), window.start, window.stop)
-            for window in self.task.windows(
-                train.select(users), self.bench.recipe.sentence.max_items, self.rng
-            )
-        ]
-        lengths = [len(self.encoded(train, window)) for window in windows]
+        windows, lengths = self.pool(train, POOL * budget)
         batches = list(batches_by_length(lengths, budget))
         order = self.rng.permutation(len(batches))
         for row in [*order[:1], *order]:  # the first once more: it was the warm-up
@@ -126,6 +118,19 @@ class Contest:
             shuffled = [events[place] for place in self.rng.permutation(len(events))]
             if shuffled:
                 yield chosen, self.fitting(train, shuffled, budget)
+
+    def pool(self, train: Histories, positions: int) -> tuple[list[Window], list[int]]:
+        """Windows of users by chance until they hold so many positions, and their lengths."""
+        windows, lengths, held = list[Window](), list[int](), 0
+        for user in self.rng.permutation(len(train)).tolist():
+            one = train.select([user])
+            for window in self.task.windows(one, self.bench.recipe.sentence.max_items, self.rng):
+                windows.append(Window(user, window.start, window.stop))
+                lengths.append(len(self.encoded(one, window)))
+                held += lengths[-1]
+            if held >= positions:
+                break
+        return windows, lengths
 
     def fitting(self, train: Histories, events: list[tuple[int, int]], budget: int) -> list[tuple[int, int]]:
         """As many as fit into a batch of `budget` padded positions, in the order given."""
