@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from tests.scale.worker import RESUMED, killed
 from tests.train.conftest import write_ring
 from tests.train.test_run import log_of
 from unimp.data.dataset import Dataset
-from unimp.errors import CheckpointError
+from unimp.errors import CheckpointError, ConfigError
+from unimp.scale.processes import find_team
 from unimp.scale.sharded import ShardedTeam
 from unimp.train.checkpoint import read_tensors
 from unimp.train.run import train
@@ -91,11 +93,60 @@ def test_a_run_of_two_processes_opens_as_any_other(out: Path, name: str) -> None
     assert len(unimp.load(out / name).recommend(["i03", "i04"], k=5).items) == 5
 
 
-def test_one_process_goes_on_where_two_stopped(out: Path, ring: Dataset, tmp_path: Path) -> None:
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[ShardedTeam]:
+    """A team of one that reads what teams of several wrote."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    yield ShardedTeam(0, 1, 1, CPU)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("part", [".metadata", "__1_0.distcp"])
+def test_a_damaged_state_is_named(
+    out: Path, ring: Dataset, alone: ShardedTeam, tmp_path: Path, part: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(out / "to-one", folder)
+    damaged = folder / json.loads((folder / "state.json").read_text())["folder"] / part
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match=r"state-\d+-\d+-\d+: damaged"):
+        train(ring, RESUMED, folder, show=False, team=alone)
+
+
+def test_one_process_goes_on_where_two_stopped(out: Path, ring: Dataset, alone: ShardedTeam) -> None:
     folder = out / "to-one"
     with pytest.raises(CheckpointError, match="begun by several processes; go on with `torchrun"):
         train(ring, RESUMED, folder, show=False)
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
-    train(ring, RESUMED, folder, show=False, team=ShardedTeam(0, 1, 1, CPU))
+    train(ring, RESUMED, folder, show=False, team=alone)
     assert [row["epoch"] for row in log_of(folder)] == [1, 2]
     assert len(unimp.load(folder).recommend(["i03", "i04"], k=5).items) == 5
+
+
+def test_more_processes_than_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="--nproc-per-node 2: this machine has 1 CUDA devices; start one"):
+        find_team(torch.device("cuda"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_devices_train_together(ring: Dataset, tmp_path: Path) -> None:
+    """NCCL, bfloat16, batches from pinned memory: through the command line, then opened as usual."""
+    recipe = tmp_path / "ring.toml"
+    recipe.write_text(
+        "[sentence]\nfields = []\n[content]\ntext = 8\n"
+        "[vision]\nheight = 16\npicture_width = 16\nwidth = 8\npretrain_epochs = 1\n"
+        "[model]\nwidth = 16\nhidden = 32\n"
+        '[train]\nepochs = 2\nbatch_positions = 128\nprecision = "bfloat16"\n'
+    )
+    processes = min(2, torch.cuda.device_count())
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(processes), "-m", "unimp.app.cli.main", "train", "--device", "cuda"]
+    command += ["--data", str(ring.folder), "--recipe", str(recipe), "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-6000:]
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["processes"] == processes
+    assert len(unimp.load(tmp_path / "run").recommend(["i03", "i04"], k=5).items) == 5

@@ -35,9 +35,11 @@ class Killed(Exception):
 
 
 def backbone_recipe(folder: Path, learning: str, precision: str = "float32") -> Recipe:
+    """Frozen, as the paper's shape has it: layers are computed twice."""
+    backbone = {"train": learning, "precision": precision, "gradient_checkpointing": learning == "frozen"}
     return tiny_recipe(
         sentence={"attributes": "words", "fields": ["brand"], "max_items": 6},
-        backbone={"name": str(folder), "train": learning, "precision": precision},
+        backbone={"name": str(folder), **backbone},
         model={"heads": 2, "cross_attention_width": 16, **STILL},
         lora={"dropout": 0.0},
         train={"lr": 0.3, "clip": 10.0},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ def write_state(
     try:
         save(tensors, checkpoint_id=folder / name)
     except (CheckpointException, OSError) as error:
-        reason = str(error).splitlines()[-1]
+        reason = " ".join(str(error).split())[-160:]
         raise CheckpointError(
             f"{folder / name}: cannot be written ({reason}); free some space and resume"
         ) from None
@@ -75,8 +76,8 @@ def read_parts(
         if same:
             wanted |= random_states(team.rank, model)
         load(wanted, checkpoint_id=parts)
-    except (CheckpointException, OSError) as error:
-        reason = str(error).splitlines()[-1]
+    except (CheckpointException, OSError, EOFError, UnpicklingError) as error:
+        reason = " ".join(str(error).split())[-160:]
         raise CheckpointError(f"{parts}: damaged ({reason}); delete the run and train again") from None
     take_moments(model, optimizer, wanted, next(model.parameters()).device)
     if same:
