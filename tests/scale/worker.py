@@ -70,7 +70,7 @@ def step_together(training: Training, pair: tuple[Turn, Turn]) -> None:
         group["lr"] = training._learning_rate() * group["share"]
     training.step.train()
     losses = [
-        training.step(turn.batch, training.task_weights[turn.planned.task.name]).total * turn.weight
+        training.step(turn.batch, training.task_weights[turn.task.name]).total * turn.weight
         for turn in pair
         if turn.weight
     ]

@@ -19,6 +19,7 @@ from unimp.errors import ConfigError
 from unimp.model.decoder import CompactDecoder
 from unimp.model.unimp import UnimpModel
 from unimp.progress import Bar, progress_bar
+from unimp.tasks.task import Task
 from unimp.train.ahead import ahead
 from unimp.train.batches import Planned, TrainingSentences
 from unimp.train.checkpoint import write_tensors
@@ -42,6 +43,10 @@ class Turn:
     batch: Batch
     weight: float
     """1, but at an epoch's end: 0 where no batch is left, more for those that have one."""
+
+    @property
+    def task(self) -> Task:
+        return self.planned.task
 
 
 class Training:
@@ -124,7 +129,7 @@ class Training:
             position.batch = min(position.batch + self.team.size, len(plan))
             if turn.weight:
                 places = turn.batch.items.numel()
-                position.count(turn.planned.task.name, total, loss.components, places, used)
+                position.count(turn.task.name, total, loss.components, places, used)
             now = time.monotonic()
             rate = self.team.size * used / max(now - started, 1e-9)
             position.seconds += now - started
@@ -160,7 +165,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate() * group["share"]
         try:
-            loss: Loss = self.step(turn.batch.to(self.device), self.task_weights[turn.planned.task.name])
+            loss: Loss = self.step(turn.batch.to(self.device), self.task_weights[turn.task.name])
             self.optimizer.zero_grad(set_to_none=True)
             (loss.total * turn.weight).backward()
             self.team.settle(self.model)
