@@ -21,12 +21,11 @@ import torch
 from measure import read_pixels, seconds
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
-from unimp.decode.reader import read
+from unimp.decode.reader import batches_by_length, read
 from unimp.encode.batch import Batch, collate
 from unimp.model.unimp import UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.tasks.task import Window
-from unimp.train.batches import cut
 from unimp.train.loop import parameter_groups
 from unimp.train.objective import Objective
 from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
@@ -62,11 +61,10 @@ def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, den
     """One epoch over `sentences`; the number of targets trained."""
     optimizer = torch.optim.AdamW(parameter_groups(model, bench.recipe), lr=1e-3)
     objective = Objective(model, bench.vocabulary, bench.recipe.objective, bench.items)
-    lengths = np.array([len(sentence) for sentence in sentences])
-    order = np.argsort(lengths, kind="stable")
+    lengths = [len(sentence) for sentence in sentences]
     trained = 0
     model.train()
-    for rows in cut(order, lengths, bench.recipe.train.batch_positions):
+    for rows in batches_by_length(lengths, bench.recipe.train.batch_positions):
         batch = collate([sentences[row] for row in rows])
         batch = batch if dense else last_target_only(batch)
         state = model.item_state(bench.items)
