@@ -10,7 +10,6 @@ variant with the full model case by case: difference of the headline's mean, wit
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from unimp.train.evaluation import document
 from unimp.train.preparation import Lesson, build_workbench, make_split
 from unimp.train.recipe import Recipe, read_recipe
 from unimp.train.run import open_run, pick_device, train
+from variants import variants_command
 
 FULL = "full"
 VARIANTS: dict[str, list[str]] = {
@@ -134,23 +134,5 @@ def cell(section: dict[str, Any] | None, cases: pl.DataFrame, full: pl.DataFrame
     return f"{text} ({difference.mean():+.4f}, {low:+.4f}…{high:+.4f})"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    running.add_argument("data", type=Path)
-    running.add_argument("--out", type=Path, required=True)
-    running.add_argument("--recipe", default="ablation")
-    running.add_argument("--only", action="append", default=[], help="a variant's name; default: all")
-    running.add_argument("--set", action="append", default=[], dest="settings")
-    shown = commands.add_parser("table")
-    shown.add_argument("out", type=Path)
-    arguments = parser.parse_args()
-    if arguments.command == "run":
-        run(arguments.data, arguments.out, arguments.recipe, arguments.settings, arguments.only)
-    else:
-        table(arguments.out)
-
-
 if __name__ == "__main__":
-    main()
+    variants_command(__doc__, "ablation", run, table)

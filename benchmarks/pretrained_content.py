@@ -12,7 +12,6 @@ NDCG@5 with its 95 % bootstrap interval and the p-value of a paired sign-flip te
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -30,6 +29,7 @@ from unimp.train.evaluation import document
 from unimp.train.preparation import make_split
 from unimp.train.recipe import Recipe, read_recipe
 from unimp.train.run import open_run, train
+from variants import variants_command
 
 TEXT, PICTURES = "package:minilm-l6", "package:efficientnet-lite0"
 NOTHING = "from nothing"
@@ -129,23 +129,5 @@ def gain(cases: pl.DataFrame, base: pl.DataFrame, kind: str) -> str:
     return f"{span.mean:+.4f} ({span.low:+.4f}…{span.high:+.4f}, p {found.p_value:.2g})"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    running.add_argument("data", type=Path)
-    running.add_argument("--out", type=Path, required=True)
-    running.add_argument("--recipe", default="small")
-    running.add_argument("--only", action="append", default=[], help="a variant's name; default: all")
-    running.add_argument("--set", action="append", default=[], dest="settings")
-    shown = commands.add_parser("table")
-    shown.add_argument("out", type=Path)
-    arguments = parser.parse_args()
-    if arguments.command == "run":
-        run(arguments.data, arguments.out, arguments.recipe, arguments.settings, arguments.only)
-    else:
-        table(arguments.out)
-
-
 if __name__ == "__main__":
-    main()
+    variants_command(__doc__, "small", run, table)

@@ -26,7 +26,7 @@ def pictures(count: int = 3, side: int = SIDE) -> torch.Tensor:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_token_answers_for_its_own_part_of_the_grid(family: str, tmp_path: Path) -> None:
-    import transformers
+    transformers = pytest.importorskip("transformers")
 
     folder = vision_folder(tmp_path, family)
     encoder = opened(folder)

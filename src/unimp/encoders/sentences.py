@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unimp.encoders.transformers_vision import load_body, quiet
-from unimp.encoders.weights import Weights, need_transformers
+from unimp.encoders.transformers_vision import load_body
+from unimp.encoders.weights import Weights, need_transformers, quiet
 from unimp.errors import ConfigError
 
 BATCH = 64
@@ -89,7 +89,7 @@ def open_sentences(weights: Weights) -> SentenceModel:
         )
     body = load_body(weights, "AutoModel")
     try:
-        with quiet(transformers):
+        with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:120]

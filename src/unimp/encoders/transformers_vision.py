@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from safetensors import SafetensorError
 from torch import Tensor
 
 from unimp.encoders.vision import IMAGENET_MEAN, IMAGENET_STD, VisionEncoder
-from unimp.encoders.weights import Weights, need_transformers
+from unimp.encoders.weights import Weights, need_transformers, quiet
 from unimp.errors import ConfigError
 
 UNUSED = ("pooler", "head", "classifier", "lm_head", "mask_token")
@@ -45,27 +44,11 @@ class PatchEncoder(VisionEncoder):
         return hidden[:, self.prefix :]
 
 
-@contextmanager
-def quiet(transformers: Any) -> Iterator[None]:
-    """No bars and no reports while weights are read; what is missing is checked here."""
-    logging = transformers.utils.logging
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
 def load_body(weights: Weights, class_name: str, **options: Any) -> Any:
     """A transformers model in float32; ConfigError when weights are missing, damaged or of another shape."""
     transformers = need_transformers(weights.place)
     try:
-        with quiet(transformers):
+        with quiet():
             body, report = getattr(transformers, class_name).from_pretrained(
                 weights.folder, local_files_only=True, output_loading_info=True, dtype="float32", **options
             )

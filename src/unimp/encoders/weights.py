@@ -6,6 +6,8 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,3 +184,19 @@ def need_transformers(place: str) -> Any:
     except ImportError:
         raise MissingExtra(f"{place}: needs transformers; {EXTRA}") from None
     return transformers
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the bars and notes of transformers; what it had shown before, it shows again after."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from unimp.encoders.weights import PREFIX, find_weights, need_transformers
+from unimp.encoders.weights import PREFIX, find_weights, need_transformers, quiet
 from unimp.errors import ConfigError, MissingExtra
 from unimp.model.backbones.gguf import EXTRA, unpacked
 
@@ -111,22 +109,6 @@ def in_package(name: str, label: str) -> Path:
 def first_words(error: Exception) -> str:
     """The first sentence of a foreign error, on one line."""
     return " ".join(str(error).split())[:160] or type(error).__name__
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the bars and notes of transformers; what it had shown before, it shows again after."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 __all__ = ["EXTRA", "BackboneSource", "find_backbone"]
