@@ -18,7 +18,8 @@ from unimp.encode.batch import Batch
 from unimp.encode.encoder import Kind
 from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.cross_attention import GatedCrossAttention
-from unimp.model.unimp import ItemInputs, UnimpModel
+from unimp.model.inputs import ItemInputs
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.parts import Role
 from unimp.train.objective import Objective
 

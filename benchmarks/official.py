@@ -31,7 +31,8 @@ from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.model.cross_attention import View
 from unimp.model.decoder import KVCache
-from unimp.model.unimp import Inputs, ItemState, UnimpModel
+from unimp.model.inputs import Inputs, ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.model.vision import pixels_from_bytes
 from unimp.sentence.parts import ItemMention, UserSentence
 from unimp.tasks.recommendation import Recommendation

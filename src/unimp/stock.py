@@ -30,7 +30,7 @@ from unimp.decode.growing import (
 )
 from unimp.decode.sources import Sources
 from unimp.encode.content import item_terms
-from unimp.model.unimp import ItemState
+from unimp.model.inputs import ItemState
 from unimp.personalizer import Personalizer
 from unimp.sentence.template import Template
 from unimp.structure.graph import ItemGraph

@@ -22,7 +22,7 @@ from unimp.decode.sources import Mixture, Share
 from unimp.encode.batch import collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.model.cross_attention import GatedCrossAttention
-from unimp.model.unimp import ItemState
+from unimp.model.inputs import ItemState
 from unimp.sentence.parts import Image, Text, UserSentence
 
 

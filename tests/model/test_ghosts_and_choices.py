@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unimp.model.unimp import Inputs, ItemInputs, ItemState, ModelConfig, UnimpModel
+from unimp.model.inputs import Inputs, ItemInputs, ItemState
+from unimp.model.unimp import ModelConfig, UnimpModel
 
 NUM_ITEMS, NUM_TOKENS, VISUAL = 6, 9, 4
 END = 3

@@ -10,7 +10,8 @@ from unimp.decode import reader
 from unimp.decode.reader import as_inputs
 from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import EncodedSentence, Kind
-from unimp.model.unimp import ItemInputs, ModelConfig, UnimpModel
+from unimp.model.inputs import ItemInputs
+from unimp.model.unimp import ModelConfig, UnimpModel
 from unimp.sentence.parts import Role
 
 NUM_ITEMS, VISUAL = 12, 6

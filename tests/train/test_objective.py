@@ -17,7 +17,8 @@ from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import Kind
 from unimp.encode.targets import Targets
 from unimp.encode.vocabulary import END
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.parts import Role
 from unimp.tasks import TASKS
 from unimp.train.objective import Loss, Objective

@@ -17,7 +17,8 @@ from unimp.decode.rating import ModelRater
 from unimp.decode.selection import ModelSelector
 from unimp.decode.text import ModelExplainer
 from unimp.errors import ConfigError
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 
 
 @dataclass(frozen=True)

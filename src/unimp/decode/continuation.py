@@ -12,7 +12,8 @@ from unimp.encode.batch import Batch, collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.model.cross_attention import View
 from unimp.model.decoder import KVCache
-from unimp.model.unimp import Inputs, ItemState, UnimpModel
+from unimp.model.inputs import Inputs, ItemState
+from unimp.model.unimp import UnimpModel
 
 Check = Callable[[], None]
 """Called between steps of long work; it raises when the work is not wanted any more."""

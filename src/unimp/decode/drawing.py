@@ -17,7 +17,8 @@ from unimp.decode.continuation import Check, Continuation, nothing_to_check
 from unimp.decode.picking import PicturePicker
 from unimp.encode.encoder import SentenceEncoder
 from unimp.model.image_tokenizer import ImageTokenizer
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.progress import progress_bar
 from unimp.tasks.imagination import Imagination
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.encode.content import WORD, WordMatch
-from unimp.model.unimp import ItemInputs, ItemState, UnimpModel
+from unimp.model.inputs import ItemInputs, ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.structure.graph import ItemGraph, user_item_matrix
 
 

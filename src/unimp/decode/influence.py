@@ -17,7 +17,8 @@ from unimp.decode.looking import Look, looks
 from unimp.decode.ranking import ModelRanker
 from unimp.decode.reader import last_hidden
 from unimp.encode.sentences import TextEncoder
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.parts import Image, ItemMention, Part, Text, UserSentence
 
 AT_ONCE = 16

@@ -16,7 +16,8 @@ from unimp.decode.text import ModelExplainer
 from unimp.encode.batch import collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.model.cross_attention import GatedCrossAttention, View
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from unimp.data.histories import FloatArray, Histories
 from unimp.data.pictures import fit_pixels
 from unimp.decode.reader import last_hidden
 from unimp.encode.encoder import SentenceEncoder
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.parts import UserSentence
 
 Question = Callable[[Histories, int, Query], UserSentence]

@@ -14,7 +14,8 @@ from unimp.data.histories import FloatArray, Histories
 from unimp.decode.reader import last_hidden
 from unimp.decode.sources import Mixture, Sources
 from unimp.encode.encoder import SentenceEncoder
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.parts import UserSentence
 from unimp.tasks.recommendation import Recommendation
 from unimp.tasks.search import Search

@@ -14,7 +14,8 @@ from unimp.decode.reader import last_hidden
 from unimp.decode.sources import Mixture, Share
 from unimp.decode.taste import Taste
 from unimp.encode.encoder import SentenceEncoder
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.parts import UserSentence
 
 FACTORS, TASTE = "factors", "taste"

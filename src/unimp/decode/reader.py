@@ -13,7 +13,8 @@ from unimp.encode.encoder import EncodedSentence
 from unimp.encode.views import PictureView
 from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.cross_attention import View
-from unimp.model.unimp import Inputs, ItemState, UnimpModel
+from unimp.model.inputs import Inputs, ItemState
+from unimp.model.unimp import UnimpModel
 
 POSITIONS, POSITIONS_OF_BACKBONE = 16_384, 1024
 """Padded positions that are read at a time. What a large backbone's layers hold of more than about a thousand

@@ -15,7 +15,8 @@ from unimp.decode.sources import Mixture, Sources
 from unimp.encode.encoder import SentenceEncoder
 from unimp.encode.targets import END_OF_CHOICE
 from unimp.encode.vocabulary import END
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.tasks.selection import SelectionTask
 
 BATCH = 256

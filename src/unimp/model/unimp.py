@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from unimp.config import Config
 from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.backbones.tokens import BackboneTokens
-from unimp.model.cross_attention import GatedCrossAttention, View
+from unimp.model.cross_attention import GatedCrossAttention
 from unimp.model.decoder import CompactDecoder, KVCache
+from unimp.model.inputs import Inputs, ItemInputs, ItemState
 from unimp.model.item_table import ItemTable
 from unimp.model.resampler import Resampler
-from unimp.model.vision import ConvEncoder, pixels_from_bytes
+from unimp.model.token_table import LanguageSide, TokenTable
+from unimp.model.vision import ConvEncoder, pixels_from_bytes, pool_tokens
 
 
 class ModelConfig(Config):
@@ -46,88 +48,6 @@ class ModelConfig(Config):
     """Cross-attention before every so many-th decoder layer."""
     cross_attention_width: int = Field(0, ge=0)
     """Width within cross-attention; 0: that of the decoder's layers. `heads` must divide it."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A batch as the model sees it."""
-
-    items_BT: Tensor
-    """Item rows, -1 at positions that hold tokens, -2 - g for ghost item g."""
-    tokens_N: Tensor
-    token_positions_N: Tensor
-    """Flat position b * T + t of each token."""
-    token_shares_N: Tensor
-    """1 / size of the token's bag."""
-    views: tuple[View, ...]
-    ghost_text_GF: Tensor | None
-    """Text content of items without identity: queries. Position -2 - g of `items_BT` holds ghost g."""
-    ghost_pictures_G: Tensor
-    """Rows of `ItemState.pictures_ID`, -1 for none."""
-
-
-@dataclass(frozen=True)
-class ItemInputs:
-    """What is known of every item before the model looks: frozen content, and pictures or their features."""
-
-    content: Mapping[str, Tensor]
-    """Block name -> [I, F]."""
-    pixels_IYX3: Tensor | None = None
-    """uint8 pictures, for a vision encoder that is trained along."""
-    visual_IVE: Tensor | None = None
-    """Visual tokens of a frozen encoder; on the CPU they may be a memory map."""
-    has_picture_I: Tensor | None = None
-    """bool."""
-    log_popularity_I: Tensor | None = None
-    """log(training events + 1)."""
-    candidates: Tensor | None = None
-    """Rows among which training looks for the next item; None: the whole catalogue."""
-    pooled_IP: Tensor | None = None
-    """[I, 2E] mean and maximum of `visual_IVE`, where reading all of it at every step costs too much."""
-
-
-@dataclass(frozen=True)
-class ItemState:
-    """The item side of one forward pass."""
-
-    table_ID: Tensor
-    visual_IVE: Tensor | None
-    pictures_ID: Tensor | None = None
-    """Every picture's part in its item's vector, those from outside the catalogue after the others."""
-    outside_XVE: Tensor | None = None
-    """Visual tokens of pictures that are not the catalogue's; their rows follow the catalogue's."""
-
-
-def pool_tokens(visual_PVE: Tensor) -> Tensor:
-    """[P, 2E] mean and maximum of each picture's visual tokens."""
-    tokens = visual_PVE.float()
-    return torch.cat((tokens.mean(dim=1), tokens.amax(dim=1)), dim=-1)
-
-
-class TokenTable(nn.Embedding):
-    """Rows of the tokens that are trained from nothing, the same at input and output."""
-
-    def __init__(self, num_tokens: int, width: int) -> None:
-        super().__init__(num_tokens, width)
-        nn.init.normal_(self.weight, std=0.02)
-        self.scale = width**0.5
-        """With which vectors of tokens and items are multiplied before the decoder."""
-
-    def rows(self, first: int, stop: int) -> Tensor:
-        """[stop - first, D] rows at the output."""
-        return self.weight[first:stop]
-
-    def as_item(self, token: int) -> Tensor:
-        """[D] the row of a token that stands among items."""
-        return self.weight[token]
-
-
-@dataclass(frozen=True)
-class LanguageSide:
-    """A pretrained backbone and its words."""
-
-    decoder: HuggingFaceBackbone
-    tokens: BackboneTokens
 
 
 class UnimpModel(nn.Module):

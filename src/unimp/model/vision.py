@@ -37,3 +37,9 @@ class ConvEncoder(nn.Module):
 def pixels_from_bytes(bytes_PYX3: Tensor) -> Tensor:
     """uint8 [P, Y, X, 3] -> float [P, 3, Y, X] in [0, 1]."""
     return bytes_PYX3.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+
+
+def pool_tokens(visual_PVE: Tensor) -> Tensor:
+    """[P, 2E] mean and maximum of each picture's visual tokens."""
+    tokens = visual_PVE.float()
+    return torch.cat((tokens.mean(dim=1), tokens.amax(dim=1)), dim=-1)

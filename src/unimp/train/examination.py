@@ -12,7 +12,8 @@ from unimp.data.histories import Cases
 from unimp.decode.reader import batches_by_length, read
 from unimp.encode.batch import collate
 from unimp.encode.encoder import EncodedSentence, Kind
-from unimp.model.unimp import ItemState, UnimpModel
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.parts import Role
 from unimp.tasks.task import Task
 from unimp.train.objective import Objective

@@ -22,7 +22,7 @@ from unimp.encoders.sight import EncoderSource, Sight
 from unimp.errors import CheckpointError, ConfigError
 from unimp.model.backbones.source import BackboneSource, find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
-from unimp.model.unimp import ItemInputs
+from unimp.model.inputs import ItemInputs
 from unimp.model.vision import ConvEncoder
 from unimp.references.factors import BiasedMF
 from unimp.sentence.template import Template

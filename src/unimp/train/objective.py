@@ -13,7 +13,8 @@ from unimp.encode.encoder import Kind
 from unimp.encode.targets import ChoiceTargets, Targets
 from unimp.encode.vocabulary import END, Vocabulary
 from unimp.model.cross_entropy import focal_mean, linear_cross_entropy
-from unimp.model.unimp import ItemInputs, ItemState, UnimpModel
+from unimp.model.inputs import ItemInputs, ItemState
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.parts import Role
 from unimp.train.recipe import ObjectiveConfig
 

@@ -24,7 +24,7 @@ from unimp.encoders.sight import Sight
 from unimp.errors import ConfigError
 from unimp.model.backbones.source import find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
-from unimp.model.unimp import ItemInputs
+from unimp.model.inputs import ItemInputs
 from unimp.model.vision import ConvEncoder
 from unimp.references.factors import BiasedMF
 from unimp.sentence.template import Template

@@ -17,8 +17,7 @@ from unimp.encode.pictures import VisionConfig, load_pixels
 from unimp.encoders.reduction import Reduction
 from unimp.encoders.sight import EncoderSource, Sight
 from unimp.errors import ConfigError
-from unimp.model.unimp import pool_tokens
-from unimp.model.vision import pixels_from_bytes
+from unimp.model.vision import pixels_from_bytes, pool_tokens
 from unimp.progress import progress_bar
 
 SAMPLE = 200_000

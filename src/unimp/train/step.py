@@ -10,7 +10,8 @@ from torch import nn
 from unimp.decode.reader import read
 from unimp.encode.batch import Batch
 from unimp.errors import ConfigError
-from unimp.model.unimp import ItemInputs, UnimpModel
+from unimp.model.inputs import ItemInputs
+from unimp.model.unimp import UnimpModel
 from unimp.train.objective import Loss, Objective
 from unimp.train.recipe import Recipe
 

@@ -31,7 +31,9 @@ from unimp.model.backbones.opening import open_backbone
 from unimp.model.backbones.source import BackboneSource
 from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.image_tokenizer import ImageTokenizer
-from unimp.model.unimp import ItemInputs, ItemState, LanguageSide, UnimpModel
+from unimp.model.inputs import ItemInputs, ItemState
+from unimp.model.token_table import LanguageSide
+from unimp.model.unimp import UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.references.factors import BiasedMF
 from unimp.sentence.parts import UserSentence

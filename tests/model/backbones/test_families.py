@@ -27,7 +27,8 @@ from unimp.model.backbones.lora import merge_adapters
 from unimp.model.backbones.opening import open_backbone, taken_apart
 from unimp.model.backbones.source import BackboneSource
 from unimp.model.backbones.tokens import BackboneTokens
-from unimp.model.unimp import LanguageSide, ModelConfig, UnimpModel
+from unimp.model.token_table import LanguageSide
+from unimp.model.unimp import ModelConfig, UnimpModel
 
 FRAME, CODES = 7, 5
 """Added rows before and after the words."""

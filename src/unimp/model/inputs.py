@@ -1,0 +1,63 @@
+"""What the model is given: a batch, the items, and the item side of one forward pass."""
+
+# B sentences, T positions, N tokens, G ghosts, I items, F width of a content block, V visual tokens per
+# picture, E visual width, D width, X pictures from outside, P all pictures
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from unimp.model.cross_attention import View
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch as the model sees it."""
+
+    items_BT: Tensor
+    """Item rows, -1 at positions that hold tokens, -2 - g for ghost item g."""
+    tokens_N: Tensor
+    token_positions_N: Tensor
+    """Flat position b * T + t of each token."""
+    token_shares_N: Tensor
+    """1 / size of the token's bag."""
+    views: tuple[View, ...]
+    ghost_text_GF: Tensor | None
+    """Text content of items without identity: queries. Position -2 - g of `items_BT` holds ghost g."""
+    ghost_pictures_G: Tensor
+    """Rows of `ItemState.pictures_ID`, -1 for none."""
+
+
+@dataclass(frozen=True)
+class ItemInputs:
+    """What is known of every item before the model looks: frozen content, and pictures or their features."""
+
+    content: Mapping[str, Tensor]
+    """Block name -> [I, F]."""
+    pixels_IYX3: Tensor | None = None
+    """uint8 pictures, for a vision encoder that is trained along."""
+    visual_IVE: Tensor | None = None
+    """Visual tokens of a frozen encoder; on the CPU they may be a memory map."""
+    has_picture_I: Tensor | None = None
+    """bool."""
+    log_popularity_I: Tensor | None = None
+    """log(training events + 1)."""
+    candidates: Tensor | None = None
+    """Rows among which training looks for the next item; None: the whole catalogue."""
+    pooled_IP: Tensor | None = None
+    """[I, 2E] mean and maximum of `visual_IVE`, where reading all of it at every step costs too much."""
+
+
+@dataclass(frozen=True)
+class ItemState:
+    """The item side of one forward pass."""
+
+    table_ID: Tensor
+    visual_IVE: Tensor | None
+    pictures_ID: Tensor | None = None
+    """Every picture's part in its item's vector, those from outside the catalogue after the others."""
+    outside_XVE: Tensor | None = None
+    """Visual tokens of pictures that are not the catalogue's; their rows follow the catalogue's."""
