@@ -10,7 +10,6 @@ variant with the full model case by case: difference of the headline's mean, wit
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +25,7 @@ from unimp.train.evaluation import document
 from unimp.train.preparation import Lesson, build_workbench, make_split
 from unimp.train.recipe import Recipe, read_recipe
 from unimp.train.run import open_run, pick_device, train
-from variants import variants_command
+from variants import load_variants, save_variant, variants_command
 
 FULL = "full"
 VARIANTS: dict[str, list[str]] = {
@@ -96,18 +95,11 @@ def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None
         report["tasks"][task.name] = document(score, task) | {"lower_is_better": task.lower_is_better}
         if score.values is not None:
             columns[task.name] = score.values.astype(np.float32)
-    pl.DataFrame(columns).write_parquet(place.with_suffix(".parquet"), compression="zstd")
-    place.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+    save_variant(place, report, columns)
 
 
 def table(out: Path) -> None:
-    reports = {
-        report["variant"]: (report, pl.read_parquet(path.with_suffix(".parquet")))
-        for path in sorted(out.glob("*.json"))
-        for report in [json.loads(path.read_text())]
-    }
-    if FULL not in reports:
-        sys.exit(f"{out}: no result of the full model; run `run` first")
+    reports = load_variants(out, FULL)
     full, values = reports.pop(FULL)
     tasks = list(full["tasks"])
     print("| variant | " + " | ".join(f"{t} ({full['tasks'][t]['headline']})" for t in tasks) + " |")

@@ -12,7 +12,6 @@ NDCG@5 with its 95 % bootstrap interval and the p-value of a paired sign-flip te
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -29,7 +28,7 @@ from unimp.train.evaluation import document
 from unimp.train.preparation import make_split
 from unimp.train.recipe import Recipe, read_recipe
 from unimp.train.run import open_run, train
-from variants import variants_command
+from variants import load_variants, save_variant, variants_command
 
 TEXT, PICTURES = "package:minilm-l6", "package:efficientnet-lite0"
 NOTHING = "from nothing"
@@ -93,18 +92,11 @@ def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None
         assert score.values is not None
         report[kind] = document(score, task)
         columns[kind] = score.values.astype(np.float32)
-    pl.DataFrame(columns).write_parquet(place.with_suffix(".parquet"), compression="zstd")
-    place.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+    save_variant(place, report, columns)
 
 
 def table(out: Path) -> None:
-    reports = {
-        report["variant"]: (report, pl.read_parquet(path.with_suffix(".parquet")))
-        for path in sorted(out.glob("*.json"))
-        for report in [json.loads(path.read_text())]
-    }
-    if NOTHING not in reports:
-        sys.exit(f"{out}: no result of {NOTHING!r}; run `run` first")
+    reports = load_variants(out, NOTHING)
     _, base = reports[NOTHING]
     order = [NOTHING, *(label for label in (*TEXTS, *SEEING) if label in reports)]
     print("| content | model alone: NDCG@5 | gain | with the mixture: NDCG@5 | gain |")

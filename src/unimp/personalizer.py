@@ -24,6 +24,7 @@ from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.data.pictures import fit_pixels, read_upload
 from unimp.data.reviews import named_aspects
 from unimp.decode.answerer import Answerer
+from unimp.decode.ranking import best_items
 from unimp.errors import ConfigError, DataError
 from unimp.train.run import TrainedRun, open_run
 
@@ -213,15 +214,7 @@ class Personalizer:
             raise ConfigError(f"k: must be at least 1 (got {k})")
         if exclude_history:
             scores[histories.item_rows] = -np.inf
-        k = min(k, len(scores))
-        best = np.argpartition(-scores, k - 1)[:k]
-        best = best[np.lexsort((best, -scores[best]))]
-        catalog = self.run.dataset.catalog
-        return tuple(
-            RankedItem(catalog.item_ids[row], catalog.label(row), float(scores[row]))
-            for row in best.tolist()
-            if np.isfinite(scores[row])
-        )
+        return best_items(self.run.dataset.catalog, scores[None], [k])[0]
 
     def _row(self, item: str) -> int:
         return self.run.dataset.catalog.rows([item])[0]

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.answer import Query
+from unimp.answer import Query, RankedItem
+from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray, Histories
 from unimp.decode.reader import last_hidden
 from unimp.decode.sources import Mixture, Sources
@@ -96,3 +97,22 @@ def log_probabilities_at(model: UnimpModel, state: ItemState, hidden_ND: Tensor)
     """[N, I] log p(item) after each hidden state."""
     logits = model.item_logits(hidden_ND, state.table_ID)
     return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)
+
+
+def best_items(
+    catalog: Catalog, scores_UI: FloatArray, counts: Sequence[int]
+) -> list[tuple[RankedItem, ...]]:
+    """Each row's `counts` best items, equals in the catalogue's order; what is -inf is left out."""
+    most = min(max(counts), scores_UI.shape[1])
+    places = np.argpartition(-scores_UI, most - 1, axis=1)[:, :most]
+    values = np.take_along_axis(scores_UI, places, axis=1)
+    order = np.lexsort((places, -values), axis=1)
+    places, values = np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return [
+        tuple(
+            RankedItem(catalog.item_ids[row], catalog.label(row), score)
+            for row, score in zip(rows[:count].tolist(), found[:count].tolist(), strict=True)
+            if score > -np.inf
+        )
+        for rows, found, count in zip(places, values, counts, strict=True)
+    ]

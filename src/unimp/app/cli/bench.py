@@ -80,6 +80,7 @@ def run(
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
     """Fit and judge methods; one result file per method, settings and seed."""
+    # Long by its options, which typer reads from the signature; the work is in the functions below.
     from unimp.app.content import CatalogFeatures
     from unimp.bench.jobs import plan_jobs
     from unimp.bench.protocol import BenchmarkProtocol

@@ -11,6 +11,7 @@ from unimp.answer import Query, RankedItem, Recommendation, SearchResult
 from unimp.app.http.people import Past, together
 from unimp.app.http.settings import ServeSettings
 from unimp.data.histories import FloatArray, Histories
+from unimp.decode.ranking import best_items
 from unimp.decode.warm import WarmMemory
 from unimp.decode.warm_reading import WarmReader
 from unimp.stock import Stock
@@ -66,23 +67,10 @@ class Answering:
 
     def best(self, scores: FloatArray, questions: Sequence[Ranking]) -> list[tuple[RankedItem, ...]]:
         """Each question's k best of its row of [U, I] scores, equals in the catalogue's order."""
-        catalog = self.stock.catalog
         for row, one in zip(scores, questions, strict=True):
             if one.exclude_history:
                 row[one.past.item_rows] = -np.inf
-        most = min(max(one.k for one in questions), scores.shape[1])
-        places = np.argpartition(-scores, most - 1, axis=1)[:, :most]
-        values = np.take_along_axis(scores, places, axis=1)
-        order = np.lexsort((places, -values), axis=1)
-        places, values = np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
-        return [
-            tuple(
-                RankedItem(catalog.item_ids[row], catalog.label(row), score)
-                for row, score in zip(rows[: one.k].tolist(), found[: one.k].tolist(), strict=True)
-                if score > -np.inf
-            )
-            for rows, found, one in zip(places, values, questions, strict=True)
-        ]
+        return best_items(self.stock.catalog, scores, [one.k for one in questions])
 
     def _read(self, past: Past) -> tuple[tuple[str, ...], bool]:
         """The history, and whether it was a cold start."""
