@@ -21,7 +21,7 @@ from unimp.model.unimp import UnimpModel
 from unimp.tasks import TASKS
 from unimp.train import loop
 from unimp.train.checkpoint import read_tensors, write_json
-from unimp.train.preparation import Lesson
+from unimp.train.preparation import Lesson, set_threads
 from unimp.train.run import RESULT, claim, learn, open_run, train
 from unimp.train.workbench import Workbench
 
@@ -50,6 +50,7 @@ def learned(six_dataset: Dataset, six_cache: Path, tmp_path_factory: pytest.Temp
     folder.mkdir()
     split = leave_one_out(six_dataset.interactions.histories, len(six_dataset.catalog))
     recipe = six_recipe(train={"checkpoint_seconds": 1e-9})
+    set_threads(recipe.train.threads)  # as `train` does: sums of several threads round otherwise
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNIMP_CACHE", str(six_cache))
         assert claim(folder, six_dataset, recipe)
