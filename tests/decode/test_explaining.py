@@ -22,10 +22,10 @@ from unimp.model.unimp import UnimpModel
 class Recording(ModelExplainer):
     """Keeps the tokens of every finished text."""
 
-    kept: list[tuple[int, ...]] = field(default_factory=list)
+    spoken: list[tuple[int, ...]] = field(default_factory=list)
 
     def finish(self, finished: list[tuple[float, str]], beam: Beam, score: float) -> None:
-        self.kept.append(beam.tokens)
+        self.spoken.append(beam.tokens)
         super().finish(finished, beam, score)
 
 
@@ -64,15 +64,15 @@ def test_texts_end_and_no_run_is_said_twice(six: Six, end: float) -> None:
     explainer, cases = explainer_of(six, end), some(six)
     answers = explainer.explain(cases.histories, cases.target_rows)
     assert len(answers) == len(cases)
-    assert explainer.kept
-    for tokens in explainer.kept:
+    assert explainer.spoken
+    for tokens in explainer.spoken:
         assert SHORTEST <= len(tokens) <= LONGEST
         runs = [tokens[place : place + NO_REPEAT] for place in range(len(tokens) - NO_REPEAT + 1)]
         assert len(set(runs)) == len(runs)
         vocabulary = six.bench.vocabulary
         assert all(vocabulary.first_word <= token < vocabulary.first_code for token in tokens)
     if end < 0:
-        assert {len(tokens) for tokens in explainer.kept} == {LONGEST}
+        assert {len(tokens) for tokens in explainer.spoken} == {LONGEST}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_single_beam_takes_the_likeliest_allowed_word(six: Six) -> None:
     """Greedy by the full forward pass, without any cache, says the same."""
     explainer, cases = explainer_of(six, -1e9, beams=1), six.split.test.select(np.array([5]))
     explainer.explain(cases.histories, cases.target_rows)
-    (tokens,) = explainer.kept
+    (tokens,) = explainer.spoken
     rater = explainer.rater
     row = int(cases.target_rows[0])
     likely = rater.levels[rater.distribution(cases.histories, cases.target_rows).argmax()]

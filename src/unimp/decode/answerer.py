@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +13,12 @@ from unimp.answer import ExplainedRating, PictureArray, Query
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.decode.continuation import Check
 from unimp.decode.drawing import ModelImaginer
+from unimp.decode.kept import Kept
 from unimp.decode.ranking import ModelRanker, ModelSearcher
 from unimp.decode.rating import ModelRater
 from unimp.decode.selection import ModelSelector
 from unimp.decode.text import ModelExplainer
+from unimp.decode.warm import WarmMemory
 from unimp.errors import ConfigError
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -103,6 +106,30 @@ class Answerer:
             explainer=None if explainer is None else replace(explainer, check=check),
             imaginer=None if imaginer is None else replace(imaginer, check=check),
         )
+
+    def remembering(self, memory: WarmMemory, user: str) -> Answerer:
+        """The same answerer for this user alone: what it reads of the history is kept, and read once."""
+
+        def kept(task: str) -> Kept:
+            return Kept(memory, (f"sentences of {task}", user))
+
+        parts: dict[str, Any] = {}
+        if self.ranker is not None:
+            parts["ranker"] = replace(self.ranker, kept=kept("recommendation"))
+        if self.searcher is not None:
+            parts["searcher"] = replace(self.searcher, kept=kept("search"))
+        if self.rater is not None:
+            parts["rater"] = self.rater.remembering(kept("rating"), kept("recommendation"))
+        if self.explainer is not None:
+            rater = self.explainer.rater.remembering(kept("rating"), kept("recommendation"))
+            parts["explainer"] = replace(self.explainer, rater=rater, kept=kept("explanation"))
+        if self.selector is not None:
+            parts["selector"] = replace(self.selector, kept=kept("selection"))
+        if self.imaginer is not None:
+            picker = self.imaginer.picker
+            picker = None if picker is None else replace(picker, kept=kept("picking"))
+            parts["imaginer"] = replace(self.imaginer, kept=kept("imagination"), picker=picker)
+        return replace(self, **parts)
 
     def seeing(self, visual_XVE: Tensor) -> Answerer:
         """The same answerer with further pictures to show in queries; their rows follow the catalogue's."""

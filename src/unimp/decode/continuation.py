@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from unimp.decode.reader import as_inputs, batch_pictures
-from unimp.encode.batch import Batch, collate
+from unimp.decode.kept import Kept, inputs_from, lay_in
+from unimp.decode.reader import last_hidden, pictures_at
+from unimp.encode.batch import collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.model.cross_attention import View
 from unimp.model.decoder import KVCache
@@ -27,19 +28,32 @@ class Continuation:
     """Keys and values of the sentences and of their pictures are made once; every step adds one position."""
 
     def __init__(
-        self, model: UnimpModel, state: ItemState, sentences: Sequence[EncodedSentence], room: int
+        self,
+        model: UnimpModel,
+        state: ItemState,
+        sentences: Sequence[EncodedSentence],
+        room: int,
+        kept: Kept | None = None,
     ) -> None:
-        """`room`: most positions that will be added."""
+        """`room`: most positions that will be added; `kept`: of the one user whose sentences these are."""
         self.model, self.state = model, state
         batch = collate(sentences, align_end=True).to(state.table_ID.device)
         size, width = batch.items.shape
-        self.pictures = model.look(batch_pictures(state, batch))
-        self.seen_BM = seen_at_end(batch)
+        starts = [width - len(sentence) for sentence in sentences]
+        self.cache: KVCache = model.decoder.new_cache(size, width + room, batch.starts)
+        begun = kept.find(sentences[0]) if kept is not None else None
+        if begun is not None:
+            lay_in(self.cache, begun, sentences, starts)
+        self.cache.own_positions = kept is not None
+        inputs, picture_rows = inputs_from(batch, self.cache.used)
+        self.pictures = model.look(pictures_at(state, picture_rows, batch.items.device))
+        self.seen_BM = seen_at_end(inputs)
         self.ghost_text, self.ghost_pictures = batch.ghost_text, batch.ghost_pictures
         self.held_B = batch.items[:, -1].clamp(max=-1)
         """The ghost item that the last position holds: every further one holds it too; -1 for none."""
-        self.cache: KVCache = model.decoder.new_cache(size, width + room, batch.starts)
-        self.hidden_BD = model(as_inputs(batch), state, self.pictures, self.cache)[:, -1]
+        self.hidden_BD = model(inputs, state, self.pictures, self.cache)[:, -1]
+        if kept is not None and (begun is None or len(begun.seen) < sentences[0].history):
+            kept.put(sentences[0], self.cache, starts[0])
 
     def step(self, bags_BN: Tensor) -> Tensor:
         """[B, D] after one more position each, which holds a bag of N tokens."""
@@ -75,15 +89,25 @@ class Continuation:
         self.seen_BM = None if self.seen_BM is None else self.seen_BM[rows]
 
 
-def seen_at_end(batch: Batch) -> Tensor | None:
-    """[B, M] rows among the batch's pictures that each sentence's last position sees; None: nobody sees."""
-    size, width = batch.items.shape
-    most = max((view.pictures.shape[1] for view in batch.views), default=0)
+@torch.inference_mode()
+def hidden_at_end(
+    model: UnimpModel, state: ItemState, sentences: Sequence[EncodedSentence], kept: Kept | None = None
+) -> Tensor:
+    """[U, D] where the answer to every sentence begins; with what is `kept` of the one user who asks."""
+    if kept is None:
+        return last_hidden(model, state, sentences)
+    return Continuation(model, state, sentences, 0, kept).hidden_BD
+
+
+def seen_at_end(inputs: Inputs) -> Tensor | None:
+    """[B, M] which of the pictures shown each sentence's last position sees; None: nobody sees."""
+    size, width = inputs.items_BT.shape
+    most = max((view.pictures_GM.shape[1] for view in inputs.views), default=0)
     if not most:
         return None
-    seen_BM = torch.full((size, most), -1, device=batch.items.device)
-    for view in batch.views:
-        ends = (view.positions % width == width - 1).nonzero()[:, 0]
-        pictures = view.pictures[view.group[ends]]
-        seen_BM[view.positions[ends] // width, : pictures.shape[1]] = pictures
+    seen_BM = torch.full((size, most), -1, device=inputs.items_BT.device)
+    for view in inputs.views:
+        ends = (view.positions_N % width == width - 1).nonzero()[:, 0]
+        pictures = view.pictures_GM[view.group_N[ends]]
+        seen_BM[view.positions_N[ends] // width, : pictures.shape[1]] = pictures
     return seen_BM

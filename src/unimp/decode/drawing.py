@@ -14,6 +14,7 @@ from unimp.answer import PictureArray, Query
 from unimp.config import Config
 from unimp.data.histories import Histories
 from unimp.decode.continuation import Check, Continuation, nothing_to_check
+from unimp.decode.kept import Kept
 from unimp.decode.picking import PicturePicker
 from unimp.encode.encoder import SentenceEncoder
 from unimp.model.image_tokenizer import ImageTokenizer
@@ -53,6 +54,7 @@ class ModelImaginer:
     sampling: SamplingConfig
     picker: PicturePicker | None = None
     """None, where the model cannot tell pictures apart: then each picture is drawn once."""
+    kept: Kept | None = None
     batch: int = 64
     show: bool = False
     check: Check = nothing_to_check
@@ -89,7 +91,7 @@ class ModelImaginer:
         """[U * draws, S] codes, those of one user beside each other."""
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
-        going = [self.read(histories, queries)]
+        going = [self.read(histories, queries, self.kept)]
         if self.sampling.guidance != 1.0:
             going.append(self.read(histories.first(0), [Query()] * len(queries)))
         if draws > 1:
@@ -110,12 +112,12 @@ class ModelImaginer:
                     one.step(torch.stack((first + code_U, following), dim=1))
         return torch.stack(codes, dim=1)
 
-    def read(self, histories: Histories, queries: Sequence[Query]) -> Continuation:
+    def read(self, histories: Histories, queries: Sequence[Query], kept: Kept | None = None) -> Continuation:
         sentences = [
             self.encoder.encode(self.task.question(histories, user, query))
             for user, query in enumerate(queries)
         ]
-        return Continuation(self.model, self.state, sentences, self.encoder.vocabulary.num_places)
+        return Continuation(self.model, self.state, sentences, self.encoder.vocabulary.num_places, kept)
 
 
 def guided(logits: Sequence[Tensor], scale: float) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from unimp.answer import PictureArray, Query
 from unimp.data.histories import FloatArray, Histories
 from unimp.data.pictures import fit_pixels
-from unimp.decode.reader import last_hidden
+from unimp.decode.continuation import hidden_at_end
+from unimp.decode.kept import Kept
 from unimp.encode.encoder import SentenceEncoder
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -38,13 +39,15 @@ class PicturePicker:
     see: See
     size: tuple[int, int]
     """Rows and columns of the pixels that `see` reads."""
+    kept: Kept | None = None
 
     def score(self, histories: Histories, queries: Sequence[Query], pictures: PictureArray) -> FloatArray:
         """[U, N] the picture's part in the logit of an item that looked so; pictures [U, N, Y, X, 3]."""
         users, number = pictures.shape[:2]
         with torch.inference_mode():
             asked = [self.question(histories, user, query) for user, query in enumerate(queries)]
-            hidden_UD = last_hidden(self.model, self.state, [self.encoder.encode(one) for one in asked])
+            encoded = [self.encoder.encode(one) for one in asked]
+            hidden_UD = hidden_at_end(self.model, self.state, encoded, self.kept)
             state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
             assert state.pictures_ID is not None
             vectors_UND = state.pictures_ID[-users * number :].view(users, number, -1)

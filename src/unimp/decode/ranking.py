@@ -12,7 +12,8 @@ from torch import Tensor
 from unimp.answer import Query, RankedItem
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray, Histories
-from unimp.decode.reader import last_hidden
+from unimp.decode.continuation import hidden_at_end
+from unimp.decode.kept import Kept
 from unimp.decode.sources import Mixture, Sources
 from unimp.encode.encoder import SentenceEncoder
 from unimp.model.inputs import ItemState
@@ -38,11 +39,12 @@ class ModelRanker:
     task: Recommendation
     sources: Sources
     mixture: Mixture = field(default_factory=Mixture)
+    kept: Kept | None = None
 
     def log_probabilities(self, histories: Histories) -> FloatArray:
         """[U, I] the model alone."""
         sentences = [self.task.question(histories, user) for user in range(len(histories))]
-        return item_log_probabilities(self.model, self.state, self.encoder, sentences)
+        return item_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, I], higher is better; without a history popularity decides, the model among equals."""
@@ -67,11 +69,12 @@ class ModelSearcher:
     task: Search
     sources: Sources
     mixture: Mixture = field(default_factory=Mixture)
+    kept: Kept | None = None
 
     def log_probabilities(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I] the model alone."""
         sentences = [self.task.question(histories, user, query) for user, query in enumerate(queries)]
-        return item_log_probabilities(self.model, self.state, self.encoder, sentences)
+        return item_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
@@ -85,11 +88,15 @@ class ModelSearcher:
 
 
 def item_log_probabilities(
-    model: UnimpModel, state: ItemState, encoder: SentenceEncoder, sentences: Sequence[UserSentence]
+    model: UnimpModel,
+    state: ItemState,
+    encoder: SentenceEncoder,
+    sentences: Sequence[UserSentence],
+    kept: Kept | None = None,
 ) -> FloatArray:
     """[N, I] log p(item) at the end of every sentence."""
     encoded = [encoder.encode(sentence) for sentence in sentences]
-    return log_probabilities_at(model, state, last_hidden(model, state, encoded))
+    return log_probabilities_at(model, state, hidden_at_end(model, state, encoded, kept))
 
 
 @torch.inference_mode()

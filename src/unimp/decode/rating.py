@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from unimp.answer import Rater
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.decode.reader import last_hidden
+from unimp.decode.continuation import hidden_at_end
+from unimp.decode.kept import Kept
 from unimp.decode.sources import Mixture, Share
 from unimp.decode.taste import Taste
 from unimp.encode.encoder import SentenceEncoder
@@ -44,6 +45,13 @@ class ModelRater:
     taste: Taste | None = None
     """What the same checkpoint's recommendation says of the item."""
     mixture: Mixture = field(default_factory=Mixture)
+    kept: Kept | None = None
+
+    def remembering(self, kept: Kept, of_taste: Kept) -> ModelRater:
+        """The same rater for one user, of whom it keeps what it read."""
+        taste = self.taste
+        taste = None if taste is None else Taste(replace(taste.ranker, kept=of_taste))
+        return replace(self, kept=kept, taste=taste)
 
     @property
     def levels(self) -> FloatArray:
@@ -54,7 +62,7 @@ class ModelRater:
         """[U, L] the model alone."""
         rows = item_rows.tolist()
         sentences = [self.ask(histories, user, row) for user, row in enumerate(rows)]
-        return rating_log_probabilities(self.model, self.state, self.encoder, sentences)
+        return rating_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
 
     def distribution(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U, L] probabilities, rows sum to 1."""
@@ -108,11 +116,15 @@ def normalised(scores: FloatArray) -> FloatArray:
 
 
 def rating_log_probabilities(
-    model: UnimpModel, state: ItemState, encoder: SentenceEncoder, sentences: Sequence[UserSentence]
+    model: UnimpModel,
+    state: ItemState,
+    encoder: SentenceEncoder,
+    sentences: Sequence[UserSentence],
+    kept: Kept | None = None,
 ) -> FloatArray:
     """[N, L] log p(rating) at the end of every sentence."""
     vocabulary = encoder.vocabulary
     with torch.inference_mode():
-        hidden = last_hidden(model, state, [encoder.encode(sentence) for sentence in sentences])
+        hidden = hidden_at_end(model, state, [encoder.encode(sentence) for sentence in sentences], kept)
         logits = model.token_logits(hidden, vocabulary.first_rating, vocabulary.first_word)
         return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)

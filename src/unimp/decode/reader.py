@@ -40,16 +40,21 @@ def as_view(view: PictureView) -> View:
 
 def batch_pictures(state: ItemState, batch: Batch) -> Tensor | None:
     """[P, V, E] visual tokens of the batch's pictures; None when nothing is to be seen."""
+    return pictures_at(state, batch.picture_rows, batch.items.device)
+
+
+def pictures_at(state: ItemState, picture_rows: Tensor, device: torch.device) -> Tensor | None:
+    """[P, V, E] visual tokens of these pictures, on `device`; None when nothing is to be seen."""
     table, outside = state.visual_IVE, state.outside_XVE
-    if table is None or not len(batch.picture_rows):
+    if table is None or not len(picture_rows):
         return None
-    rows = batch.picture_rows.to(table.device)
+    rows = picture_rows.to(table.device)
     visual = table[rows.clamp(max=len(table) - 1)]
     if outside is not None and len(rows) and int(rows[-1]) >= len(table):  # rows are sorted
         foreign = rows >= len(table)
         visual = visual.clone()
         visual[foreign] = outside[rows[foreign] - len(table)].to(visual.dtype)
-    return visual.to(batch.items.device, torch.float32)
+    return visual.to(device, torch.float32)
 
 
 def read(model: UnimpModel, state: ItemState, batch: Batch) -> Tensor:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.decode.continuation import hidden_at_end
+from unimp.decode.kept import Kept
 from unimp.decode.rating import normalised
-from unimp.decode.reader import last_hidden
 from unimp.decode.sources import Mixture, Sources
 from unimp.encode.encoder import SentenceEncoder
 from unimp.encode.targets import END_OF_CHOICE
@@ -32,6 +33,7 @@ class ModelSelector:
     task: SelectionTask
     sources: Sources
     mixture: Mixture = field(default_factory=Mixture)
+    kept: Kept | None = None
 
     def log_probabilities(
         self,
@@ -50,7 +52,9 @@ class ModelSelector:
             left = np.isin(rows, chosen[user], invert=True) if chosen else np.ones(len(rows), dtype=bool)
             choices[user, 1 : 1 + len(rows)] = np.where(left, rows, -1)
         with torch.inference_mode():
-            hidden = last_hidden(self.model, self.state, [self.encoder.encode(one) for one in sentences])
+            hidden = hidden_at_end(
+                self.model, self.state, [self.encoder.encode(one) for one in sentences], self.kept
+            )
             table, end = self.state.table_ID, self.encoder.vocabulary.markers[END]
             rows_NC = torch.from_numpy(choices).to(table.device)
             logits = self.model.choice_logits(hidden, rows_NC, table, end)

@@ -14,6 +14,7 @@ from unimp.config import Config
 from unimp.data.histories import Histories, IntArray
 from unimp.data.reviews import named_aspects
 from unimp.decode.continuation import Check, Continuation, nothing_to_check
+from unimp.decode.kept import Kept
 from unimp.decode.phrases import ItemPhrases
 from unimp.decode.rating import ModelRater
 from unimp.encode.vocabulary import END
@@ -72,6 +73,7 @@ class ModelExplainer:
     show: bool = False
     check: Check = nothing_to_check
     """Called before every token; what it raises ends the work."""
+    kept: Kept | None = None
     _beginnings: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
     _phrases: list[ItemPhrases] = field(default_factory=list)
     """At most one, shared by the copies of this explainer that have another `check`."""
@@ -96,7 +98,8 @@ class ModelExplainer:
             for user, row in enumerate(rows)
         ]
         with torch.inference_mode():
-            texts = self.write(Continuation(rater.model, rater.state, sentences, LONGEST), rows)
+            going = Continuation(rater.model, rater.state, sentences, LONGEST, self.kept)
+            texts = self.write(going, rows)
         return [ExplainedRating(text, float(mean)) for text, mean in zip(texts, means.tolist(), strict=True)]
 
     def write(self, going: Continuation, rows: list[int]) -> list[str]:

@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from torch import Tensor
@@ -16,8 +16,24 @@ from torch import Tensor
 from unimp.data.histories import FloatArray, Histories, IntArray
 
 Key: TypeAlias = tuple[str, str]
-"""Task and user: the words of the task stand before the history, so each task has states of its own."""
+"""Task and user: the task is told before the history, so each task has states of its own."""
 Outcome = Literal["hit", "extended", "miss"]
+
+
+class Beginning(Protocol):
+    """What was read, so that one can tell whether something else goes on from it."""
+
+    @property
+    def item_rows(self) -> IntArray:
+        """Rows of the items in it."""
+
+    @property
+    def num_bytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def begins(self, other: object) -> bool:
+        """Whether `other` is the same, perhaps with more behind it."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +56,16 @@ class Seen:
         values = histories.ratings[chosen] if ratings else np.full(len(rows), np.nan, dtype=np.float32)
         return cls(rows.copy(), np.array(values))
 
-    def begins(self, other: Seen) -> bool:
+    @property
+    def num_bytes(self) -> int:
+        return self.item_rows.nbytes + self.ratings.nbytes
+
+    def begins(self, other: object) -> bool:
         """Whether `other` goes on from here: the same events first."""
         size = len(self)
         return (
-            size <= len(other)
+            isinstance(other, Seen)
+            and size <= len(other)
             and np.array_equal(self.item_rows, other.item_rows[:size])
             and np.array_equal(self.ratings, other.ratings[:size], equal_nan=True)
         )
@@ -54,11 +75,11 @@ class Seen:
 class WarmState:
     """What the model made of one history: enough to go on reading."""
 
-    seen: Seen
+    seen: Beginning
     keys_LHSK: Tensor
     values_LHSK: Tensor
-    hidden_D: Tensor
-    """After the last event."""
+    hidden_D: Tensor | None = None
+    """After the last event, where an answer begins there."""
 
     @property
     def positions(self) -> int:
@@ -66,9 +87,8 @@ class WarmState:
 
     @property
     def num_bytes(self) -> int:
-        tensors = (self.keys_LHSK, self.values_LHSK, self.hidden_D)
-        arrays = self.seen.item_rows.nbytes + self.seen.ratings.nbytes
-        return sum(tensor.nbytes for tensor in tensors) + arrays
+        hidden = 0 if self.hidden_D is None else self.hidden_D.nbytes
+        return self.keys_LHSK.nbytes + self.values_LHSK.nbytes + hidden + self.seen.num_bytes
 
 
 class WarmMemory:
@@ -86,7 +106,7 @@ class WarmMemory:
     def __len__(self) -> int:
         return len(self.states)
 
-    def find(self, key: Key, seen: Seen) -> WarmState | None:
+    def find(self, key: Key, seen: Beginning) -> WarmState | None:
         """The state that `seen` goes on from; one of another history is of no use."""
         with self.lock:
             state = self.states.get(key)

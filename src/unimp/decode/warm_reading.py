@@ -80,7 +80,7 @@ class WarmReader:
         ]
         hidden = self.of.state.table_ID.new_empty(len(readings), self.width)
         for row, reading in enumerate(readings):
-            if reading.fresh is None and reading.begun is not None:
+            if reading.fresh is None and reading.begun is not None and reading.begun.hidden_D is not None:
                 hidden[row] = reading.begun.hidden_D
         lengths = [0 if reading.fresh is None else len(reading.fresh) for reading in readings]
         for group in by_length(lengths, SHORT):

@@ -76,6 +76,8 @@ class EncodedSentence:
     ghosts: tuple[GhostItem, ...] = ()
     candidates: tuple[tuple[int, ...], ...] = ()
     """Of every CHOICE position, in order: the item rows that were still to be chosen from."""
+    history: int = 0
+    """So many positions, from the first, tell the history."""
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -109,7 +111,8 @@ class Draft:
         self.unread.append(unread)
         self.sees.append(self.answering)
 
-    def done(self) -> EncodedSentence:
+    def done(self, history: int = 0) -> EncodedSentence:
+        """`history`: positions that tell the history."""
         sizes = np.array([len(bag) for bag in self.bags], dtype=np.int64)
         predicted = np.ones(int(sizes.sum()), dtype=np.bool_)
         for end, unread in zip(np.cumsum(sizes).tolist(), self.unread, strict=True):
@@ -125,6 +128,7 @@ class Draft:
             predicted,
             tuple(self.ghosts),
             tuple(self.candidates),
+            history,
         )
 
 
@@ -151,9 +155,12 @@ class SentenceEncoder:
 
     def encode(self, sentence: UserSentence) -> EncodedSentence:
         draft = Draft()
-        for part in sentence.parts:
+        for part in sentence.parts[: sentence.history]:
             self._write(part, draft)
-        return draft.done()
+        history = len(draft.kinds)
+        for part in sentence.parts[sentence.history :]:
+            self._write(part, draft)
+        return draft.done(history)
 
     def _write(self, part: Part, draft: Draft) -> None:
         vocabulary = self.vocabulary

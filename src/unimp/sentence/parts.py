@@ -141,3 +141,5 @@ class UserSentence:
 
     parts: tuple[Part, ...]
     truncation: Truncation = Truncation()
+    history: int = 0
+    """So many parts, from the first, tell the history; what follows asks, or answers."""

@@ -124,7 +124,7 @@ class Template:
             writer.item(event.item_row, role)
             if self.config.ratings:
                 writer.rating(event.rating)
-        return writer
+        return writer.told()
 
 
 class Writer:
@@ -135,6 +135,7 @@ class Writer:
         self.parts: list[Part] = []
         self.block = NO_BLOCK
         """Of the item written last."""
+        self.history = 0
         self.cut_items = 0
         self.cut_words = 0
 
@@ -147,6 +148,11 @@ class Writer:
         self.parts.append(Image(row, self.block, self.template.has_picture[row]))
         told = min(role, Role.CONTEXT)
         self.parts.extend(Text(field, words, self.block, told) for field, words in values)
+        return self
+
+    def told(self) -> Writer:
+        """The history ends here."""
+        self.history = len(self.parts)
         return self
 
     def rating(self, value: float | None, role: Role = Role.CONTEXT) -> Writer:
@@ -182,4 +188,4 @@ class Writer:
         return self
 
     def done(self) -> UserSentence:
-        return UserSentence(tuple(self.parts), Truncation(self.cut_items, self.cut_words))
+        return UserSentence(tuple(self.parts), Truncation(self.cut_items, self.cut_words), self.history)

@@ -55,7 +55,7 @@ class ExplanationTask(Task):
         """
         length = int(histories.lengths[user])
         writer = self._told(histories, user, max(0, length - MOST_EVENTS + 1), length)
-        writer.item(item_row, Role.SHOWN)
+        writer.told().item(item_row, Role.SHOWN)
         if rating is not None:
             writer.rating(rating, Role.SHOWN).answer()
         return writer.done()

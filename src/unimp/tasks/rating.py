@@ -43,7 +43,7 @@ class RatingTask(Task):
         writer = self.template.begin(self.words)
         for event in kept:
             writer.item(event.item_row).rating(event.rating)
-        return writer.item(item_row, Role.SHOWN).done()
+        return writer.told().item(item_row, Role.SHOWN).done()
 
     def kept(self, histories: Histories, user: int) -> list[Event]:
         events = events_of(histories, user)

@@ -55,6 +55,35 @@ def test_a_user_is_read_once_and_every_answer_is_the_cold_one(make_site: MakeSit
     assert same_as_cold(again, "ann")["recommend"]["history"] == ids[10:14]
 
 
+def test_the_other_tasks_too(make_site: MakeSite, ids: list[str]) -> None:
+    """What is read for one item, or one wish, serves the next; an item that is put drops what it is in."""
+    site = make_site()
+    asked: dict[str, dict[str, Any]] = {
+        "search": {"picture": picture("blue")},
+        "rate": {"item": ids[30]},
+        "explain": {"item": ids[30]},
+        "select": {"candidates": ids[30:36], "count": 2},
+        "imagine": {"text": "red bag", "seed": 2},
+    }
+    for number, item in enumerate(ids[10:13]):
+        site.ok("/v1/events", event(number, item, user="ann"))
+        for _ in range(2):
+            for task, words in asked.items():
+                warm = site.ok(f"/v1/{task}", {"user": "ann", **words})
+                close(warm, site.ok(f"/v1/{task}", {"history": ids[10 : 11 + number], **words}))
+    kept = {task for task, user in site.service.memory.states if user == "ann"}
+    assert len(kept) >= len(asked)
+    assert count(site, "unimp_warm_reads_total", outcome="hit") >= 3 * len(asked)
+    assert count(site, "unimp_warm_reads_total", outcome="extended") >= 2 * len(asked)
+    put(site, ids[11], ids[40], "red")
+    assert not site.service.memory.users()
+    cold = make_site(keep="items")
+    for task, words in asked.items():
+        asked_of = {"user": "ann", **words}
+        close(site.ok(f"/v1/{task}", asked_of), cold.ok(f"/v1/{task}", asked_of))
+    assert cold.service.memory.bytes == 0
+
+
 def test_batches_of_users_who_are_known_differently(make_site: MakeSite, ids: list[str]) -> None:
     """Together and one by one, kept and not, the answers are the same."""
     sites = [make_site(), make_site(batching=False, keep="items"), make_site(keep="nothing")]

@@ -207,7 +207,10 @@ class Service:
 
         def call() -> Any:  # in the model's thread: with the items that are known by then
             asker = self._asker(past)
-            asker = replace(asker, answerer=asker.answerer.heeding(check))
+            answerer = asker.answerer.heeding(check)
+            if past.user is not None and self.settings.keep == "users":
+                answerer = answerer.remembering(self.memory, past.user)
+            asker = replace(asker, answerer=answerer)
             return getattr(asker, task)(*args, **kwargs)
 
         try:
