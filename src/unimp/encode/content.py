@@ -76,9 +76,12 @@ class WordMatch:
 
     def unit_rows(self, terms: list[list[str]]) -> Any:
         """[len(terms), words] CSR of unit rows, or empty ones."""
-        weights = term_matrix(terms, self.projector.vocabulary).multiply(self.projector.idf).tocsr()
-        norms = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel())
-        return sp.diags(1.0 / np.maximum(norms, 1e-9)) @ weights
+        rows = term_matrix(terms, self.projector.vocabulary)
+        rows.data *= self.projector.idf[rows.indices]
+        owners = np.repeat(np.arange(len(terms)), np.diff(rows.indptr))
+        norms = np.sqrt(np.bincount(owners, weights=rows.data**2, minlength=len(terms)))
+        rows.data /= np.maximum(norms, 1e-9)[owners]
+        return rows
 
     def score(self, texts: Sequence[str]) -> FloatArray:
         """[N, I] in [0, 1]; zeros for a text without a known word."""

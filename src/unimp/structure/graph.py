@@ -26,11 +26,12 @@ def user_item_matrix(histories: Histories, num_items: int, recency: float = 1.0)
     weights = np.power(recency, ages).astype(np.float32)
     owners = histories.owners()
     keys = owners * num_items + histories.item_rows
-    # np.unique keeps the first of equals: walk from the latest event back.
+    # np.unique keeps the first of equals: walk from the latest event back. It sorts by user, then by item.
     _, latest = np.unique(keys[::-1], return_index=True)
     kept = len(keys) - 1 - latest
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owners[kept], minlength=len(histories)))])
     shape = (len(histories), num_items)
-    return sp.csr_matrix((weights[kept], (owners[kept], histories.item_rows[kept])), shape=shape)
+    return sp.csr_matrix((weights[kept], histories.item_rows[kept], offsets), shape=shape)
 
 
 @dataclass(frozen=True)
