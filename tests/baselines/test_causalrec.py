@@ -28,7 +28,7 @@ class TestCausalRec(RankerContract):
 @pytest.fixture
 def tiny() -> CausalRec:
     """One user, two items, everything one-dimensional: γ_u = 2, θ_u = 1, γ_i = (1, 3), f = (1, −1)."""
-    method = CausalRec(CausalRecConfig(width=1, visual_width=1, l2=0.0))
+    method = CausalRec(CausalRecConfig(width=1, visual_width=1, l2=0.0, visual_l2=0.01))
     method.popularity = np.ones(2, dtype=np.float32)
     method.pairs = Pairs.of(Histories.from_lists([[0]]), 2)
     method.module = CausalFactors(1, torch.tensor([[1.0], [-1.0]]), 1, 1)
@@ -61,7 +61,8 @@ def test_fusion_by_hand() -> None:
 def test_loss_is_bpr_over_the_fusion_and_both_effects(tiny: CausalRec) -> None:
     loss = tiny.loss(Triples(torch.tensor([0]), torch.tensor([0]), torch.tensor([[1]])))
     fused = [sigmoid(m + n) * sigmoid(m) * sigmoid(n) for m, n in zip(MATCH, VISUAL, strict=True)]
-    expected = -sum(np.log(sigmoid(a - b)) for a, b in (fused, MATCH, VISUAL))
+    fit = -sum(np.log(sigmoid(a - b)) for a, b in (fused, MATCH, VISUAL))
+    expected = fit + 0.01 * (0.5**2 + 0.1**2 + 0.25**2) / 2  # E, β' and E_m
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -30,8 +30,9 @@ class VBPRConfig(NeuralConfig):
     """What stands for the picture; `text` lets the method run on a catalogue without pictures."""
     l2: float = Field(default=0.02, ge=0)
     """λ_Θ on user and item vectors and on the items' biases of a triple."""
-    visual_l2: float = Field(default=0.0, ge=0)
-    """λ_E on E and β'; the paper's is 0."""
+    visual_l2: float = Field(default=0.1, ge=0)
+    """λ_E on E and β'. The paper's is 0, with 4,096 features; here E would learn the training pairs by heart:
+    on hm's validation NDCG@5 is .038 with 0, .056 with .01 and .057 with .1."""
     lr: float = Field(default=5e-3, gt=0)
     """Learning rate of AdamW, constant."""
     batch_events: int = Field(default=2048, ge=1)
@@ -42,7 +43,7 @@ class VBPRConfig(NeuralConfig):
     search_space: ClassVar[SearchSpace] = {
         "lr": Real(5e-4, 2e-2, log=True),
         "l2": Real(1e-4, 0.2, log=True),
-        "visual_l2": Choice((0.0, 1e-4, 1e-3, 1e-2)),
+        "visual_l2": Choice((0.0, 1e-3, 1e-2, 0.1, 1.0)),
         "visual_width": Choice((16, 32, 64)),
         "width": Choice((32, 64, 128)),
     }
