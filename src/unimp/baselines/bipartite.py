@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -102,9 +103,11 @@ def as_csr(matrix: Any, device: str) -> Tensor:
     starts = torch.from_numpy(matrix.indptr.astype(np.int64))
     columns = torch.from_numpy(matrix.indices.astype(np.int64))
     values = torch.from_numpy(matrix.data.astype(np.float32))
-    return torch.sparse_csr_tensor(
-        starts, columns, values, matrix.shape, device=device, check_invariants=True
-    )
+    with warnings.catch_warnings():  # CSR tensors call themselves beta, once per process
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+        return torch.sparse_csr_tensor(
+            starts, columns, values, matrix.shape, device=device, check_invariants=True
+        )
 
 
 def layer_mean(layers: list[Tensor]) -> Tensor:

@@ -19,7 +19,9 @@ from tests.model.backbones.families import (
 )
 from tests.model.test_unimp import NUM_ITEMS, VISUAL, make_items, open_gates, sentence
 from unimp.decode import reader
-from unimp.decode.continuation import Continuation
+from unimp.decode.continuation import Continuation, hidden_at_end
+from unimp.decode.kept import Kept
+from unimp.decode.warm import WarmMemory
 from unimp.encode.batch import collate
 from unimp.encode.encoder import EncodedSentence
 from unimp.errors import ConfigError
@@ -118,6 +120,18 @@ def test_what_is_cached_equals_what_is_read_at_once(family: str, tmp_path: Path)
         going.seen_BM = torch.zeros(len(rows), 1, dtype=torch.long)  # the one picture of the batch
         hidden = going.step(torch.tensor([[FRAME + words[-1]] for words in begun]))
         torch.testing.assert_close(hidden, full(begun), **CLOSE)
+
+
+@torch.inference_mode()
+def test_what_is_kept_of_a_history_equals_what_is_read_anew(family: str, tmp_path: Path) -> None:
+    """The same history once more, a longer one, and another: with different words behind it."""
+    model = open_gates(make_model(source_of(tmp_path, family), every=2))
+    state, kept = model.item_state(make_items()), Kept(WarmMemory(2**20), ("task", "ann"))
+    for history, asked in (([3, 1, 4], [2, 7]), ([3, 1, 4], [5]), ([3, 1, 4, 1, 5], [8, 2]), ([3, 2], [7])):
+        sentence = replace(spoken([*history, *asked]), history=len(history))
+        found = hidden_at_end(model, state, [sentence], kept)
+        torch.testing.assert_close(found, reader.last_hidden(model, state, [sentence]), **CLOSE)
+    assert kept.memory.outcomes == {"hit": 1, "extended": 1, "miss": 2}
 
 
 @pytest.mark.parametrize("train", ["frozen", "lora", "full"])
