@@ -8,6 +8,7 @@ import pytest
 from unimp.baselines import METHODS, MethodEntry
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.pop import PopConfig
+from unimp.bench.cases import name_of
 from unimp.bench.jobs import Job, plan_jobs
 from unimp.bench.protocol import BenchmarkProtocol, held_out_items
 from unimp.bench.result import RANK_COLUMNS, StoredResult, read_result
@@ -210,3 +211,9 @@ def test_overrides_are_checked() -> None:
 
 def test_a_method_named_twice_is_run_once() -> None:
     assert len(plan_jobs(METHODS, ["pop", "pop"])) == 1
+
+
+def test_data_go_by_a_name_that_says_something() -> None:
+    assert name_of(Path("/shop/hm")) == "hm"
+    assert name_of(Path("/shop/hm/data")) == "hm"
+    assert name_of(Path("/data")) == "data"

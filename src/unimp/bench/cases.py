@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from unimp.metrics.ranking import Ranks
 
 def identify(dataset: Dataset, split: Split) -> DataIdentity:
     return DataIdentity(
-        name=dataset.folder.resolve().name,
+        name=name_of(dataset.folder.resolve()),
         hash=dataset.data_hash,
         items=split.num_items,
         train_users=int((split.train.lengths > 0).sum()),
@@ -25,6 +26,11 @@ def identify(dataset: Dataset, split: Split) -> DataIdentity:
         targets_outside_catalogue=int((split.test.target_rows < 0).sum()),
         targets_tied_in_time=targets_tied_in_time(dataset, split.test),
     )
+
+
+def name_of(folder: Path) -> str:
+    """What a person would call the data: a folder that is just called `data` goes by the one it is in."""
+    return folder.parent.name if folder.name == "data" and folder.parent.name else folder.name
 
 
 def cases_hash(test: Cases) -> str:
