@@ -219,7 +219,7 @@ class Stock:
         explainer = self.answerer.explainer
         if explainer is not None:
             self.material.renew(row)
-            explainer.forget(row)
+            explainer.facts.forget(row)
 
     def _renew(self, state: ItemState) -> None:
         """Every part answers from the new state and the new sources."""

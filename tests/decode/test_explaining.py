@@ -52,7 +52,7 @@ def explainer_of(six: Six, end: float, *, aspects: float = 0.0, seed: int = 0, b
     plain = six.bench.answerer(model_of(six, end, aspects, seed)).explainer
     assert plain is not None
     speaking = plain.speaking.changed(beams=beams, phrases=0.0, aspect_bonus=0.0)
-    return Recording(plain.rater, plain.task, speaking, batch=7)
+    return Recording(plain.rater, plain.task, plain.facts, speaking, batch=7)
 
 
 def some(six: Six) -> Cases:
@@ -132,7 +132,8 @@ def test_a_single_beam_takes_the_likeliest_allowed_word(six: Six) -> None:
             hidden = last_hidden(rater.model, rater.state, [continued(begun, list(tokens[:count]))])
             best = explainer.best_tokens(hidden, [row], [Beam(tuple(tokens))])[1][0]
             beam = Beam(tokens[:count])
-            allowed = [t for t in best if not beam.repeats(t) and not explainer.untrue(beam, t, row)]
+            facts = explainer.facts
+            allowed = [t for t in best if not beam.repeats(t) and not facts.untrue(beam.tokens, t, row)]
             assert allowed[0] == tokens[count]
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field
@@ -12,10 +11,9 @@ from torch import Tensor
 from unimp.answer import ExplainedRating
 from unimp.config import Config
 from unimp.data.histories import Histories, IntArray
-from unimp.data.reviews import named_aspects
 from unimp.decode.continuation import Check, Continuation, nothing_to_check
+from unimp.decode.facts import Facts
 from unimp.decode.kept import Kept
-from unimp.decode.phrases import ItemPhrases
 from unimp.decode.rating import ModelRater
 from unimp.encode.vocabulary import END
 from unimp.progress import progress_bar
@@ -68,15 +66,13 @@ class ModelExplainer:
 
     rater: ModelRater
     task: ExplanationTask
+    facts: Facts
     speaking: SpeakingConfig
     batch: int = 32
     show: bool = False
     check: Check = nothing_to_check
     """Called before every token; what it raises ends the work."""
     kept: Kept | None = None
-    _beginnings: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
-    _phrases: list[ItemPhrases] = field(default_factory=list)
-    """At most one, shared by the copies of this explainer that have another `check`."""
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []
@@ -136,7 +132,7 @@ class ModelExplainer:
         words = model.token_logits(hidden_BD, first, stop)
         logits = torch.cat((words, model.token_logits(hidden_BD, end, end + 1)), dim=1)
         for turn, (row, text) in enumerate(zip(rows, texts, strict=True)):
-            foreign, own = self.beginnings(row)
+            foreign, own = self.facts.beginnings(row)
             logits[turn, [token - first for token in foreign]] -= self.speaking.misled
             fresh = [token - first for token in own if token not in text.tokens]
             logits[turn, fresh] += self.speaking.aspect_bonus
@@ -152,38 +148,12 @@ class ModelExplainer:
         if not share:
             return p
         for turn, (row, text) in enumerate(zip(rows, texts, strict=True)):
-            said = self.phrases.next(row, text.tokens)
+            said = self.facts.phrases.next(row, text.tokens)
             if said:
                 columns = [token - first if token >= first else stop - first for token in said]
                 p[turn] *= 1.0 - share
                 p[turn, columns] += share * torch.tensor(list(said.values()), device=p.device)
         return p
-
-    @property
-    def phrases(self) -> ItemPhrases:
-        """Made when it is first asked for: it reads what was said of every item."""
-        if not self._phrases:
-            self._phrases.append(ItemPhrases(self.task.material, self.rater.encoder.vocabulary))
-        return self._phrases[0]
-
-    def beginnings(self, row: int) -> tuple[list[int], list[int]]:
-        """First tokens of aspects: those with which no aspect of this item begins, and those of its own."""
-        if row not in self._beginnings:
-            own = {self.first_token(name) for name in self.task.material.aspects[row]}
-            self._beginnings[row] = (sorted(self.all_beginnings - own), sorted(own))
-        return self._beginnings[row]
-
-    def forget(self, row: int) -> None:
-        """The item's aspects are others now."""
-        self._beginnings.pop(row, None)
-
-    @cached_property
-    def all_beginnings(self) -> set[int]:
-        """First tokens of all aspects."""
-        return {self.first_token(name) for name in self.task.material.lexicon.phrases.values()}
-
-    def first_token(self, aspect: str) -> int:
-        return self.rater.encoder.vocabulary.words(aspect)[0]
 
     def grow(
         self,
@@ -210,7 +180,7 @@ class ModelExplainer:
             beam = beams[user][turn]
             if len(kept) == self.speaking.beams or score == MINUS_INFINITY:
                 break
-            if beam.repeats(token) or self.untrue(beam, token, rows[user]):
+            if beam.repeats(token) or self.facts.untrue(beam.tokens, token, rows[user]):
                 continue
             if token != end:
                 kept.append(Beam((*beam.tokens, token), score))
@@ -230,7 +200,7 @@ class ModelExplainer:
         vocabulary = self.rater.encoder.vocabulary
         for beam in sorted(beams, key=lambda one: -one.score):
             tokens = list(beam.tokens)
-            while tokens and self.untrue(Beam(tuple(tokens)), vocabulary.markers[END], row):
+            while tokens and self.facts.untrue(tuple(tokens), vocabulary.markers[END], row):
                 while not vocabulary.begins_word(tokens.pop()) and tokens:
                     pass
             if len(tokens) >= SHORTEST:
@@ -240,15 +210,6 @@ class ModelExplainer:
     def finish(self, finished: list[tuple[float, str]], beam: Beam, score: float) -> None:
         text = self.rater.encoder.vocabulary.text(beam.tokens)
         finished.append((score / len(beam.tokens) ** self.speaking.length_power, sentence_case(text)))
-
-    def untrue(self, beam: Beam, token: int, row: int) -> bool:
-        """Whether the words that `token` completes name an aspect that is none of the item's own."""
-        vocabulary = self.rater.encoder.vocabulary
-        if not beam.tokens or not (token == vocabulary.markers[END] or vocabulary.begins_word(token)):
-            return False
-        material = self.task.material
-        named = named_aspects(vocabulary.text(beam.tokens), material.lexicon)
-        return any(name not in material.aspects[row] for name in named)
 
 
 def sentence_case(text: str) -> str:

@@ -14,6 +14,7 @@ from unimp.answer import PictureArray, Query
 from unimp.data.histories import FloatArray, Histories
 from unimp.decode.answerer import Answerer, unit_pictures
 from unimp.decode.drawing import ModelImaginer
+from unimp.decode.facts import Facts
 from unimp.decode.picking import PicturePicker
 from unimp.decode.ranking import ModelRanker, ModelSearcher
 from unimp.decode.rating import ModelRater
@@ -185,7 +186,8 @@ class Workbench:
             rater = parts.get("rater") or ModelRater(
                 model, state, self.encoder, explaining.question, self.factors
             )
-            parts["explainer"] = ModelExplainer(rater, explaining, self.recipe.speaking, show=show)
+            facts = Facts(explaining.material, self.vocabulary)
+            parts["explainer"] = ModelExplainer(rater, explaining, facts, self.recipe.speaking, show=show)
         return Answerer(model, state, **parts)
 
     def picker(self, model: UnimpModel, state: ItemState) -> PicturePicker | None:
