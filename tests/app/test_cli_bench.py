@@ -40,6 +40,8 @@ def test_run_then_table(data: str, tmp_path: Path) -> None:
     assert document["rows"][0]["config"]["recency"] == 0.5
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert "ItemKNN" in call("table", tmp_path).stdout
+    assert "| ItemKNN" in call("table", tmp_path, "--format", "markdown").stdout
+    assert r"\toprule" in call("table", tmp_path, "--format", "latex").stdout
 
 
 def test_methods_are_listed() -> None:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ from unimp.baselines import METHODS
 from unimp.bench.jobs import plan_jobs
 from unimp.bench.present import as_document, as_text
 from unimp.bench.protocol import BenchmarkProtocol
+from unimp.bench.publish import as_latex, as_markdown, latex
 from unimp.bench.report import write_report
 from unimp.bench.runner import run_jobs
 from unimp.bench.table import build_table, user_values
@@ -48,6 +50,31 @@ def test_the_lead_is_paired(results: Path) -> None:
     assert lead.comparison.difference.mean == pytest.approx((values[0] - values[1]).mean())
     assert lead.significant
     assert "*" in as_text(table).splitlines()[3]
+
+
+def test_markdown_and_latex_say_what_the_text_says(results: Path) -> None:
+    table = build_table(results)
+    shown = as_markdown(table).splitlines()
+    head, rule, *rows = [line.strip("|").split("|") for line in shown if line.startswith("|")]
+    assert {len(row) for row in rows} == {len(head)} == {len(rule)}
+    assert len(rows) == len(table.rows)
+    best = f"**{table.rows[0].values['NDCG@5'].mean:.4f}**\\*"
+    assert rows[0][1 + table.metrics.index("NDCG@5")].strip() == best
+    assert any("paired sign-flip test" in line for line in shown)
+    printed = as_latex(table).splitlines()
+    (columns,) = (line for line in printed if "begin{tabular}" in line)
+    body = [line for line in printed if line.endswith(r"\\")]
+    assert {line.count("&") for line in body} == {columns.count("r") - 1}  # one is in `tabular`
+    assert rf"\textbf{{{table.rows[0].values['NDCG@5'].mean:.4f}}}$^{{*}}$" in body[1]
+    assert latex("50 % of a_b & – #1") == r"50 \% of a\_b \& -- \#1"
+
+
+def test_a_file_that_is_left_out_is_named_there_too(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "all")
+    only(tmp_path / "all", "pop").write_text("{")
+    table = build_table(tmp_path / "all")
+    for text in (as_markdown(table), as_latex(table)):
+        assert "left out: pop-" in text
 
 
 def test_seeds_are_averaged_user_by_user(shop: Dataset, tmp_path: Path) -> None:

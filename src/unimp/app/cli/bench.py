@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from unimp.baselines import MethodEntry
     from unimp.bench.jobs import Outcome
     from unimp.bench.tries import Budget
+
+
+class Form(StrEnum):
+    """How a table is written."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+
 
 bench = typer.Typer(help="Compare methods by one judge: full catalogue, same cases, ranks kept per user.")
 
@@ -164,9 +174,11 @@ def table(
     folder: Path = typer.Argument(help="Result folder of `unimp bench run`."),
     as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
     html: Path | None = typer.Option(None, help="Write the report with plots to this file."),
+    form: Form = typer.Option(Form.text, "--format", help="How the table is written."),
 ) -> None:
     """The table of a result folder: means over seeds, best marked, paired tests."""
     from unimp.bench.present import as_document, as_text
+    from unimp.bench.publish import as_latex, as_markdown
     from unimp.bench.table import build_table
 
     built = build_table(folder)
@@ -178,7 +190,7 @@ def table(
     if as_json:
         print_json(as_document(built))
     else:
-        print(as_text(built))
+        print({Form.text: as_text, Form.markdown: as_markdown, Form.latex: as_latex}[form](built))
 
 
 @bench.command()
