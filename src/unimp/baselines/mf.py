@@ -21,6 +21,9 @@ from unimp.space import Choice, Real, SearchSpace
 class MFConfig(NeuralConfig):
     width: int = Field(default=64, ge=1)
     """Size of user and item vectors."""
+    init_std: float = Field(default=0.01, gt=0)
+    """Standard deviation of the first vectors: after 40 epochs beauty's validation NDCG@5 is .027 with .01,
+    .020 with .1; hm's is .058 in the end with both."""
     l2: float = Field(default=0.02, ge=0)
     """λ of the prior: half the squared norm of a triple's three vectors."""
     lr: float = Field(default=5e-3, gt=0)
@@ -34,6 +37,7 @@ class MFConfig(NeuralConfig):
         "lr": Real(5e-4, 2e-2, log=True),
         "l2": Real(1e-4, 0.2, log=True),
         "width": Choice((32, 64, 128)),
+        "init_std": Choice((0.01, 0.1)),
     }
 
 
@@ -58,7 +62,7 @@ class MF(FoldInBaseline[MFConfig]):
     module: Factors
 
     def build(self, num_items: int) -> Factors:
-        return Factors(self.pairs.num_users, num_items, self.config.width)
+        return Factors(self.pairs.num_users, num_items, self.config.width, self.config.init_std)
 
     def losses(self, data: TrainingData, random: np.random.Generator) -> Iterator[Tensor]:
         for batch in self.pairs.epoch(self.config.batch_events, random, device=self.config.device):

@@ -23,8 +23,11 @@ class SASRecConfig(CausalConfig):
     """Attention heads; must divide the width. The paper uses one."""
     expansion: int = Field(default=1, ge=1)
     """Inner width of the feed-forward layer, in widths; the paper's is 1."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     """On the input, in attention and behind every sub-layer; the paper's for sparse data is .5."""
+    batch_events: int = Field(default=512, ge=1)
+    """Events in a batch, padding included. With more a small log gives too few steps: with 1,024 and dropout
+    .5, hm's validation NDCG@5 is .046 instead of .048, and takes half as long again."""
     norm: Literal["pre", "post"] = "pre"
     """Where a block normalises; `pre` is the paper's, g(x) = x + Dropout(g(LayerNorm(x)))."""
 
