@@ -25,13 +25,17 @@ class GRU4RecConfig(CausalConfig):
     layers: int = Field(default=1, ge=1)
     """GRU layers; one was best in the paper."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    """On the item vectors that are read, and on the states."""
+    """On the item vectors that are read."""
+    state_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """On the states."""
     loss: Literal["bpr-max", "cross-entropy"] = "bpr-max"
     """`bpr-max` is the 2018 paper's; `cross-entropy` is the softmax over the whole catalogue."""
     negatives: int = Field(default=2048, ge=1)
     """Negatives that the positions of a batch share, beside each other's targets."""
     popularity_power: float = Field(default=0.75, ge=0, le=1)
     """Negatives are drawn with probability ∝ events^α; 0 is uniform, 1 is by popularity."""
+    lr: float = Field(default=5e-3, gt=0)
+    """Learning rate of AdamW, constant."""
     score_penalty: float = Field(default=1.0, ge=0)
     """λ of the score regularisation in BPR-max."""
 
@@ -54,26 +58,28 @@ class GRU4RecNetwork(CausalNetwork):
         super().__init__()
         self.items = nn.Embedding(num_items, config.width)
         self.gru = nn.GRU(config.width, config.width, config.layers, batch_first=True)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop, self.drop_states = nn.Dropout(config.dropout), nn.Dropout(config.state_dropout)
         draw_small(self)
         nn.init.xavier_normal_(self.items.weight)
+        # States lie within (-1, 1): without a layer that may enlarge them, scores are long in growing.
+        self.output = nn.Linear(config.width, config.width)
         self.register_buffer("drawing", torch.ones(num_items), persistent=False)
 
     def forward(self, rows_BT: Tensor) -> Tensor:
         """[B, T, D]; a step reads what came before, so padding on the right moves nothing."""
         states_BTD, _ = self.gru(self.drop(self.items(rows_BT)))
-        hidden: Tensor = self.drop(states_BTD)
+        hidden: Tensor = self.output(self.drop_states(states_BTD))
         return hidden
 
 
 class GRU4Rec(CausalBaseline[GRU4RecConfig]):
     """Session-based recommendation with recurrent networks (Hidasi et al., ICLR 2016) and BPR-max.
 
-    The loss, its score regularisation and the additional samples are those of Hidasi & Karatzoglou (CIKM
-    2018). Deviations: a whole history stands in for a session, and all of it is unrolled
-    at once instead of in session-parallel steps; hence the negatives shared by a batch are the additional
-    samples and the targets of its other positions, of all steps. Items have no output bias, scores no final
-    activation, and AdamW replaces Adagrad.
+    A feed-forward layer stands between state and scores (2016, fig. 1). The loss, its score regularisation
+    and the additional samples are those of Hidasi & Karatzoglou (CIKM 2018). Deviations: a whole history
+    stands in for a session, and all of it is unrolled at once instead of in session-parallel steps; hence the
+    negatives shared by a batch are the additional samples and the targets of its other positions, of all
+    steps. Items have no output bias, scores no final activation, and AdamW replaces Adagrad.
     """
 
     config_class = GRU4RecConfig

@@ -80,7 +80,7 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
     def train_epochs(self, data: TrainingData, random: np.random.Generator, show_progress: bool) -> None:
         config = self.config
         optimizer = torch.optim.AdamW(
-            self.module.parameters(), lr=config.lr, weight_decay=config.weight_decay
+            self.module.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
         best, best_epoch, kept = -1.0, 0, self.copy_state()
         with progress_bar(type(self).__name__, config.epochs, show=show_progress) as bar:
