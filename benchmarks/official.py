@@ -110,7 +110,7 @@ class OfficialWay:
             cache = self.model.decoder.new_cache(BEAMS, batch.items.shape[1] + NEW_TOKENS)
             hidden_BD = self.model(as_inputs(batch), state, pictures, cache)[:, -1]
         with self.noted("beams"):
-            return self.spoken(hidden_BD, state, pictures, cache, seen_at_end(batch))
+            return self.spoken(hidden_BD, state, pictures, cache, seen_at_end(as_inputs(batch)))
 
     def spoken(
         self,

@@ -17,9 +17,9 @@ class TestVIP5(RankerContract):
     settings = {  # noqa: RUF012
         "width": 32,
         "layers": 1,
-        "epochs": 24,
-        "patience": 24,
-        "validate_every": 24,
+        "epochs": 32,
+        "patience": 32,
+        "validate_every": 32,
         "dropout": 0.0,
         "lr": 5e-3,
         "threads": 1,
