@@ -42,6 +42,9 @@ def test_run_then_table(data: str, tmp_path: Path) -> None:
     assert "ItemKNN" in call("table", tmp_path).stdout
     assert "| ItemKNN" in call("table", tmp_path, "--format", "markdown").stdout
     assert r"\toprule" in call("table", tmp_path, "--format", "latex").stdout
+    refused = call("table", tmp_path, "--format", "latex", "--json").exception
+    assert isinstance(refused, ConfigError)
+    assert "leave one of them out" in str(refused)
 
 
 def test_methods_are_listed() -> None:

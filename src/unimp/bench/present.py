@@ -78,9 +78,12 @@ def as_text(table: Table) -> str:
     for line in lines:
         cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         text.append("  ".join([line[0].ljust(widths[0]), *cells]).rstrip())
-    text += ["", LEGEND, tuning_line(table)]
-    text += [f"left out: {entry.path.name}: {entry.reason}" for entry in table.rejected]
-    return "\n".join(text)
+    return "\n".join([*text, "", LEGEND, tuning_line(table), *left_out(table)])
+
+
+def left_out(table: Table) -> list[str]:
+    """The files that could not be read, so that nobody takes a table for whole that is not."""
+    return [f"left out: {entry.path.name}: {entry.reason}" for entry in table.rejected]
 
 
 def as_document(table: Table) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unimp.bench.present import LEGEND, header, mark, side_columns, tuning_line
+from unimp.bench.present import LEGEND, header, left_out, mark, side_columns, tuning_line
 from unimp.bench.table import Table
 
 BESIDE = ("tries", "cpu s", "MiB")
@@ -59,8 +59,3 @@ def latex(text: str) -> str:
     for wrapped, command in (("\0", r"\textbf{"), ("\1", "}"), ("\2", "$^{"), ("\3", "}$")):
         escaped = escaped.replace(wrapped, command)
     return escaped
-
-
-def left_out(table: Table) -> list[str]:
-    """The files that could not be read, so that nobody takes a table for whole that is not."""
-    return [f"left out: {entry.path.name}: {entry.reason}" for entry in table.rejected]

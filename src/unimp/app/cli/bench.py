@@ -181,6 +181,8 @@ def table(
     from unimp.bench.publish import as_latex, as_markdown
     from unimp.bench.table import build_table
 
+    if as_json and form is not Form.text:
+        raise ConfigError(f"--format {form}: not together with --json; leave one of them out")
     built = build_table(folder)
     if html is not None:
         from unimp.bench.report import write_report
