@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from unimp.baselines.gsasrec import GSASRec, GSASRecConfig, gbce, gbce_power
+from unimp.baselines.gsasrec import GSASRec, GSASRecConfig, gbce, gbce_power, prior_log_odds
 from unimp.testing import RankerContract
 
 
@@ -69,4 +69,14 @@ def test_neighbours_share_a_drawing(share: int) -> None:
     items = method.module.items.weight
     own = torch.stack([hidden[n] @ items[targets[n]] for n in range(7)])
     others = torch.stack([items[drawn[n // share]] @ hidden[n] for n in range(7)])
-    torch.testing.assert_close(found, gbce(own, others, gbce_power(3, 20, 0.5)))
+    beta = gbce_power(3, 20, 0.5)
+    shift = prior_log_odds(3, beta)
+    torch.testing.assert_close(found, gbce(own + shift, others + shift, beta))
+
+
+def test_prior_log_odds_is_the_best_score_for_all_alike() -> None:
+    beta = 0.3
+    score = torch.tensor(prior_log_odds(64, beta), requires_grad=True)
+    gbce(score[None], score.expand(1, 64), beta).backward()
+    assert score.grad is not None
+    assert score.grad.item() == pytest.approx(0.0, abs=1e-8)

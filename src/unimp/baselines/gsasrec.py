@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -38,9 +39,12 @@ class GSASRec(CausalBaseline[GSASRecConfig]):
     """Reduced overconfidence by negative sampling (Petrov & Macdonald, RecSys 2023): generalised binary
     cross-entropy, gBCE.
 
-    As in the paper a negative may happen to be the target or another event of the user. Deviation: `share`
-    neighbouring targets, mostly of one history, use the same negatives, which is several times faster and
-    the same loss on average. The network is `sasrec`'s; the full softmax on it is the method `sasrec`.
+    As in the paper a negative may happen to be the target or another event of the user. Two deviations.
+    `share` neighbouring targets, mostly of one history, use the same negatives, which is several times faster
+    and the same loss on average. In the loss every score is shifted by `prior_log_odds`, which changes no
+    ranking: without it the network first learns that most items are negatives, and hm's validation NDCG@5
+    stays at popularity's .007 for twenty epochs. The network is `sasrec`'s; the full softmax on it is the
+    method `sasrec`.
     """
 
     config_class = GSASRecConfig
@@ -59,13 +63,20 @@ class GSASRec(CausalBaseline[GSASRecConfig]):
         negative_GSK = hidden_GSD @ self.module.items(drawn_GK).transpose(1, 2)
         negative_NK = negative_GSK.flatten(0, 1)[: len(targets_N)]
         positive_N = (hidden_ND * self.module.items(targets_N)).sum(dim=1)
-        return gbce(positive_N, negative_NK, gbce_power(config.negatives, num_items, config.calibration))
+        beta = gbce_power(config.negatives, num_items, config.calibration)
+        shift = prior_log_odds(config.negatives, beta)
+        return gbce(positive_N + shift, negative_NK + shift, beta)
 
 
 def gbce_power(negatives: int, num_items: int, calibration: float) -> float:
     """β = α (t (1 − 1/α) + 1/α), with the sampling rate α = k / (|I| − 1), at most 1."""
     rate = min(1.0, negatives / max(num_items - 1, 1))
     return rate * (calibration * (1.0 - 1.0 / rate) + 1.0 / rate)
+
+
+def prior_log_odds(negatives: int, beta: float) -> float:
+    """log(β / K): the score at which gBCE is least when all items score alike."""
+    return math.log(beta / negatives)
 
 
 def gbce(positive_N: Tensor, negative_NK: Tensor, beta: float) -> Tensor:
