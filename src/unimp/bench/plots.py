@@ -19,6 +19,8 @@ LINES = 8
 INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""
 COLOURS = ("#3b82c4", "#d97b29", "#3f9e5a", "#c94f57", "#8a6bbf", "#8c6d5a", "#c76ea6", "#6f7780", "#a8a832")
+MARKERS = "os^Dv"
+"""The next one for every round through the colours, so that each of many methods can be told apart."""
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "unimp",  # ids by content, so the same table gives the same file
@@ -52,6 +54,10 @@ def colour(row: int) -> str:
     return COLOURS[row % len(COLOURS)]
 
 
+def marker(row: int) -> str:
+    return MARKERS[row // len(COLOURS) % len(MARKERS)]
+
+
 def quality_plot(table: Table, metric: str) -> str:
     """Every method's mean with its 95 % interval, best on top."""
 
@@ -59,7 +65,8 @@ def quality_plot(table: Table, metric: str) -> str:
         for place, row in enumerate(table.rows):
             value = row.values[metric]
             reach = [[value.mean - value.low], [value.high - value.mean]]
-            axes.errorbar([value.mean], [place], xerr=reach, fmt="o", color=colour(place), capsize=3)
+            shape, ink = marker(place), colour(place)
+            axes.errorbar([value.mean], [place], xerr=reach, fmt=shape, color=ink, capsize=3)
         axes.set_yticks(range(len(table.rows)), [row.label for row in table.rows])
         axes.invert_yaxis()
         axes.set_xlim(left=0)
@@ -75,14 +82,15 @@ def cost_plot(table: Table, metric: str) -> str:
         for place, row in enumerate(table.rows):
             spent = row.average("cpu_seconds_fit")
             seconds = max(row.average("seconds_fit") if np.isnan(spent) else spent, 1e-3)
-            axes.plot([seconds], [row.values[metric].mean], "o", color=colour(place), label=row.label)
+            quality = row.values[metric].mean
+            axes.plot([seconds], [quality], marker(place), color=colour(place), label=row.label)
         axes.set_xscale("log")
         axes.set_ylim(bottom=0)
         axes.set_xlabel("processor seconds to fit (mean over seeds)")
         axes.set_ylabel(metric)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
-    return draw((7.2, 3.4), paint)
+    return draw((8.4, max(3.4, 0.6 + 0.22 * len(table.rows))), paint)
 
 
 def group_plot(table: Table, metric: str, column: str, edges: Sequence[int], label: str) -> str:
