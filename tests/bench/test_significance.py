@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from unimp.bench.significance import bootstrap_intervals, compare, sign_flip_p_value
+from unimp.bench.significance import bootstrap_intervals, compare, intervals_of, sign_flip_p_value
 
 
 def test_a_constant_has_no_width() -> None:
@@ -62,4 +62,16 @@ def test_only_users_scored_by_both_are_compared() -> None:
 def test_the_same_seed_gives_the_same_answer() -> None:
     random = np.random.default_rng(1)
     a, b = random.normal(size=60), random.normal(size=60)
-    assert compare(a, b, seed=4) == compare(a, b, seed=4)
+    assert compare(a, b) == compare(a, b)
+
+
+def test_intervals_together_are_those_of_each_alone() -> None:
+    random = np.random.default_rng(1)
+    whole, other, gaps = (random.random((40, columns)) for columns in (2, 1, 2))
+    gaps[3:9] = np.nan
+    found = intervals_of([whole, gaps, other])
+    for table, intervals in zip((whole, gaps[~np.isnan(gaps).any(axis=1)], other), found, strict=True):
+        for alone, interval in zip(bootstrap_intervals(table), intervals, strict=True):
+            assert (interval.mean, interval.low, interval.high) == pytest.approx(
+                (alone.mean, alone.low, alone.high), abs=1e-12
+            )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,22 @@ def bootstrap_intervals(
     ]
 
 
+def intervals_of(tables: Sequence[Values]) -> list[list[Interval]]:
+    """Of each [N, K] its K intervals over the users without NaN.
+
+    Those without any are resampled together: drawing users costs far more than averaging their values.
+    """
+    found: dict[int, list[Interval]] = {}
+    whole = [place for place, table in enumerate(tables) if not np.isnan(table).any()]
+    if whole:
+        together = iter(bootstrap_intervals(np.concatenate([tables[place] for place in whole], axis=1)))
+        found = {place: [next(together) for _ in tables[place].T] for place in whole}
+    for place, table in enumerate(tables):
+        if place not in found:
+            found[place] = bootstrap_intervals(table[~np.isnan(table).any(axis=1)])
+    return [found[place] for place in range(len(tables))]
+
+
 def sign_flip_p_value(differences_N: Values, *, flips: int = 10_000, seed: int = 0) -> float:
     """Two-sided paired permutation test (Fisher, 1935): under no difference each user's sign is a coin.
 
@@ -76,9 +93,16 @@ def sign_flip_p_value(differences_N: Values, *, flips: int = 10_000, seed: int =
     return (1 + extreme) / (1 + flips)
 
 
-def compare(a_N: Values, b_N: Values, *, seed: int = 0) -> Comparison:
+def compare(a_N: Values, b_N: Values) -> Comparison:
     """Paired, over the users that both have scored (NaN is unscored)."""
-    both = ~(np.isnan(a_N) | np.isnan(b_N))
-    differences = a_N[both] - b_N[both]
-    (interval,) = bootstrap_intervals(differences[:, None], seed=seed)
-    return Comparison(interval, sign_flip_p_value(differences, seed=seed))
+    return compare_pairs([(a_N, b_N)])[0]
+
+
+def compare_pairs(pairs: Sequence[tuple[Values, Values]]) -> list[Comparison]:
+    """`compare` of each pair; all are of the same users."""
+    differences = [a_N - b_N for a_N, b_N in pairs]
+    intervals = intervals_of([values_N[:, None] for values_N in differences])
+    return [
+        Comparison(interval, sign_flip_p_value(values_N[~np.isnan(values_N)]))
+        for (interval,), values_N in zip(intervals, differences, strict=True)
+    ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from unimp.bench.protocol import BenchmarkProtocol
 from unimp.bench.result import DataIdentity, Rejected, StoredResult, read_result
-from unimp.bench.significance import Comparison, Interval, Values, bootstrap_intervals, compare
+from unimp.bench.significance import Comparison, Interval, Values, compare_pairs, intervals_of
 from unimp.bench.tries import Tuning
 from unimp.errors import DataError
 from unimp.metrics.ranking import METRIC_NAMES, metric_values
@@ -102,7 +102,7 @@ def build_table(folder: Path) -> Table:
     rows = make_rows(stored, metrics)
     # NaN (nothing scored) goes last.
     rows.sort(key=lambda row: -np.nan_to_num(row.values[sorted_by].mean, nan=-1.0))
-    leads = {metric: lead for metric in metrics if (lead := find_lead(rows, metric)) is not None}
+    leads = find_leads(rows, metrics)
     return Table(first.data, first.protocol, metrics, sorted_by, tuple(rows), leads, tuple(rejected))
 
 
@@ -138,11 +138,13 @@ def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[Ro
             repr(tuning.identity if tuning else None),
         )
         by_config[key].append(entry)
+    scored = [
+        np.stack([user_values(entries, metric) for metric in metrics], axis=1)
+        for entries in by_config.values()
+    ]
     rows = []
-    for (method, *_), entries in by_config.items():
+    for ((method, *_), entries), intervals in zip(by_config.items(), intervals_of(scored), strict=True):
         siblings = [others[0].result.config for (name, *_), others in by_config.items() if name == method]
-        values = np.stack([user_values(entries, metric) for metric in metrics], axis=1)
-        intervals = bootstrap_intervals(values[~np.isnan(values).any(axis=1)])
         label = entries[0].result.title + distinguishing(entries[0].result.config, siblings)
         by_seed = tuple(sorted(entries, key=lambda entry: entry.result.seed))
         rows.append(Row(label, by_seed, dict(zip(metrics, intervals, strict=True))))
@@ -163,12 +165,19 @@ def user_values(results: Sequence[StoredResult], metric: str) -> Values:
     return mean
 
 
-def find_lead(rows: Sequence[Row], metric: str) -> Lead | None:
-    """The two best rows of a column, compared user by user."""
-    means = np.array([row.values[metric].mean for row in rows])
-    ranked = [int(row) for row in np.argsort(-means, kind="stable") if not np.isnan(means[row])]
-    if len(ranked) < 2:
-        return None
-    best, runner_up = ranked[:2]
-    values = [user_values(rows[row].results, metric) for row in (best, runner_up)]
-    return Lead(best, runner_up, compare(*values))
+def find_leads(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Lead]:
+    """The two best rows of each column, compared user by user."""
+    pairs: dict[str, tuple[int, int]] = {}
+    for metric in metrics:
+        means = np.array([row.values[metric].mean for row in rows])
+        ranked = [int(row) for row in np.argsort(-means, kind="stable") if not np.isnan(means[row])]
+        if len(ranked) > 1:
+            pairs[metric] = ranked[0], ranked[1]
+    values = [
+        (user_values(rows[best].results, metric), user_values(rows[runner_up].results, metric))
+        for metric, (best, runner_up) in pairs.items()
+    ]
+    return {
+        metric: Lead(*pair, comparison)
+        for (metric, pair), comparison in zip(pairs.items(), compare_pairs(values), strict=True)
+    }
