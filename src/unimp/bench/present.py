@@ -67,12 +67,18 @@ def side_columns(row: Row) -> dict[str, str]:
     }
 
 
+def interval(row: Row, metric: str) -> str:
+    """The 95 % interval of the mean over users."""
+    value = row.values[metric]
+    return "–" if value.low != value.low else f"{value.low:.4f}–{value.high:.4f}"
+
+
 def as_text(table: Table) -> str:
     """Aligned columns, the legend, and the files that were left out."""
-    lines = [["method", *table.metrics, *side_columns(table.rows[0])]]
+    lines = [["method", *table.metrics, f"{table.sorted_by} 95 %", *side_columns(table.rows[0])]]
     for number, row in enumerate(table.rows):
         figures = [f"{row.values[m].mean:.4f}{mark(table, number, m) or ' '}" for m in table.metrics]
-        lines.append([row.label, *figures, *side_columns(row).values()])
+        lines.append([row.label, *figures, interval(row, table.sorted_by), *side_columns(row).values()])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = [header(table), ""]
     for line in lines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unimp.bench.present import LEGEND, header, left_out, mark, side_columns, tuning_line
+from unimp.bench.present import LEGEND, header, interval, left_out, mark, side_columns, tuning_line
 from unimp.bench.table import Table
 
 BESIDE = ("tries", "cpu s", "MiB")
@@ -23,26 +23,31 @@ def cells(table: Table, bold: str, marked: str) -> Iterator[list[str]]:
             figure, sign = f"{row.values[metric].mean:.4f}", mark(table, number, metric)
             line.append(bold.format(figure) + marked.format(sign) if sign else figure)
         beside = side_columns(row)
-        yield [*line, *(beside[name] for name in BESIDE)]
+        yield [*line, interval(row, table.sorted_by), *(beside[name] for name in BESIDE)]
+
+
+def names(table: Table) -> list[str]:
+    """The heads of the columns."""
+    return ["method", *table.metrics, f"{table.sorted_by} 95 %", *BESIDE]
 
 
 def as_markdown(table: Table) -> str:
     """A pipe table between what was judged and the legend."""
-    names = ["method", *table.metrics, *BESIDE]
-    lines = [names, ["---", *["---:"] * (len(names) - 1)], *cells(table, "**{}**", r"\{}")]
+    heads = names(table)
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *cells(table, "**{}**", r"\{}")]
     text = [header(table), "", *("| " + " | ".join(line) + " |" for line in lines), ""]
     return "\n".join([*text, LEGEND, "", tuning_line(table), *left_out(table)])
 
 
 def as_latex(table: Table) -> str:
     """A `tabular` in the rules of the package booktabs; what it says in words stands above as comments."""
-    names = ["method", *table.metrics, *BESIDE]
-    rows = [" & ".join(latex(cell) for cell in line) + r" \\" for line in [names, *cells(table, BOLD, SIGN)]]
+    heads = names(table)
+    rows = [" & ".join(latex(cell) for cell in line) + r" \\" for line in [heads, *cells(table, BOLD, SIGN)]]
     notes = [header(table), LEGEND, tuning_line(table), *left_out(table)]
     return "\n".join(
         [
             *(f"% {note}" for note in notes),
-            rf"\begin{{tabular}}{{l{'r' * (len(names) - 1)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
             r"\toprule",
             rows[0],
             r"\midrule",
