@@ -5,11 +5,14 @@ import torch.nn.functional as F
 from unimp.baselines import losses
 
 
+@pytest.mark.parametrize("scale", [1.0, 50.0])  # below SAFE_LOGIT, and beyond it
 @pytest.mark.parametrize("entries", [1, 35, 10_000])
-def test_chunks_give_torchs_loss_and_gradients(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_give_torchs_loss_and_gradients(
+    entries: int, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(losses, "CHUNK_ENTRIES", entries)
     random = torch.Generator().manual_seed(0)
-    hidden = torch.randn(13, 5, generator=random, dtype=torch.float64, requires_grad=True)
+    hidden = (scale * torch.randn(13, 5, generator=random, dtype=torch.float64)).requires_grad_()
     items = torch.randn(7, 5, generator=random, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(7, (13,), generator=random)
     ours = losses.full_cross_entropy(hidden, items, targets)

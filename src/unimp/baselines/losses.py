@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ENTRIES = 2**24
-"""Logits held at once: 64 MiB of float32, which also stays near the cache."""
+CHUNK_ENTRIES = 2**22
+"""Logits held at once: 16 MiB of float32, which also stays near the cache."""
+SAFE_LOGIT = 60.0
+"""Below it in size, exponentials and their sums keep within float32, and no maximum need be taken out."""
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
@@ -27,18 +29,19 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         hidden_grad = torch.empty_like(hidden_ND)
         items_grad = torch.zeros_like(items_ID)
         total = hidden_ND.new_zeros(())
+        safe = hidden_ND.norm(dim=1).max() * items_ID.norm(dim=1).max() < SAFE_LOGIT
         for start in range(0, len(hidden_ND), rows):
-            hidden, targets = hidden_ND[start : start + rows], targets_N[start : start + rows, None]
+            hidden, targets = hidden_ND[start : start + rows], targets_N[start : start + rows]
             logits = hidden @ items_ID.T
-            logits -= logits.amax(dim=1, keepdim=True)
-            own = logits.gather(1, targets)
+            if not safe:
+                logits -= logits.amax(dim=1, keepdim=True)
+            own = logits.gather(1, targets[:, None])
             odds = logits.exp_()
             mass = odds.sum(dim=1, keepdim=True)
             total += (mass.log() - own).sum()
-            error = odds.div_(mass)
-            error.scatter_add_(1, targets, torch.full_like(own, -1.0))
-            hidden_grad[start : start + rows] = error @ items_ID
-            items_grad.addmm_(error.T, hidden)
+            # Odds are divided by their mass after the products, where there is far less to divide.
+            hidden_grad[start : start + rows] = (odds @ items_ID) / mass - items_ID[targets]
+            items_grad.addmm_(odds.T, hidden / mass).index_add_(0, targets, hidden, alpha=-1)
         ctx.save_for_backward(hidden_grad / len(hidden_ND), items_grad / len(hidden_ND))
         return total / len(hidden_ND)
 
