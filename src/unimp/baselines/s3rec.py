@@ -34,10 +34,13 @@ class S3RecConfig(CausalConfig):
     """Attention heads; must divide the width."""
     expansion: int = Field(default=4, ge=1)
     """Inner width of the feed-forward layer, in widths."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    """On the input, in attention and behind every sub-layer."""
-    loss: Literal["pairwise", "cross-entropy"] = "pairwise"
-    """Fine-tuning: `pairwise` is the paper's, one negative a target; `cross-entropy` all items."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """On the input, in attention and behind every sub-layer; the paper's is .5."""
+    loss: Literal["pairwise", "cross-entropy"] = "cross-entropy"
+    """Fine-tuning: over all items, as `sasrec`'s, or `pairwise` as the paper's, one negative a target. With
+    the latter hm's validation NDCG@5 is .030 instead of .048."""
+    batch_events: int = Field(default=512, ge=1)
+    """Events in a batch, padding included."""
     pretrain_epochs: int = Field(default=20, ge=0)
     """Passes of pre-training; the paper makes 100."""
     mask_share: float = Field(default=0.2, gt=0, lt=1)
@@ -166,9 +169,9 @@ class S3RecPretraining(nn.Module):
 class S3Rec(CausalBaseline[S3RecConfig]):
     """Self-supervised sequential recommendation by mutual information (Zhou et al., CIKM 2020).
 
-    Pre-training, then fine-tuning with the pairwise loss of sec. 4.3 at every position of one pass; both on
-    the training events. Attributes are the catalogue's category columns. Deviations: fewer passes of
-    pre-training, rare attribute values left out, AAP read off the item's own vector as eq. (5) has it (their
+    Pre-training, then fine-tuning at every position of one pass; both on the training events. Attributes are
+    the catalogue's category columns. Deviations: the full softmax for the pairwise loss of sec. 4.3 (`loss`),
+    as for SASRec, on which the method builds; fewer passes of pre-training, rare attribute values left out, AAP read off the item's own vector as eq. (5) has it (their
     code: off the encoder's state), a fresh Adam for fine-tuning. Their ranking gives seen items the score
     0; ours leaves masking to the judge.
     """
