@@ -171,9 +171,9 @@ class S3Rec(CausalBaseline[S3RecConfig]):
 
     Pre-training, then fine-tuning at every position of one pass; both on the training events. Attributes are
     the catalogue's category columns. Deviations: the full softmax for the pairwise loss of sec. 4.3 (`loss`),
-    as for SASRec, on which the method builds; fewer passes of pre-training, rare attribute values left out, AAP read off the item's own vector as eq. (5) has it (their
-    code: off the encoder's state), a fresh Adam for fine-tuning. Their ranking gives seen items the score
-    0; ours leaves masking to the judge.
+    as for SASRec, on which the method builds; fewer passes of pre-training, rare attribute values left out,
+    AAP read off the item's own vector as eq. (5) has it (their code: off the encoder's state), a fresh Adam
+    for fine-tuning. Their ranking gives seen items the score 0; ours leaves masking to the judge.
     """
 
     config_class = S3RecConfig
