@@ -128,9 +128,21 @@ def test_new_domain_holds_items_out(shop: Dataset, tmp_path: Path) -> None:
     assert found.result.data.train_users == 132
 
 
+def test_a_new_domain_can_be_ranked_by_itself(shop: Dataset, tmp_path: Path) -> None:
+    rules = {"split": "new-domain", "hold_out": "kind=red|blue"}
+    everything = only(shop, "pop", tmp_path, **rules)
+    alone = only(shop, "pop", tmp_path, **rules, candidates="held-out")
+    assert alone.path != everything.path
+    held = held_out_items(shop.catalog, "kind=red|blue").sum()
+    left = held - alone.ranks["history_length"].to_numpy()  # what is masked is not ranked
+    assert alone.rank_values() == pytest.approx((1 + left) / 2)  # popularity knows none: all tied
+    assert (everything.rank_values() > alone.rank_values()).all()
+
+
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
+        ({"split": "new-users", "candidates": "held-out"}, "only new-domain has held-out"),
         ({"split": "new-domain"}, "names the items it holds out"),
         ({"split": "temporal", "hold_out": "kind=red"}, "only new-domain"),
         ({"split": "new-domain", "hold_out": "kin=red"}, 'did you mean "kind"'),

@@ -15,7 +15,8 @@ def header(table: Table) -> str:
     split = protocol.split + (f" ({protocol.hold_out})" if protocol.hold_out else "")
     parts = [
         f"{data.name} ({data.hash})",
-        f"{split}, full catalogue of {data.items:,} items, {masked}",
+        f"{split}, {'full catalogue' if protocol.candidates == 'all' else 'held-out items'} of"
+        f" {data.items:,} items, {masked}",
         f"{data.train_events:,} training events, {data.test_cases:,} test cases",
     ]
     if data.targets_outside_catalogue:

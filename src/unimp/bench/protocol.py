@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ class BenchmarkProtocol(Config):
     """How training, validation and test are told apart."""
     hold_out: str = ""
     """For `new-domain`: `attribute=value|value…`, the items that are tested on and never trained on."""
+    candidates: Literal["all", "held-out"] = "all"
+    """What is ranked: the catalogue or, of `new-domain`, the held-out items alone, as a new shop would."""
     split_seed: int = 0
     """Which users are held out, where the split draws them."""
     exclude_history: bool = True
@@ -38,9 +40,10 @@ class BenchmarkProtocol(Config):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results on features from nothing are named as they were before there were others."""
+        """Results by the ordinary rules are named as they were before there were others."""
         values: dict[str, Any] = write(self)
-        return values if self.features else {key: values[key] for key in values if key != "features"}
+        ordinary = {"features": "", "candidates": "all"}
+        return {key: value for key, value in values.items() if value != ordinary.get(key)}
 
     def make_split(self, dataset: Dataset) -> Split:
         """The cases of this protocol; ConfigError or DataError when the data cannot give them."""
@@ -50,6 +53,8 @@ class BenchmarkProtocol(Config):
                 f"split {self.split} with hold_out {self.hold_out!r}: "
                 "new-domain, and only new-domain, names the items it holds out, such as genre=Horror|War"
             )
+        if self.candidates != "all" and self.split != "new-domain":
+            raise ConfigError(f"candidates {self.candidates}: only new-domain has held-out items to rank")
         if self.split == "leave-one-out":
             return leave_one_out(histories, num_items)
         if self.split == "new-users":
@@ -57,6 +62,10 @@ class BenchmarkProtocol(Config):
         if self.split == "temporal":
             return temporal(histories, num_items)
         return new_domain(histories, num_items, held_out_items(dataset.catalog, self.hold_out))
+
+    def ranked_items(self, dataset: Dataset) -> npt.NDArray[np.bool_] | None:
+        """[num_items] the items that test cases rank; None for all."""
+        return None if self.candidates == "all" else held_out_items(dataset.catalog, self.hold_out)
 
 
 def held_out_items(catalog: Catalog, hold_out: str) -> npt.NDArray[np.bool_]:

@@ -132,6 +132,7 @@ def measure(session: Session, job: Job, fitted: Fitted) -> Measured:
             fitted.method,
             split.test,
             exclude_history=session.protocol.exclude_history,
+            among=session.protocol.ranked_items(session.dataset),
             batch_size=max(1, min(512, SCORES_AT_ONCE // split.num_items)),
             advance=bar.advance,
         )

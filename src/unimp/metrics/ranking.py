@@ -61,12 +61,14 @@ def judge_cases(
     cases: Cases,
     *,
     exclude_history: bool = True,
+    among: npt.NDArray[np.bool_] | None = None,
     batch_size: int = 512,
     advance: Callable[[int], object] = lambda count: None,
 ) -> Ranks:
     """The rank of every case's target in the full catalogue, a batch of users at a time.
 
-    With the history masked, a target that its own history already holds is a miss.
+    With the history masked, a target that its own history already holds is a miss. `among` ([num_items])
+    has only some items ranked.
     """
     ranks = Ranks(np.empty(len(cases)), np.zeros(len(cases), dtype=np.bool_))
     for start in range(0, len(cases), batch_size):
@@ -77,6 +79,8 @@ def judge_cases(
         scores = np.array(scores, dtype=np.float32)
         if exclude_history:
             mask_history(scores, batch.histories)
+        if among is not None:
+            scores[:, ~among] = -np.inf
         found = find_ranks(scores, batch.target_rows)
         ranks.values[start : start + len(batch)] = found.values
         ranks.tied[start : start + len(batch)] = found.tied

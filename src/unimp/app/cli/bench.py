@@ -73,6 +73,7 @@ def run(
     ),
     split: str = typer.Option("leave-one-out", help="leave-one-out, new-users, temporal or new-domain."),
     hold_out: str = typer.Option("", help="For new-domain: ATTRIBUTE=VALUE|VALUE, tested and never trained."),
+    candidates: str = typer.Option("all", help="For new-domain: rank `all` items or the `held-out` alone."),
     keep_history: bool = typer.Option(False, "--keep-history", help="Do not mask a user's own history."),
     cutoffs: str = typer.Option("3,5,10", help="The k of HR@k, NDCG@k and MRR@k."),
     no_ids: bool = typer.Option(
@@ -110,6 +111,7 @@ def run(
         "split": split,
         "features": features.described,
         "hold_out": hold_out,
+        "candidates": candidates,
         "exclude_history": not keep_history,
         "cutoffs": [part.strip() for part in cutoffs.split(",")],
     }
