@@ -56,9 +56,11 @@ def test_methods_are_listed() -> None:
         "paper": None,
         "inputs": ["ids"],
         "seeded": False,
+        "tests": "tests/baselines/test_pop.py",
         "settings": {},
         "tuned": {},
     }
+    assert all(Path(entry["tests"]).is_file() for entry in listed)
     assert "Steck, WWW 2019" in call("methods").stdout
 
 

@@ -212,6 +212,7 @@ def methods(
                     "paper": entry.paper or None,
                     "inputs": list(entry.inputs),
                     "seeded": entry.seeded,
+                    "tests": entry.test,
                     "settings": entry.config().model_dump(mode="json"),
                     "tuned": {key: str(ends) for key, ends in entry.search_space().items()},
                 }
