@@ -103,6 +103,27 @@ def test_segments_do_not_see_each_other(method: TIGER) -> None:
     torch.testing.assert_close(one[:, 1], other[:, 1], rtol=0, atol=0)
 
 
+def test_segments_that_grow_are_those_that_are_decoded_whole(method: TIGER) -> None:
+    memory, latest = method.module.read(torch.tensor([[1, 2, 3], [4, 5, 0]])), torch.tensor([2, 1])
+    segments = method.module.begin(memory, latest)
+    method.module.grow(segments, torch.zeros((2, 1), dtype=torch.long))
+    segments.follow(torch.zeros((2, 2), dtype=torch.long))
+    method.module.grow(segments, torch.tensor([[0, 1], [1, 2]]))
+    segments.follow(torch.tensor([[1, 0], [1, 1]]))
+    grown = method.module.grow(segments, torch.tensor([[0, 2], [1, 0]]))
+    codes = torch.tensor([[[1, 0], [0, 2]], [[2, 1], [2, 0]]])
+    whole = method.module.decode(codes, memory, latest[:, None].expand(2, 2))[:, :, -1]
+    torch.testing.assert_close(grown, whole)
+
+
+def test_users_beyond_one_batch_are_scored_by_length(method: TIGER) -> None:
+    rows = [[1, 2, 3], [4], [], [5, 0], [2], [3, 3, 3, 3]]
+    method.users_at_once = 2  # type: ignore[misc]
+    together = method.score(Histories.from_lists(rows))
+    for user, row in enumerate(rows):
+        np.testing.assert_allclose(together[user], method.score(Histories.from_lists([row]))[0], atol=1e-4)
+
+
 class NoText(ToyFeatures):
     def text(self) -> FloatArray | None:  # type: ignore[override]
         return None

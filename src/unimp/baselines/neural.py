@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -56,6 +56,9 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
     """A module trained step by step. A subclass writes `build`, `losses` and `score_batch`."""
 
     module: nn.Module
+    users_at_once: ClassVar[int] = 512
+    """Most users of one `score_batch`; of more, those with histories of like length go together. Few where
+    reading costs much, since a batch is padded to its longest history."""
 
     @abstractmethod
     def build(self, num_items: int) -> nn.Module:
@@ -121,8 +124,12 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
 
     def score_known(self, histories: Histories) -> FloatArray:
         self.module.eval()
+        scores = np.empty((len(histories), self.num_items), dtype=np.float32)
+        order = np.argsort(histories.lengths, kind="stable")
         with torch_threads(self.config.threads), torch.inference_mode():
-            scores: FloatArray = self.score_batch(histories).float().cpu().numpy()
+            for first in range(0, len(order), self.users_at_once):
+                chosen = order[first : first + self.users_at_once]
+                scores[chosen] = self.score_batch(histories.select(chosen)).float().cpu().numpy()
         return scores
 
     def arrays(self) -> Arrays:
