@@ -80,8 +80,10 @@ class Adaptor(nn.Module):
         gates_IE = logits_IE.softmax(dim=1)
         dropped_IF = self.drop(features_IF)
         vectors_ID = torch.zeros(())
+        # (x − b) W = x W − b W: nothing of the features' size has a gradient then.
         for expert, (offset_F, whiten_FD) in enumerate(zip(self.offsets_EF, self.whiten_EFD, strict=True)):
-            vectors_ID = vectors_ID + gates_IE[:, expert, None] * ((dropped_IF - offset_F) @ whiten_FD)
+            whitened_ID = torch.addmm(-(offset_F @ whiten_FD), dropped_IF, whiten_FD)
+            vectors_ID = vectors_ID + gates_IE[:, expert, None] * whitened_ID
         return vectors_ID
 
 
