@@ -80,6 +80,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"train.lr": value}` for {"train": {"lr": value}}, and the like."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
 def parse_overrides(settings: Iterable[str]) -> dict[str, Any]:
     """`["train.lr=1e-4", …]` as nested tables; values are read as TOML, else as plain text."""
     table: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from unimp.bench.protocol import BenchmarkProtocol
 from unimp.bench.publish import as_latex, as_markdown, latex
 from unimp.bench.report import write_report
 from unimp.bench.runner import run_jobs
-from unimp.bench.table import build_table, user_values
+from unimp.bench.table import build_table, distinguishing, user_values
 from unimp.data.dataset import Dataset
 from unimp.errors import DataError
 from unimp.testing import toy_world
@@ -50,6 +50,31 @@ def test_the_lead_is_paired(results: Path) -> None:
     assert lead.comparison.difference.mean == pytest.approx((values[0] - values[1]).mean())
     assert lead.significant
     assert "*" in as_text(table).splitlines()[3]
+
+
+def test_the_next_method_is_not_another_row_of_the_best_one(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "two")
+    best = build_table(results).rows[0].method
+    for path in (tmp_path / "two").glob(f"{best}-*"):
+        path.unlink()
+    table = build_table(tmp_path / "two")
+    assert [row.method for row in table.rows[:2]] == ["itemknn", "itemknn"]
+    for lead in table.leads.values():
+        assert table.rows[lead.best].method != table.rows[lead.runner_up].method
+    for path in (tmp_path / "two").glob("pop-*"):
+        path.unlink()
+    assert {(lead.best, lead.runner_up) for lead in build_table(tmp_path / "two").leads.values()} <= {
+        (0, 1),
+        (1, 0),
+    }
+
+
+def test_settings_in_tables_tell_rows_apart_too() -> None:
+    plain = {"recipe": "small", "settings": {"train": {"threads": 1}}}
+    other = {"recipe": "small", "settings": {"train": {"threads": 1}, "content": {"encoder": "x"}}}
+    assert distinguishing(plain, [plain, other]) == ""
+    assert distinguishing(other, [plain, other]) == " (encoder=x)"
+    assert distinguishing({"a": {"b": 1}}, [{"a": {"b": 1}}, {"a": {"b": 2}}]) == " (b=1)"
 
 
 def test_markdown_and_latex_say_what_the_text_says(results: Path) -> None:

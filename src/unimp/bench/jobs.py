@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from unimp.baselines.baseline import ItemFeatures, TrainingData
 from unimp.bench.protocol import BenchmarkProtocol
 from unimp.bench.result import result_name
 from unimp.bench.tries import Tuning
-from unimp.config import Config
+from unimp.config import Config, dotted
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Split
 from unimp.errors import ConfigError, did_you_mean
@@ -94,16 +94,7 @@ def plan_jobs(
     for name in dict.fromkeys(names):
         entry = find_method(name, methods)
         config = entry.config(overrides.get(name), place=f"--set {name}")
-        by_hand = set(dotted_keys(overrides.get(name, {})))
+        by_hand = set(dotted(overrides.get(name, {})))
         space = {key: dimension for key, dimension in entry.search_space().items() if key not in by_hand}
         jobs += [Job(name, entry, config, seed, space) for seed in (seeds if entry.seeded else seeds[:1])]
     return jobs
-
-
-def dotted_keys(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """`train.lr` for {"train": {"lr": …}}, and the like."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from dotted_keys(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key

@@ -44,14 +44,14 @@ def tuning_line(table: Table) -> str:
 
 
 def mark(table: Table, row: int, metric: str) -> str:
-    """`*` best and better than the runner-up by the paired test, `+` best, else nothing."""
+    """`*` best and better than any other method by the paired test, `+` best, else nothing."""
     if table.best(metric) != row:
         return ""
     lead = table.leads.get(metric)
     return "*" if lead is not None and lead.best == row and lead.significant else "+"
 
 
-LEGEND = "+ best of its column; * best, and better than the runner-up (paired sign-flip test, p < 0.05)"
+LEGEND = "+ best of its column; * best, and better than the next method (paired sign-flip test, p < 0.05)"
 
 
 def side_columns(row: Row) -> dict[str, str]:

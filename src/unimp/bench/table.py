@@ -14,6 +14,7 @@ from unimp.bench.protocol import BenchmarkProtocol
 from unimp.bench.result import DataIdentity, Rejected, StoredResult, read_result
 from unimp.bench.significance import Comparison, Interval, Values, compare_pairs, intervals_of
 from unimp.bench.tries import Tuning
+from unimp.config import dotted
 from unimp.errors import DataError
 from unimp.metrics.ranking import METRIC_NAMES, metric_values
 
@@ -53,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Lead:
-    """The best row of a column against the next."""
+    """The best row of a column against the best of another method; where there is but one, the next row."""
 
     best: int
     runner_up: int
@@ -152,9 +153,14 @@ def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[Ro
 
 
 def distinguishing(config: dict[str, Any], siblings: Sequence[dict[str, Any]]) -> str:
-    """` (key=value, …)` of the settings in which rows of one method differ."""
-    keys = [key for key in config if any(other.get(key) != config[key] for other in siblings)]
-    return f" ({', '.join(f'{key}={config[key]}' for key in keys)})" if keys else ""
+    """` (key=value, …)` of the settings in which rows of one method differ, by the last part of a name."""
+    others = [dotted(sibling) for sibling in siblings]
+    differing = [
+        f"{key.rpartition('.')[2]}={value}"
+        for key, value in dotted(config).items()
+        if any(key not in other or other[key] != value for other in others)
+    ]
+    return f" ({', '.join(differing)})" if differing else ""
 
 
 def user_values(results: Sequence[StoredResult], metric: str) -> Values:
@@ -166,13 +172,14 @@ def user_values(results: Sequence[StoredResult], metric: str) -> Values:
 
 
 def find_leads(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, Lead]:
-    """The two best rows of each column, compared user by user."""
+    """The best row of each column and the best of another method, compared user by user."""
     pairs: dict[str, tuple[int, int]] = {}
     for metric in metrics:
         means = np.array([row.values[metric].mean for row in rows])
         ranked = [int(row) for row in np.argsort(-means, kind="stable") if not np.isnan(means[row])]
         if len(ranked) > 1:
-            pairs[metric] = ranked[0], ranked[1]
+            others = [row for row in ranked if rows[row].method != rows[ranked[0]].method]
+            pairs[metric] = ranked[0], (others or ranked[1:])[0]
     values = [
         (user_values(rows[best].results, metric), user_values(rows[runner_up].results, metric))
         for metric, (best, runner_up) in pairs.items()
