@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ import torch
 from torch import Tensor
 
 from measure import Bout, Meter, measured
+from unimp.baselines.semantic_ids import QuantiserConfig, tell_apart
 from unimp.baselines.tiger import TIGER, TIGERConfig
+from unimp.baselines.tiger_network import TIGERNetwork
 from unimp.data.dataset import Dataset
 from unimp.data.histories import FloatArray, Histories
 from unimp.train.preparation import make_split
@@ -25,43 +28,48 @@ from unimp.train.preparation import make_split
 SEED, JUDGED_AT_ONCE = 0, 512
 
 
-class NaiveTIGER(TIGER):
+@dataclass
+class WholeSegments:
+    """Codes of segments, and nothing else that was computed before."""
+
+    memory_BSD: Tensor
+    latest_B: Tensor
+    codes_BKP: Tensor | None = None
+
+    def follow(self, parent_BK: Tensor) -> None:
+        assert self.codes_BKP is not None
+        self.codes_BKP = self.codes_BKP.gather(
+            1, parent_BK[..., None].expand(-1, -1, self.codes_BKP.shape[2])
+        )
+
+
+class NaiveNetwork(TIGERNetwork):
     """Decodes whole segments at every level."""
 
+    def begin(self, memory_BSD: Tensor, latest_B: Tensor) -> WholeSegments:  # type: ignore[override]
+        return WholeSegments(memory_BSD, latest_B)
+
+    def grow(self, segments: WholeSegments, codes_BK: Tensor) -> Tensor:  # type: ignore[override]
+        newest_BK1, before = codes_BK[..., None], segments.codes_BKP
+        codes_BKP = newest_BK1[..., :0] if before is None else torch.cat([before, newest_BK1], dim=2)
+        segments.codes_BKP = codes_BKP
+        latest_BK = segments.latest_B[:, None].expand_as(codes_BK)
+        return self.decode(codes_BKP, segments.memory_BSD, latest_BK)[:, :, -1]
+
+
+class NaiveTIGER(TIGER):
     users_at_once = JUDGED_AT_ONCE
 
-    def search(self, memory_BSD: Tensor, latest_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        module, users = self.module, len(latest_B)
-        node_BK = latest_B.new_zeros((users, 1))
-        score_BK, codes_BKP = memory_BSD.new_zeros((users, 1)), latest_B.new_zeros((users, 1, 0))
-        first_BC = memory_BSD.new_zeros(0)
-        for level, table in enumerate(self.trie):
-            states = module.decode(codes_BKP, memory_BSD, latest_B[:, None].expand_as(node_BK))
-            odds_BKC = module.outputs[level](states[:, :, -1]).log_softmax(dim=2)
-            first_BC = odds_BKC[:, 0] if level == 0 else first_BC
-            child_BKC = table[node_BK.clamp(min=0)]
-            gone_BKC = (child_BKC < 0) | (node_BK < 0)[..., None]
-            total_BN = (score_BK[..., None] + odds_BKC).masked_fill(gone_BKC, -torch.inf).flatten(1)
-            score_BK, chosen_BK = total_BN.topk(min(self.config.beam, total_BN.shape[1]), dim=1)
-            parent_BK, code_BK = chosen_BK // odds_BKC.shape[2], chosen_BK % odds_BKC.shape[2]
-            node_BK = child_BKC.flatten(1).gather(1, chosen_BK).masked_fill(score_BK.isinf(), -1)
-            before = codes_BKP.gather(1, parent_BK[..., None].expand(-1, -1, level))
-            codes_BKP = torch.cat([before, code_BK[..., None]], dim=2)
-        return node_BK, score_BK, first_BC
+    def build(self, num_items: int) -> TIGERNetwork:
+        network = super().build(num_items)
+        network.__class__ = NaiveNetwork  # the same weights
+        return network
 
 
-def random_codes(num_items: int, config: TIGERConfig) -> Tensor:
-    """[num_items, L]: drawn codes, and the number of an item among those that share them."""
-    drawn = np.random.default_rng(SEED).integers(
-        0, config.quantiser.codes, (num_items, config.quantiser.levels)
-    )
-    order = np.lexsort(drawn.T[::-1])
-    new = np.ones(num_items, dtype=bool)
-    new[1:] = (drawn[order][1:] != drawn[order][:-1]).any(axis=1)
-    starts = np.maximum.accumulate(np.where(new, np.arange(num_items), 0))
-    last = np.empty((num_items, 1), dtype=np.int64)
-    last[order, 0] = np.arange(num_items) - starts
-    return torch.from_numpy(np.concatenate([drawn, last], axis=1))
+def random_codes(num_items: int, config: QuantiserConfig) -> Tensor:
+    """[num_items, L], drawn evenly."""
+    size = (num_items, config.levels)
+    return torch.from_numpy(tell_apart(np.random.default_rng(SEED).integers(0, config.codes, size)))
 
 
 def new_method(kind: type[TIGER], codes_IL: Tensor, threads: int) -> TIGER:
@@ -89,7 +97,7 @@ def main() -> None:
     dataset = Dataset.load(options.data)
     split = make_split(dataset, "leave-one-out")
     histories = split.test.histories.slice(0, options.users)
-    codes, meter = random_codes(len(dataset.catalog), TIGERConfig()), Meter(torch.device("cpu"))
+    codes, meter = random_codes(len(dataset.catalog), QuantiserConfig()), Meter(torch.device("cpu"))
     bouts, scores = {}, {}
     for name, kind in (("ours", TIGER), ("naive", NaiveTIGER)):
         method = new_method(kind, codes, options.threads)

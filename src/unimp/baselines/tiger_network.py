@@ -141,12 +141,16 @@ class TIGERNetwork(nn.Module):
         x = torch.stack([table(codes_BTL[..., level]) for level, table in enumerate(self.tables)], dim=2)
         x = x + self.levels.weight + self.positions.weight[: rows_BT.shape[1], None]
         x_BSD = self.drop(x.flatten(1, 2))
-        events_S = torch.arange(rows_BT.shape[1], device=rows_BT.device).repeat_interleave(self.num_levels)
+        events_S = self.events(x_BSD)
         visible_SS = events_S[:, None] >= events_S
         for block in self.encoder:
             x_BSD = block(x_BSD, visible_SS.expand(len(x_BSD), -1, -1))
         memory: Tensor = self.norm_read(x_BSD)
         return memory
+
+    def events(self, memory_BSD: Tensor) -> Tensor:
+        """[S] to which event each token belongs."""
+        return torch.arange(memory_BSD.shape[1], device=memory_BSD.device) // self.num_levels
 
     def decode(self, codes_BKP: Tensor, memory_BSD: Tensor, latest_BK: Tensor) -> Tensor:
         """[B, K, P + 1, D] states that predict codes 0 … P of segments that see events 0 … latest."""
@@ -154,8 +158,7 @@ class TIGERNetwork(nn.Module):
         known = [self.tables[level](codes_BKP[..., level]) for level in range(places)]
         start = self.start.weight[0].expand(*codes_BKP.shape[:2], -1)
         x_BKPD = self.drop(torch.stack([start, *known], dim=2) + self.levels.weight[: places + 1])
-        events_S = torch.arange(memory_BSD.shape[1], device=memory_BSD.device) // self.num_levels
-        visible_BQS = (events_S <= latest_BK[..., None]).repeat_interleave(places + 1, dim=1)
+        visible_BQS = (self.events(memory_BSD) <= latest_BK[..., None]).repeat_interleave(places + 1, dim=1)
         for layer in self.decoder:
             x_BKPD = layer(x_BKPD, memory_BSD, visible_BQS)
         states: Tensor = self.norm(x_BKPD)
@@ -167,11 +170,10 @@ class TIGERNetwork(nn.Module):
 
     def begin(self, memory_BSD: Tensor, latest_B: Tensor) -> Segments:
         """One segment per user, nothing of it decoded yet."""
-        events_S = torch.arange(memory_BSD.shape[1], device=memory_BSD.device) // self.num_levels
         looked_at = [layer.look.keys_values(memory_BSD) for layer in self.layers]
         nothing = [kv.new_zeros((2, len(kv[0]), 1, 0, kv.shape[2], kv.shape[4])) for kv in looked_at]
         layers = [Known(kv, none) for kv, none in zip(looked_at, nothing, strict=True)]
-        return Segments(layers, (events_S <= latest_B[:, None])[:, None])
+        return Segments(layers, (self.events(memory_BSD) <= latest_B[:, None])[:, None])
 
     def grow(self, segments: Segments, codes_BK: Tensor) -> Tensor:
         """[B, K, D] states that predict the next code, as `decode` has them; `codes` come last, if any do."""
