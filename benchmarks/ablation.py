@@ -1,7 +1,7 @@
 """What each part of the objective and the model is worth, and many tasks against one at equal compute.
 
-    python benchmarks/ablation.py run DATA --out benchmarks/results/ablation/NAME [--recipe NAME] [--set k=v]
-    python benchmarks/ablation.py table benchmarks/results/ablation/NAME
+    python benchmarks/ablation.py run DATA --out results/ablation/NAME [--recipe NAME] [--set k=v]
+    python benchmarks/ablation.py table results/ablation/NAME
 
 `run` trains every variant (finished ones are kept) and judges the model alone, without mixtures, on the test
 cases. A single-task variant gets as many steps as the multi-task model had in all. `table` compares each
@@ -18,13 +18,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from unimp.config import merge, parse_overrides
+from unimp.core.compute import pick_device
+from unimp.core.config import merge, parse_overrides
 from unimp.data.dataset import Dataset
+from unimp.evaluate.evaluation import document
+from unimp.runs.open_run import open_run
+from unimp.runs.recipe import Recipe, read_recipe
+from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.train.batches import TrainingSentences
-from unimp.train.evaluation import document
-from unimp.train.preparation import Lesson, build_workbench, make_split
-from unimp.train.recipe import Recipe, read_recipe
-from unimp.train.run import open_run, pick_device, train
+from unimp.train.preparation import build_artifacts
+from unimp.train.training_run import train
 from variants import load_variants, save_variant, variants_command
 
 FULL = "full"
@@ -45,9 +48,9 @@ def recipe_of(name: str, settings: list[str]) -> Recipe:
 
 
 def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
-    lesson = Lesson.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
-    bench = build_workbench(lesson, recipe, device=pick_device(), show_progress=False)
-    return len(TrainingSentences(bench, lesson.train).plan(0))
+    training_split = TrainingSplit.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
+    artifacts = build_artifacts(training_split, recipe, device=pick_device(), show_progress=False)
+    return len(TrainingSentences(artifacts, training_split.train).plan(0))
 
 
 def variants(dataset: Dataset, name: str, settings: list[str]) -> dict[str, Recipe]:
@@ -78,8 +81,10 @@ def run(data: Path, out: Path, name: str, settings: list[str], only: list[str]) 
 
 def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None:
     opened = open_run(folder)
-    split = make_split(opened.dataset, opened.bench.recipe.train.split, opened.bench.recipe.train.seed)
-    answerer = opened.bench.answerer(opened.model)
+    split = make_split(
+        opened.dataset, opened.artifacts.recipe.train.split, opened.artifacts.recipe.train.seed
+    )
+    answerer = opened.artifacts.answerer(opened.model)
     report: dict[str, Any] = {
         "variant": label,
         "data_hash": opened.dataset.data_hash,
@@ -90,7 +95,7 @@ def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None
         "tasks": {},
     }
     columns: dict[str, Any] = {}
-    for task in opened.bench.tasks:
+    for task in opened.artifacts.tasks:
         score = task.score(answerer, split.test)
         report["tasks"][task.name] = document(score, task) | {"lower_is_better": task.lower_is_better}
         if score.values is not None:

@@ -21,11 +21,13 @@ import torch
 
 from contest import Contest
 from measure import Meter
-from unimp.bench.environment import Environment
+from unimp.core.compute import set_threads
+from unimp.core.errors import ConfigError
 from unimp.data.dataset import Dataset
-from unimp.errors import ConfigError
-from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
-from unimp.train.recipe import Recipe, load_recipe
+from unimp.evaluate.bench.environment import Environment
+from unimp.runs.recipe import Recipe, load_recipe
+from unimp.runs.training_split import TrainingSplit, make_split
+from unimp.train.preparation import build_artifacts
 
 
 def compare(
@@ -35,9 +37,9 @@ def compare(
     if recipe.vision.trainable:
         raise ConfigError("vision.trainable: the official way has a frozen encoder; set it to false")
     split = make_split(dataset, "leave-one-out")
-    bench = build_workbench(Lesson.of(dataset, split), recipe, device=device, show_progress=False)
+    artifacts = build_artifacts(TrainingSplit.of(dataset, split), recipe, device=device, show_progress=False)
     meter = Meter(device)
-    contest = Contest(bench, meter, limit)
+    contest = Contest(artifacts, meter, limit)
     parameters = list(contest.model.parameters())
     rate = contest.rate()
     training = contest.training(split.train)

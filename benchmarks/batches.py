@@ -18,13 +18,15 @@ from typing import Any
 
 import torch
 
-from unimp.config import merge
+from unimp.core.compute import set_threads
+from unimp.core.config import merge
 from unimp.data.dataset import Dataset
-from unimp.train.ahead import ahead
+from unimp.runs.recipe import Recipe, load_recipe
+from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.train.batches import Planned, TrainingSentences
-from unimp.train.loop import Training
-from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
-from unimp.train.recipe import Recipe, load_recipe
+from unimp.train.prefetch import prefetch
+from unimp.train.preparation import build_artifacts
+from unimp.train.trainer import Training
 
 ROUNDS = 5
 
@@ -51,9 +53,9 @@ def timed(training: Training, steps: int) -> dict[str, dict[str, list[float]]]:
     }
     for turn in range(2 * ROUNDS + 1):
         name = ("in line", "ahead")[turn % 2]
-        turns = itertools.islice(training._turns(plan), steps)
+        turns = itertools.islice(training._step_batches(plan), steps)
         clock, work = time.perf_counter(), time.process_time()
-        for one in (ahead if name == "ahead" else map)(training._turn, turns):
+        for one in (prefetch if name == "ahead" else map)(training._step_batch, turns):
             training._step(one)
         if turn:  # the first round warms up
             found[name]["clock"].append(round(time.perf_counter() - clock, 3))
@@ -75,14 +77,14 @@ def main() -> None:
         recipe = Recipe.parse(merge(recipe.model_dump(mode="json"), blind), options.recipe)
     set_threads(options.threads)
     dataset = Dataset.load(options.data)
-    lesson = Lesson.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
+    training_split = TrainingSplit.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bench = build_workbench(lesson, recipe, device=device)
+    artifacts = build_artifacts(training_split, recipe, device=device)
     report: dict[str, Any] = {"recipe": options.recipe, "data": str(options.data)}
-    report["padding"] = padding(TrainingSentences(bench, lesson.train).plan(0))
+    report["padding"] = padding(TrainingSentences(artifacts, training_split.train).plan(0))
     if options.steps:
         with TemporaryDirectory() as folder:
-            training = Training(Path(folder), bench, lesson, device, show=False)
+            training = Training(Path(folder), artifacts, training_split, device, show=False)
             report["seconds"] = timed(training, options.steps)
     print(json.dumps(report, indent=2))
 

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from measure import Bout, Meter, measured
-from unimp.baselines.semantic_ids import QuantiserConfig, tell_apart
+from unimp.baselines.shared.semantic_ids import QuantiserConfig, tell_apart
+from unimp.baselines.shared.tiger_network import TIGERNetwork
 from unimp.baselines.tiger import TIGER, TIGERConfig
-from unimp.baselines.tiger_network import TIGERNetwork
 from unimp.data.dataset import Dataset
 from unimp.data.histories import FloatArray, Histories
-from unimp.train.preparation import make_split
+from unimp.runs.training_split import make_split
 
 SEED, JUDGED_AT_ONCE = 0, 512
 

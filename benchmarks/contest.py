@@ -14,17 +14,17 @@ from flops import Work, linear_weights, ranking_work, training_work
 from measure import Bout, MatrixRate, Meter, linear_shapes, matrix_rate, measured, typical
 from official import HISTORY, OfficialWay
 from unimp.data.histories import Histories
-from unimp.decode.reader import batches_by_length, read
-from unimp.encode.batch import Batch, collate
-from unimp.encode.encoder import EncodedSentence
+from unimp.inference.forward import batches_by_length, read
 from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.unimp import UnimpModel
-from unimp.tasks.recommendation import Recommendation
+from unimp.runs.artifacts import RunArtifacts
+from unimp.sentence.batch import Batch, collate
+from unimp.sentence.encoder import EncodedSentence
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.task import Window
 from unimp.train.batches import POOL
-from unimp.train.loop import parameter_groups
 from unimp.train.objective import Objective
-from unimp.train.workbench import Workbench
+from unimp.train.trainer import parameter_groups
 
 SEED, ROUNDS, ASKED_ALONE = 0, 6, 5
 
@@ -32,26 +32,28 @@ SEED, ROUNDS, ASKED_ALONE = 0, 6, 5
 class Contest:
     """One model, trained and asked in both ways."""
 
-    def __init__(self, bench: Workbench, meter: Meter, limit: float) -> None:
-        self.bench, self.meter, self.limit = bench, meter, limit
-        self.task = next(task for task in bench.tasks if isinstance(task, Recommendation))
+    def __init__(self, artifacts: RunArtifacts, meter: Meter, limit: float) -> None:
+        self.artifacts, self.meter, self.limit = artifacts, meter, limit
+        self.task = next(task for task in artifacts.tasks if isinstance(task, RecommendationTask))
         torch.manual_seed(SEED)
-        self.model: UnimpModel = bench.new_model().to(meter.device)
-        self.official = OfficialWay(bench, self.model, self.task, meter)
-        self.objective = Objective(self.model, bench.vocabulary, bench.recipe.objective, bench.items)
-        groups = parameter_groups(self.model, bench.recipe)
+        self.model: UnimpModel = artifacts.new_model().to(meter.device)
+        self.official = OfficialWay(artifacts, self.model, self.task, meter)
+        self.objective = Objective(
+            self.model, artifacts.vocabulary, artifacts.recipe.objective, artifacts.items
+        )
+        groups = parameter_groups(self.model, artifacts.recipe)
         self.optimizer = torch.optim.AdamW(groups, lr=1e-5, betas=(0.9, 0.98))
         self.rng = np.random.default_rng(SEED)
 
     def rate(self) -> MatrixRate:
         """Of products of the decoder's sizes and of a product with all words."""
         shapes = linear_shapes(list(linear_weights(self.model, adapters=False)))
-        shapes[self.model.width, self.bench.vocabulary.num_tokens] += 1
+        shapes[self.model.width, self.artifacts.vocabulary.num_tokens] += 1
         decoder = self.model.decoder
         dtype = torch.bfloat16 if self.meter.device.type == "cuda" else torch.float32
         if isinstance(decoder, HuggingFaceBackbone):
             dtype = decoder.autocast or decoder.floating.dtype
-        return matrix_rate(shapes, self.bench.recipe.train.batch_positions, dtype, self.meter)
+        return matrix_rate(shapes, self.artifacts.recipe.train.batch_positions, dtype, self.meter)
 
     def training(self, train: Histories) -> dict[str, Any]:
         """Rounds of one step each: ours over some windows, the official way over targets within them."""
@@ -72,7 +74,7 @@ class Contest:
             targets += len(batch.item_targets.labels)
             if time.perf_counter() - started > self.limit or number == ROUNDS:
                 break
-        works = [training_work(self.objective, batch, self.bench.items) for batch in batches]
+        works = [training_work(self.objective, batch, self.artifacts.items) for batch in batches]
         spent, official = ours.total(self.meter), theirs.total(self.meter)
         places = sum(batch.items.numel() for batch in batches)
         read_positions = sum(batch.num_positions for batch in batches)
@@ -104,7 +106,7 @@ class Contest:
 
     def steps(self, train: Histories) -> Iterator[tuple[list[Window], list[tuple[int, int]]]]:
         """(windows of one batch of ours, (user, event) targets of one official batch within them)."""
-        budget = self.bench.recipe.train.batch_positions
+        budget = self.artifacts.recipe.train.batch_positions
         windows, lengths = self.pool(train, POOL * budget)
         batches = list(batches_by_length(lengths, budget))
         order = self.rng.permutation(len(batches))
@@ -124,7 +126,7 @@ class Contest:
         windows, lengths, held = list[Window](), list[int](), 0
         for user in self.rng.permutation(len(train)).tolist():
             one = train.select([user])
-            for window in self.task.windows(one, self.bench.recipe.sentence.max_items, self.rng):
+            for window in self.task.windows(one, self.artifacts.recipe.sentence.max_items, self.rng):
                 windows.append(Window(user, window.start, window.stop))
                 lengths.append(len(self.encoded(one, window)))
                 held += lengths[-1]
@@ -142,20 +144,20 @@ class Contest:
         return events
 
     def encoded(self, train: Histories, window: Window) -> EncodedSentence:
-        return self.bench.encoder.encode(self.task.sentence(train, window))
+        return self.artifacts.encoder.encode(self.task.sentence(train, window))
 
     def our_step(self, train: Histories, windows: list[Window]) -> Batch:
         batch = collate([self.encoded(train, window) for window in windows])
         on_device = batch.to(self.meter.device)
         self.model.train()
-        state = self.model.item_state(self.bench.items)
+        state = self.model.item_state(self.artifacts.items)
         self.descend(self.objective(read(self.model, state, on_device), state, on_device).total)
         return batch
 
     def official_step(self, train: Histories, events: list[tuple[int, int]]) -> list[EncodedSentence]:
         sentences = [self.official.sentence(train, user, event) for user, event in events]
         self.model.train()
-        loss = self.official.loss(sentences, self.model.item_state(self.bench.items))
+        loss = self.official.loss(sentences, self.model.item_state(self.artifacts.items))
         with self.official.noted("model, backward and step"):
             self.descend(loss)
         return sentences
@@ -163,7 +165,7 @@ class Contest:
     def descend(self, loss: torch.Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.bench.recipe.train.clip)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.artifacts.recipe.train.clip)
         self.optimizer.step()
 
     def ranking(self, histories: Histories, users: int) -> dict[str, Any]:
@@ -175,7 +177,7 @@ class Contest:
             merge_adapters(self.model)  # as a run that is opened for answers has them
         chosen = self.rng.permutation(len(histories))[:users]
         ours, same, theirs, alone, table = Bout(), Bout(), Bout(), Bout(), Bout()
-        ranker = measured(table, self.meter, lambda: self.bench.answerer(self.model).ranker)
+        ranker = measured(table, self.meter, lambda: self.artifacts.answerer(self.model).ranker)
         state, asked, dropped = ranker.state, 0, 0
         ranker.score(histories.select(chosen[:2]))
         self.official.recommend(histories.select(chosen[:1]), state)
@@ -190,7 +192,7 @@ class Contest:
                 self.meter,
                 lambda: self.official.recommend(part.slice(0, 1), state),  # noqa: B023
             )
-            works.append(ranking_work(self.model, self.questions(part), self.bench.items))
+            works.append(ranking_work(self.model, self.questions(part), self.artifacts.items))
             asked, dropped = asked + len(part), dropped + said.dropped
             if time.perf_counter() - started > self.limit:
                 break
@@ -230,7 +232,10 @@ class Contest:
     def questions(self, histories: Histories) -> Batch:
         """All the users' sentences, for counting."""
         return collate(
-            [self.bench.encoder.encode(self.task.question(histories, user)) for user in range(len(histories))]
+            [
+                self.artifacts.encoder.encode(self.task.question(histories, user))
+                for user in range(len(histories))
+            ]
         )
 
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from unimp.encode.batch import Batch
-from unimp.encode.encoder import Kind
 from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.cross_attention import GatedCrossAttention
 from unimp.model.inputs import ItemInputs
 from unimp.model.unimp import UnimpModel
+from unimp.sentence.batch import Batch
+from unimp.sentence.encoder import Kind
 from unimp.sentence.parts import Role
 from unimp.train.objective import Objective
 

@@ -42,8 +42,8 @@ from PIL import Image
 from golden_recipes import ON_LANGUAGE, SHOP, SIX, SMALL, language_model
 from golden_site import ask_service
 from unimp import Personalizer, load
-from unimp.app.cli.main import main as command_line
-from unimp.shop import write_shop
+from unimp.cli.main import main as command_line
+from unimp.demo.shop.writing import write_shop
 
 CLOCKS = {"seconds", "peak_memory_mib", "run", "versions", "device"}
 """Keys of documents that differ from run to run, or that tell of the machine."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from unimp.shop import ShopConfig
+from unimp.demo.shop.settings import ShopConfig
 
 SHOP = ShopConfig(num_items=320, num_users=60, picture_size=16)
 TASKS = ["recommendation", "search", "rating", "explanation", "selection", "imagination"]

@@ -8,9 +8,9 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from unimp import Personalizer
-from unimp.app.http.app import create_app
-from unimp.app.http.settings import ServeSettings
-from unimp.app.store import Store
+from unimp.serve.http.app import create_app
+from unimp.serve.http.settings import ServeSettings
+from unimp.serve.store.store import Store
 
 HTMX = {"HX-Request": "true"}
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.bench.environment import PeakMemory
 from unimp.data.catalog import Catalog
 from unimp.data.pictures import fit_pixels, open_picture
+from unimp.evaluate.bench.environment import PeakMemory
 
 REPEATS, LEAST_SECONDS = 3, 0.3
 

@@ -1,6 +1,6 @@
 """Items put after training: how they rank, what putting them costs, what questions cost beside many of them.
 
-python benchmarks/new_items.py RUN --out benchmarks/results/serving/new-items-NAME.json
+python benchmarks/new_items.py RUN --out results/serving/new-items-NAME.json
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import unimp
 from unimp.answer import Query
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.personalizer import Personalizer
-from unimp.stock import NewItem, Stock
-from unimp.train.preparation import make_split
+from unimp.runs.training_split import make_split
+from unimp.runs.updates import NewItem, Stock
 
 CASES, MANY, AT_ONCE, QUESTIONS, BEST = 200, 10_000, 64, 16, 10
 
@@ -28,7 +28,7 @@ CASES, MANY, AT_ONCE, QUESTIONS, BEST = 200, 10_000, 64, 16, 10
 def twins(trained: Personalizer) -> dict[str, Any]:
     """What held-out users chose next, put once more: the places of both among the trained catalogue."""
     stock, dataset = Stock(trained), trained.run.dataset
-    catalog, cases = dataset.catalog, make_split(dataset, trained.run.bench.recipe.train.split).test
+    catalog, cases = dataset.catalog, make_split(dataset, trained.run.artifacts.recipe.train.split).test
     cases = cases.select(np.random.default_rng(0).permutation(len(cases))[:CASES])
     new = {}
     for row in np.unique(cases.target_rows).tolist():
@@ -40,7 +40,7 @@ def twins(trained: Personalizer) -> dict[str, Any]:
     placed = np.array([new[row] for row in cases.target_rows.tolist()])
     facts: dict[str, Any] = {"cases": len(cases), "items": len(catalog)}
     scored = {"recommendation": stock.answerer.score(cases.histories)}
-    task = next((task for task in trained.run.bench.tasks if task.name == "search"), None)
+    task = next((task for task in trained.run.artifacts.tasks if task.name == "search"), None)
     if task is not None:
         asked = [Query("") if posed is None else posed.query for posed in task.queries(cases)]  # type: ignore[attr-defined]
         scored["search"] = stock.answerer.search(cases.histories, asked)
@@ -65,8 +65,8 @@ def ranks(scores: FloatArray, rows: IntArray, histories: Histories, num_items: i
 def costs(trained: Personalizer) -> dict[str, Any]:
     """Processor time, in milliseconds."""
     stock, catalog, rng = Stock(trained), trained.run.dataset.catalog, np.random.default_rng(0)
-    drawn = rng.integers(255, size=(*stock.bench.picture_size, 3), dtype=np.uint8)
-    pixels = None if stock.bench.visual_width is None else drawn
+    drawn = rng.integers(255, size=(*stock.artifacts.picture_size, 3), dtype=np.uint8)
+    pixels = None if stock.artifacts.visual_width is None else drawn
     rows = rng.integers(len(catalog), size=MANY).tolist()
     items = [NewItem(f"new {n}", catalog.item(row).attributes, pixels) for n, row in enumerate(rows)]
     batches = [cost(lambda at=at: stock.put(items[at : at + AT_ONCE])) for at in range(0, MANY, AT_ONCE)]

@@ -25,19 +25,19 @@ from torch import Tensor
 
 from measure import Meter, read_pixels
 from unimp.data.histories import Histories, IntArray
-from unimp.decode.continuation import seen_at_end
-from unimp.decode.reader import as_inputs
-from unimp.encode.batch import Batch, collate
-from unimp.encode.encoder import EncodedSentence
+from unimp.inference.continuation import seen_at_end
+from unimp.inference.forward import as_inputs
 from unimp.model.cross_attention import View
 from unimp.model.decoder import KVCache
 from unimp.model.inputs import Inputs, ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.model.vision import pixels_from_bytes
+from unimp.runs.artifacts import RunArtifacts
+from unimp.sentence.batch import Batch, collate
+from unimp.sentence.encoder import EncodedSentence
 from unimp.sentence.parts import ItemMention, UserSentence
-from unimp.tasks.recommendation import Recommendation
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.task import Window
-from unimp.train.workbench import Workbench
 
 HISTORY, BEAMS, NEW_TOKENS = 5, 10, 8
 NO_LABEL = -100
@@ -57,9 +57,9 @@ class Said:
 class OfficialWay:
     """One model, trained and asked in the official way."""
 
-    bench: Workbench
+    artifacts: RunArtifacts
     model: UnimpModel
-    task: Recommendation
+    task: RecommendationTask
     meter: Meter
     seconds: dict[str, float] = field(default_factory=dict)
     """Of the meter's ruling clock, by part of the work, all calls together."""
@@ -78,13 +78,13 @@ class OfficialWay:
         window = Window(user, max(0, target - HISTORY), target + 1)
         parts = self.task.sentence(histories, window).parts
         end = max(place for place, part in enumerate(parts) if isinstance(part, ItemMention))
-        return self.bench.encoder.encode(UserSentence(parts[: end + 1]))
+        return self.artifacts.encoder.encode(UserSentence(parts[: end + 1]))
 
     def loss(self, sentences: Sequence[EncodedSentence], state: ItemState) -> Tensor:
         """Mean cross-entropy of the sentences' last items among all words and items."""
         batch = collate(sentences)
         with self.noted("labels"):
-            labels_BT = torch.tensor(labels_of(batch, self.bench.vocabulary.num_tokens))
+            labels_BT = torch.tensor(labels_of(batch, self.artifacts.vocabulary.num_tokens))
         visual = self.see([row for sentence in sentences for row in shown(sentence)])
         if visual is not None:
             mentions = np.concatenate([shown(sentence) for sentence in sentences])
@@ -99,7 +99,7 @@ class OfficialWay:
     @torch.inference_mode()
     def recommend(self, histories: Histories, state: ItemState) -> Said:
         """Ten beams after the latest five items of the first of `histories`."""
-        encoded = self.bench.encoder.encode(self.task.question(histories.last(HISTORY), 0))
+        encoded = self.artifacts.encoder.encode(self.task.question(histories.last(HISTORY), 0))
         batch = collate([encoded] * BEAMS)
         rows = batch.picture_rows.tolist()
         visual = self.see(rows, times=BEAMS)
@@ -132,13 +132,13 @@ class OfficialWay:
             if step + 1 < NEW_TOKENS:
                 cache.keys, cache.values = cache.keys[:, rows_B], cache.values[:, rows_B]
                 hidden_BD = self.model(self.said(said_B, seen_BM), state, pictures, cache)[:, -1]
-        items = [token - self.bench.vocabulary.num_tokens for token in begun_B.tolist()]
+        items = [token - self.artifacts.vocabulary.num_tokens for token in begun_B.tolist()]
         valid = [item for item in items if item >= 0]
         return Said(tuple(dict.fromkeys(valid)), len(items) - len(valid))
 
     def said(self, said_B: Tensor, seen_BM: Tensor | None) -> Inputs:
         """One more position for each beam: an item or a word, which sees what the prompt's end saw."""
-        first_item, device = self.bench.vocabulary.num_tokens, said_B.device
+        first_item, device = self.artifacts.vocabulary.num_tokens, said_B.device
         worded = (said_B < first_item).nonzero()[:, 0]
         flat = torch.arange(BEAMS, device=device)
         views = () if seen_BM is None else (View(flat, flat, torch.zeros_like(flat), seen_BM, 1),)
@@ -154,7 +154,7 @@ class OfficialWay:
 
     def logits(self, hidden_ND: Tensor, state: ItemState) -> Tensor:
         """[N, W + I]; words in their parts, so that no copy of all their rows is made."""
-        vocabulary = self.bench.vocabulary
+        vocabulary = self.artifacts.vocabulary
         edges = (0, vocabulary.first_word, vocabulary.first_code, vocabulary.num_tokens)
         parts = [
             self.model.token_logits(hidden_ND, first, stop) for first, stop in pairwise(edges) if stop > first
@@ -164,15 +164,15 @@ class OfficialWay:
     @torch.no_grad()
     def see(self, rows: Sequence[int], times: int = 1) -> Tensor | None:
         """[P · times, V, E] visual tokens, the pictures read from their source and encoded as often."""
-        if self.bench.vision is None or not len(rows):
+        if self.artifacts.vision is None or not len(rows):
             return None
-        catalog, (height, width) = self.bench.material.catalog, self.bench.picture_size
+        catalog, (height, width) = self.artifacts.context.catalog, self.artifacts.picture_size
         with self.noted("pictures decoded"):
             names = [catalog.picture_references[row] or "" for row in rows]
             pixels = torch.from_numpy(read_pixels(catalog, names, height, width))
         with self.noted("pictures encoded"):
             pixels = pixels.to(self.meter.device).repeat(times, 1, 1, 1)
-            visual: Tensor = self.bench.vision.to(self.meter.device)(pixels_from_bytes(pixels))
+            visual: Tensor = self.artifacts.vision.to(self.meter.device)(pixels_from_bytes(pixels))
         return visual
 
 

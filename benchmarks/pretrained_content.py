@@ -1,7 +1,7 @@
 """What pretrained encoders of item text and pictures are worth to the compact decoder, against from nothing.
 
-    python benchmarks/pretrained_content.py run DATA --out benchmarks/results/pretrained/NAME --recipe NAME
-    python benchmarks/pretrained_content.py table benchmarks/results/pretrained/NAME
+    python benchmarks/pretrained_content.py run DATA --out results/pretrained/NAME --recipe NAME
+    python benchmarks/pretrained_content.py table results/pretrained/NAME
 
 `run` trains the recipe once per variant, which differ in what the items' content is read by and in nothing
 else, and judges recommendation on the test cases: the model alone, and with validation's mixture.
@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from unimp.bench.significance import compare
-from unimp.config import merge, parse_overrides
+from unimp.core.config import merge, parse_overrides
 from unimp.data.dataset import Dataset
-from unimp.decode.sources import Mixture
-from unimp.train.evaluation import document
-from unimp.train.preparation import make_split
-from unimp.train.recipe import Recipe, read_recipe
-from unimp.train.run import open_run, train
+from unimp.evaluate.bench.significance import compare
+from unimp.evaluate.evaluation import document
+from unimp.inference.score_sources import FusionWeights
+from unimp.runs.open_run import open_run
+from unimp.runs.recipe import Recipe, read_recipe
+from unimp.runs.training_split import make_split
+from unimp.train.training_run import train
 from variants import load_variants, save_variant, variants_command
 
 TEXT, PICTURES = "package:minilm-l6", "package:efficientnet-lite0"
@@ -70,16 +71,16 @@ def run(data: Path, out: Path, name: str, settings: list[str], only: list[str]) 
 def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None:
     """Write the metrics, and NDCG@5 of every test case."""
     opened = open_run(folder)
-    bench = opened.bench
-    split = make_split(opened.dataset, bench.recipe.train.split, bench.recipe.train.seed)
-    task = next(task for task in bench.tasks if task.name == "recommendation")
-    visual = bench.items.visual_IVE
+    artifacts = opened.artifacts
+    split = make_split(opened.dataset, artifacts.recipe.train.split, artifacts.recipe.train.seed)
+    task = next(task for task in artifacts.tasks if task.name == "recommendation")
+    visual = artifacts.items.visual_IVE
     report: dict[str, Any] = {
         "variant": label,
         "data_hash": opened.dataset.data_hash,
         "recipe": opened.facts["recipe"],
         "visual_tokens": None if visual is None else list(visual.shape[1:]),
-        "text_width": bench.items.content["text"].shape[1] if "text" in bench.items.content else None,
+        "text_width": artifacts.items.content["text"].shape[1] if "text" in artifacts.items.content else None,
         "parameters": result["parameters"],
         "best_epoch": result["best_epoch"],
         "seconds": result["seconds"],
@@ -87,8 +88,10 @@ def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None
         "versions": result["versions"],
     }
     columns = {}
-    for kind, mixtures in zip(KINDS, ({"recommendation": Mixture()}, opened.mixtures), strict=True):
-        score = task.score(bench.answerer(opened.model, mixtures), split.test)
+    for kind, weights_by_task in zip(
+        KINDS, ({"recommendation": FusionWeights()}, opened.weights_by_task), strict=True
+    ):
+        score = task.score(artifacts.answerer(opened.model, weights_by_task), split.test)
         assert score.values is not None
         report[kind] = document(score, task)
         columns[kind] = score.values.astype(np.float32)

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from unimp.app.store import Store
+from unimp.serve.store.store import Store
 
 Facts = dict[str, Any]
 
@@ -43,7 +43,7 @@ class Server:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "unimp.app.cli.main", "serve", str(run), "--store", store]
+        command = [sys.executable, "-m", "unimp.cli.main", "serve", str(run), "--store", store]
         command += ["--port", str(port), "--threads", "1", *options]
         server = cls(run, store, port, subprocess.Popen(command, stderr=subprocess.DEVNULL))
         server.wait_until_ready()

@@ -1,6 +1,6 @@
 """Load a server on loopback: requests per second and latencies, with and without what it keeps in memory.
 
-python benchmarks/serving.py RUN --out benchmarks/results/serving/NAME.json
+python benchmarks/serving.py RUN --out results/serving/NAME.json
 
 A server per mode; they are measured in turns, so that what else the machine does meets all alike. The
 processor time that a server spends per request, unlike the rest, hardly depends on what else runs.

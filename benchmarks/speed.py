@@ -19,25 +19,27 @@ import numpy as np
 import torch
 
 from measure import read_pixels, seconds
+from unimp.core.compute import set_threads
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
-from unimp.decode.reader import batches_by_length, read
-from unimp.encode.batch import Batch, collate
+from unimp.inference.forward import batches_by_length, read
 from unimp.model.unimp import UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
+from unimp.runs.artifacts import RunArtifacts
+from unimp.runs.recipe import load_recipe
+from unimp.runs.training_split import TrainingSplit, make_split
+from unimp.sentence.batch import Batch, collate
 from unimp.tasks.task import Window
-from unimp.train.loop import parameter_groups
 from unimp.train.objective import Objective
-from unimp.train.preparation import Lesson, build_workbench, make_split, set_threads
-from unimp.train.recipe import load_recipe
-from unimp.train.workbench import Workbench
+from unimp.train.preparation import build_artifacts
+from unimp.train.trainer import parameter_groups
 
 SEED = 0
 
 
-def rows_of(bench: Workbench, histories: Histories, *, every_prefix: bool) -> list[Any]:
+def rows_of(artifacts: RunArtifacts, histories: Histories, *, every_prefix: bool) -> list[Any]:
     """Encoded sentences that train every event once: windows of a history, or one row per prefix."""
-    task, limit = bench.tasks[0], bench.recipe.sentence.max_items
+    task, limit = artifacts.tasks[0], artifacts.recipe.sentence.max_items
     windows = task.windows(histories, limit, np.random.default_rng(SEED))
     if every_prefix:
         windows = [
@@ -45,7 +47,7 @@ def rows_of(bench: Workbench, histories: Histories, *, every_prefix: bool) -> li
             for user, length in enumerate(histories.lengths.tolist())
             for stop in range(1, length + 1)
         ]
-    return [bench.encoder.encode(task.sentence(histories, window)) for window in windows]
+    return [artifacts.encoder.encode(task.sentence(histories, window)) for window in windows]
 
 
 def last_target_only(batch: Batch) -> Batch:
@@ -57,17 +59,17 @@ def last_target_only(batch: Batch) -> Batch:
     return replace(batch, item_targets=items.where(last))
 
 
-def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, dense: bool) -> int:
+def train_pass(artifacts: RunArtifacts, model: UnimpModel, sentences: list[Any], *, dense: bool) -> int:
     """One epoch over `sentences`; the number of targets trained."""
-    optimizer = torch.optim.AdamW(parameter_groups(model, bench.recipe), lr=1e-3)
-    objective = Objective(model, bench.vocabulary, bench.recipe.objective, bench.items)
+    optimizer = torch.optim.AdamW(parameter_groups(model, artifacts.recipe), lr=1e-3)
+    objective = Objective(model, artifacts.vocabulary, artifacts.recipe.objective, artifacts.items)
     lengths = [len(sentence) for sentence in sentences]
     trained = 0
     model.train()
-    for rows in batches_by_length(lengths, bench.recipe.train.batch_positions):
+    for rows in batches_by_length(lengths, artifacts.recipe.train.batch_positions):
         batch = collate([sentences[row] for row in rows])
         batch = batch if dense else last_target_only(batch)
-        state = model.item_state(bench.items)
+        state = model.item_state(artifacts.items)
         loss = objective(read(model, state, batch), state, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
@@ -76,15 +78,15 @@ def train_pass(bench: Workbench, model: UnimpModel, sentences: list[Any], *, den
     return trained
 
 
-def measure_training(bench: Workbench, train: Histories, users: int) -> dict[str, float]:
+def measure_training(artifacts: RunArtifacts, train: Histories, users: int) -> dict[str, float]:
     sample = train.select(np.sort(np.random.default_rng(SEED).permutation(len(train))[:users]))
     figures: dict[str, float] = {"users": len(sample), "events": sample.num_events}
     for name, dense in (("ours", True), ("naive", False)):
         torch.manual_seed(SEED)
-        model = bench.new_model()
-        sentences = rows_of(bench, sample, every_prefix=not dense)
-        train_pass(bench, model, sentences[:64], dense=dense)
-        spent = seconds(lambda: train_pass(bench, model, sentences, dense=dense))  # noqa: B023
+        model = artifacts.new_model()
+        sentences = rows_of(artifacts, sample, every_prefix=not dense)
+        train_pass(artifacts, model, sentences[:64], dense=dense)
+        spent = seconds(lambda: train_pass(artifacts, model, sentences, dense=dense))  # noqa: B023
         figures[f"{name} users/s"] = len(sample) / spent
         figures[f"{name} events/s"] = sample.num_events / spent
         figures[f"{name} positions"] = float(sum(len(sentence) for sentence in sentences))
@@ -93,20 +95,20 @@ def measure_training(bench: Workbench, train: Histories, users: int) -> dict[str
     return figures
 
 
-def measure_ranking(bench: Workbench, histories: Histories, users: int) -> dict[str, float]:
+def measure_ranking(artifacts: RunArtifacts, histories: Histories, users: int) -> dict[str, float]:
     torch.manual_seed(SEED)
-    model = bench.new_model()
+    model = artifacts.new_model()
     sample = histories.select(np.sort(np.random.default_rng(SEED).permutation(len(histories))[:users]))
     few = sample.slice(0, max(20, users // 20))
 
     def together() -> None:
-        ranker = bench.answerer(model)
+        ranker = artifacts.answerer(model)
         for start in range(0, len(sample), 512):
             ranker.score(sample.slice(start, start + 512)).argmax(axis=1)
 
     def one_by_one() -> None:
         for user in range(len(few)):
-            bench.answerer(model).score(few.slice(user, user + 1)).argmax(axis=1)
+            artifacts.answerer(model).score(few.slice(user, user + 1)).argmax(axis=1)
 
     together()
     ours, naive = len(sample) / seconds(together), len(few) / seconds(one_by_one)
@@ -114,10 +116,10 @@ def measure_ranking(bench: Workbench, histories: Histories, users: int) -> dict[
 
 
 def measure_pictures(
-    bench: Workbench, dataset: Dataset, histories: Histories, users: int
+    artifacts: RunArtifacts, dataset: Dataset, histories: Histories, users: int
 ) -> dict[str, float]:
     """Pictures that histories show, per second: encoded once each, against once per mention."""
-    catalog, vision = dataset.catalog, bench.recipe.vision
+    catalog, vision = dataset.catalog, artifacts.recipe.vision
     if catalog.pictures is None:
         return {}
     encoder = ConvEncoder(vision.width).eval()
@@ -161,16 +163,16 @@ def main() -> None:
     set_threads(options.threads)
     dataset = Dataset.load(options.data)
     split = make_split(dataset, "leave-one-out")
-    bench = build_workbench(
-        Lesson.of(dataset, split), recipe, device=torch.device("cpu"), show_progress=False
+    artifacts = build_artifacts(
+        TrainingSplit.of(dataset, split), recipe, device=torch.device("cpu"), show_progress=False
     )
     report = {
         "data": f"{dataset.manifest.source} ({dataset.data_hash})",
         "recipe": recipe.name,
         "threads": options.threads,
-        "training": measure_training(bench, split.train, options.users),
-        "ranking": measure_ranking(bench, split.test.histories, options.users),
-        "pictures": measure_pictures(bench, dataset, split.train, len(split.train)),
+        "training": measure_training(artifacts, split.train, options.users),
+        "ranking": measure_ranking(artifacts, split.test.histories, options.users),
+        "pictures": measure_pictures(artifacts, dataset, split.train, len(split.train)),
     }
     print(json.dumps(report, indent=2))
     if options.out:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import jinja2
 
-from unimp.bench.present import LEGEND, as_text
-from unimp.bench.publish import as_markdown
-from unimp.bench.table import Row, Table, build_table
-from unimp.config import dotted
+from unimp.core.config import dotted
+from unimp.evaluate.bench.present import LEGEND, as_text
+from unimp.evaluate.bench.publish import as_markdown
+from unimp.evaluate.bench.table import Table, TableRow, build_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -34,7 +34,7 @@ def table(name: str) -> Table:
     return build_table(RESULTS / name)
 
 
-def row(name: str, method: str) -> Row:
+def row(name: str, method: str) -> TableRow:
     """The method's best row; StopIteration when the table has none."""
     return next(entry for entry in table(name).rows if entry.method == method)
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from tests.data.csv_shop import shop
 from tests.six import SHOP, Six, prepare
 from unimp.data.dataset import Dataset
-from unimp.shop import write_shop
+from unimp.demo.shop.writing import write_shop
 
 # a busy machine must not fail a test: no deadline per example
 settings.register_profile("unimp", deadline=None)

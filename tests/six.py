@@ -11,14 +11,15 @@ import torch
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Split
 from unimp.data.splits import leave_one_out
-from unimp.decode.answerer import Answerer
+from unimp.demo.shop.settings import ShopConfig
 from unimp.model.unimp import UnimpModel
-from unimp.shop.settings import ShopConfig
+from unimp.runs.answerer import Answerer
+from unimp.runs.artifacts import RunArtifacts
+from unimp.runs.recipe import Recipe
+from unimp.runs.training_split import TrainingSplit
 from unimp.tasks import TASKS
 from unimp.tasks.task import Task
-from unimp.train.preparation import Lesson, build_workbench
-from unimp.train.recipe import Recipe
-from unimp.train.workbench import Workbench
+from unimp.train.preparation import build_artifacts
 
 SHOP = ShopConfig(num_items=320, num_users=60, picture_size=16)
 SIX: dict[str, Any] = {
@@ -58,21 +59,21 @@ class Six:
     """Everything but the training."""
 
     dataset: Dataset
-    bench: Workbench
+    artifacts: RunArtifacts
 
     @cached_property
     def split(self) -> Split:
         return leave_one_out(self.dataset.interactions.histories, len(self.dataset.catalog))
 
     def task(self, name: str) -> Any:
-        known: dict[str, Task] = {task.name: task for task in self.bench.tasks}
+        known: dict[str, Task] = {task.name: task for task in self.artifacts.tasks}
         return known[name]
 
     def model(self, seed: int = 0, *, gate: float = 0.7) -> UnimpModel:
         """Random weights so large that every part of a sentence matters and nothing is a near tie."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = self.bench.new_model()
+            model = self.artifacts.new_model()
             for name, parameter in model.named_parameters():
                 if parameter.ndim >= 2:
                     torch.nn.init.normal_(parameter, std=0.1 if name in TABLES else 0.5)
@@ -82,11 +83,13 @@ class Six:
 
     @cached_property
     def answerer(self) -> Answerer:
-        return self.bench.answerer(self.model())
+        return self.artifacts.answerer(self.model())
 
 
 def prepare(dataset: Dataset, **tables: Any) -> Six:
     split = leave_one_out(dataset.interactions.histories, len(dataset.catalog))
-    lesson = Lesson.of(dataset, split)
-    bench = build_workbench(lesson, six_recipe(**tables), device=torch.device("cpu"), show_progress=False)
-    return Six(dataset, bench)
+    training_split = TrainingSplit.of(dataset, split)
+    artifacts = build_artifacts(
+        training_split, six_recipe(**tables), device=torch.device("cpu"), show_progress=False
+    )
+    return Six(dataset, artifacts)

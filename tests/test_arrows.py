@@ -11,53 +11,59 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "unimp"
 
-BASE = {"errors", "config", "progress", "space"}
-DATA = BASE | {"data"}
-MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
-    "space": set(),
-    "config": {"errors", "space"},
-    "progress": set(),
-    "data": BASE,
-    "answer": {"data"},
-    "metrics": {"data", "answer", "errors"},
-    "structure": DATA,
-    "shop": DATA,
-    "sentence": DATA | {"answer"},
-    "model": BASE | {"encoders"},
-    "encoders": BASE,
-    "encode": DATA | {"sentence", "answer", "encoders"},
-    "tasks": DATA | {"sentence", "answer", "metrics"},
-    "decode": DATA | {"sentence", "encode", "model", "tasks", "answer", "metrics", "structure"},
-    "references": DATA | {"answer", "metrics", "structure", "encode"},
-    "train": DATA
-    | {
-        "encoders",
-        "sentence",
-        "encode",
-        "model",
-        "decode",
-        "tasks",
-        "answer",
-        "metrics",
-        "structure",
-        "references",
-    },
-    "baselines": DATA | {"answer", "metrics", "structure"},
-    "bench": DATA | {"answer", "metrics", "baselines"},
-    "personalizer": DATA
-    | {"sentence", "encode", "model", "decode", "tasks", "train", "answer", "metrics", "structure"},
-    "stock": DATA
-    | {"sentence", "encode", "model", "decode", "tasks", "train", "answer", "structure", "personalizer"},
-    "testing": DATA | {"answer", "metrics", "structure", "shop", "baselines"},
+ORDER = (
+    "core",
+    "data",
+    "answer",
+    "metrics",
+    "model",
+    "features",
+    "sentence",
+    "inference",
+    "fusion",
+    "tasks",
+    "runs",
+    "baselines",
+    "train",
+    "evaluate",
+    "personalizer",
+    "batch",
+)
+"""A room may import the rooms before it, and no other."""
+NARROWER: dict[str, set[str]] = {
+    "model": {"core"},
+    "sentence": {"core", "data", "answer"},
+    "baselines": {"core", "data", "answer", "metrics", "features"},
+    "evaluate/bench": {"core", "data", "answer", "metrics", "features", "fusion", "baselines"},
     "recipes": set(),
-    "__init__": {"errors", "personalizer"},
+    "testing": {"core", "data", "answer", "metrics", "features", "baselines", "demo"},
+    "__init__": {"core", "personalizer"},
 }
-"""Room -> rooms it may import. `app` and `scale` may import all; `app` is imported by nobody."""
+"""Rooms that may import less than what stands before them, or that stand outside the order."""
+OUTERMOST = {"serve", "cli", "demo", "scale"}
+"""Nobody but each other imports these; they may import everything."""
+ON_THE_WAY: set[tuple[str, str]] = {
+    ("inference", "tasks"),
+    ("fusion", "runs"),
+    ("fusion", "tasks"),
+    ("runs", "personalizer"),
+    ("batch", "serve"),
+}
+"""Arrows that still point back; this set only shrinks."""
+
+
+def allowed(room: str) -> set[str]:
+    """The rooms that a room may import."""
+    if room in NARROWER:
+        return NARROWER[room]
+    back = {target for source, target in ON_THE_WAY if source == room}
+    return set(ORDER[: ORDER.index(room)]) | back
 
 
 def room_of(path: Path) -> str:
     relative = path.relative_to(SOURCE)
+    if relative.parts[:2] == ("evaluate", "bench"):
+        return "evaluate/bench"
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
@@ -80,19 +86,30 @@ def imported_rooms(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_no_arrow_points_back(path: Path) -> None:
     room = room_of(path)
-    if room in {"app", "scale"}:
+    if room in OUTERMOST:
         return
-    assert room in MAY_IMPORT, f"{room}: give this room a line in MAY_IMPORT"
-    wrong = imported_rooms(path) - MAY_IMPORT[room] - {room, "__version__"}
+    assert room in (*ORDER, *NARROWER), f"{room}: give this room a place in ORDER"
+    wrong = imported_rooms(path) - allowed(room) - {room.partition("/")[0], "__version__"}
     assert not wrong, f"{path.relative_to(SOURCE)} imports {sorted(wrong)}, which {room}/ must not know"
 
 
-def test_only_scale_imports_the_distributed_engine() -> None:
+def test_engines_are_imported_in_one_place_only() -> None:
+    """Ray in `scale/` alone, torch.distributed in `train/distributed/` alone."""
     for path in SOURCE.rglob("*.py"):
-        if room_of(path) != "scale":
-            modules = imported_modules(path)
-            engines = [m for m in modules if m.split(".")[0] == "ray" or m.startswith("torch.distributed")]
-            assert not engines, f"{path} imports {engines}"
+        modules, place = imported_modules(path), path.relative_to(SOURCE).as_posix()
+        if not place.startswith("scale/"):
+            assert not [m for m in modules if m.split(".")[0] == "ray"], f"{place} imports Ray"
+        if not place.startswith("train/distributed/"):
+            assert not [m for m in modules if m.startswith("torch.distributed")], f"{place} imports it"
+
+
+def test_class_names_are_unique() -> None:
+    places: dict[str, list[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.relative_to(SOURCE).as_posix())
+    assert not {name: found for name, found in places.items() if len(found) > 1}
 
 
 def test_import_is_light() -> None:

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.six import Six, prepare, six_recipe
 from unimp.data.dataset import Dataset
-from unimp.decode.reader import last_hidden, read
-from unimp.encode.batch import collate
+from unimp.inference.forward import last_hidden, read
+from unimp.sentence.batch import collate
 
 ALONE: dict[str, Any] = {"tasks": ("recommendation",), "image_tokenizer": {"enabled": False}}
 
@@ -35,18 +35,20 @@ def shop(benchmarks: None, six_dataset: Dataset) -> Six:
 
 def official_way(shop: Six) -> Any:
     meter = import_module("measure").Meter(torch.device("cpu"))
-    return import_module("official").OfficialWay(shop.bench, shop.model(), shop.task("recommendation"), meter)
+    return import_module("official").OfficialWay(
+        shop.artifacts, shop.model(), shop.task("recommendation"), meter
+    )
 
 
 def test_the_official_loss_is_that_of_the_last_item_whether_pictures_are_kept_or_read_again(
     shop: Six,
 ) -> None:
-    official, train, vocabulary = official_way(shop), shop.split.train, shop.bench.vocabulary
+    official, train, vocabulary = official_way(shop), shop.split.train, shop.artifacts.vocabulary
     model = official.model
     events = [(0, 1), (0, 2), (1, 2), (2, 1)]
     sentences = [official.sentence(train, user, event) for user, event in events]
     targets = [int(train.items_of(user)[event]) for user, event in events]
-    batch, state = collate(sentences), model.item_state(shop.bench.items)
+    batch, state = collate(sentences), model.item_state(shop.artifacts.items)
     hidden_ND = read(model, state, batch)[torch.arange(4), batch.lengths - 2]
     words = model.token_logits(hidden_ND, 0, vocabulary.num_tokens)
     logits = torch.cat((words, model.item_logits(hidden_ND, state.table_ID)), dim=1)
@@ -61,10 +63,10 @@ def test_the_best_beam_begins_with_what_is_likeliest(shop: Six) -> None:
     official, histories = official_way(shop), shop.split.test.histories.slice(0, 1)
     model = official.model
     with torch.inference_mode():
-        state = model.item_state(shop.bench.items)
+        state = model.item_state(shop.artifacts.items)
         question = official.task.question(histories.last(5), 0)
-        hidden_ND = last_hidden(model, state, [shop.bench.encoder.encode(question)])
-        first = shop.bench.vocabulary.num_tokens
+        hidden_ND = last_hidden(model, state, [shop.artifacts.encoder.encode(question)])
+        first = shop.artifacts.vocabulary.num_tokens
         logits = official.logits(hidden_ND, state)[0]
         model.scale.mul_(50.0)  # items above all words
         said = official.recommend(histories, state)
@@ -80,12 +82,12 @@ def test_operations_are_those_that_torch_counts(shop: Six) -> None:
     flops, model, ranker = import_module("flops"), shop.model(), shop.answerer.ranker
     assert ranker is not None
     histories = shop.split.test.histories.slice(0, 1)
-    sentence = shop.bench.encoder.encode(ranker.task.question(histories, 0))
-    state = model.item_state(shop.bench.items)
+    sentence = shop.artifacts.encoder.encode(ranker.task.question(histories, 0))
+    state = model.item_state(shop.artifacts.items)
     plain = sdpa_kernel(SDPBackend.MATH)  # torch does not count in the fused kernel
     with plain, FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.item_logits(last_hidden(model, state, [sentence]), state.table_ID)
-    work = flops.ranking_work(model, collate([sentence]), shop.bench.items)
+    work = flops.ranking_work(model, collate([sentence]), shop.artifacts.items)
     length = len(sentence)
     whole = work.total + work.attention * (2 * length / (length + 1) - 1)  # torch counts what causality hides
     assert counter.get_total_flops() == pytest.approx(whole)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unimp.errors import CheckpointError, ConfigError, DataError, MissingExtra, UnimpError
+from unimp.core.errors import CheckpointError, ConfigError, DataError, MissingExtra, UnimpError
 
 if TYPE_CHECKING:
     from unimp.personalizer import Personalizer, load

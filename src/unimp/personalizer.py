@@ -20,13 +20,13 @@ from unimp.answer import (
     SearchResult,
     Selection,
 )
+from unimp.core.errors import ConfigError, DataError
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.data.pictures import fit_pixels, read_upload
 from unimp.data.reviews import named_aspects
-from unimp.decode.answerer import Answerer
-from unimp.decode.ranking import best_items
-from unimp.errors import ConfigError, DataError
-from unimp.train.run import TrainedRun, open_run
+from unimp.inference.retrieval import best_items
+from unimp.runs.answerer import Answerer
+from unimp.runs.open_run import TrainedRun, open_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,7 +51,7 @@ class Personalizer:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks this checkpoint was trained for."""
-        return self.run.bench.recipe.tasks
+        return self.run.artifacts.recipe.tasks
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, num_items] scores of every item (satisfies `Ranker`)."""
@@ -112,14 +112,14 @@ class Personalizer:
         """Why the item suits the user, in words, with the rating as a number."""
         histories, row = self.histories(history, user), self._row(item)
         answer = self.answerer.explain(histories, np.array([row]))[0]
-        material = self.run.bench.material
+        context = self.run.artifacts.context
         return Explanation(
             item,
             self.run.dataset.catalog.label(row),
             answer.text,
             answer.rating,
             tuple(
-                name for name in named_aspects(answer.text, material.lexicon) if name in material.aspects[row]
+                name for name in named_aspects(answer.text, context.lexicon) if name in context.aspects[row]
             ),
             self._names(histories),
             not histories.num_events,
@@ -192,7 +192,7 @@ class Personalizer:
     def _known_attributes(self, attributes: dict[str, str]) -> dict[str, str]:
         """The attributes as the catalogue writes them; DataError names an unknown one and the nearest."""
         return {
-            name: self.run.bench.material.queries.known(name, value) for name, value in attributes.items()
+            name: self.run.artifacts.context.queries.known(name, value) for name, value in attributes.items()
         }
 
     def _query(self, text: str, picture: bytes | Path | Image | None) -> tuple[Answerer, Query]:
@@ -201,9 +201,9 @@ class Personalizer:
             if not text.strip():
                 raise ConfigError("query: empty; give words, a picture, or both")
             return self.answerer, Query(checked(text.strip()))
-        bench = self.run.bench
-        pixels = fit_pixels(read_upload(picture), *bench.picture_size)
-        visual = bench.see(self.answerer.model, pixels[None])
+        artifacts = self.run.artifacts
+        pixels = fit_pixels(read_upload(picture), *artifacts.picture_size)
+        visual = artifacts.see(self.answerer.model, pixels[None])
         row = len(self.run.dataset.catalog)
         return self.answerer.seeing(visual), Query(checked(text.strip()), picture_row=row)
 

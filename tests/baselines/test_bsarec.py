@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from unimp.baselines.bsarec import BSARec, BSARecConfig, BSARecNetwork, FrequencyFilter, low_pass_kernel
-from unimp.errors import ConfigError
+from unimp.core.errors import ConfigError
 from unimp.testing import RankerContract, toy_world
 
 

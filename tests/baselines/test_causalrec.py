@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from unimp.baselines.causalrec import CausalFactors, CausalRec, CausalRecConfig, fuse
-from unimp.baselines.pairs import Pairs, Triples
+from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.data.histories import Histories
 from unimp.testing import RankerContract
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from unimp.baselines.itemknn import ItemKNN, ItemKNNConfig
 from unimp.data.histories import Histories
-from unimp.structure.graph import ItemGraph
+from unimp.features.item_graph import ItemGraph
 from unimp.testing import RankerContract
 
 

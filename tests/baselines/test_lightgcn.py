@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.bipartite import Bipartite, layer_mean
 from unimp.baselines.lightgcn import LightGCN, LightGCNConfig
 from unimp.baselines.mf import Factors
-from unimp.baselines.pairs import Pairs
+from unimp.baselines.shared.bipartite import Bipartite, layer_mean
+from unimp.baselines.shared.pairs import Pairs
 from unimp.data.histories import Histories
 from unimp.testing import RankerContract
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unimp.baselines import losses
+from unimp.baselines.shared import losses
 
 
 @pytest.mark.parametrize("scale", [1.0, 50.0])  # below SAFE_LOGIT, and beyond it

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from unimp.baselines.macr import MACR, MACRConfig, ThreeBranches
-from unimp.baselines.pairs import Pairs, Triples
+from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.data.histories import Histories
 from unimp.testing import RankerContract, toy_world
 
@@ -57,7 +57,7 @@ def test_the_counterfactual_is_taken_out(tiny: MACR) -> None:
 
 def test_the_reference_is_chosen_on_validation_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "unimp.baselines.neural.NeuralBaseline.validate",
+        "unimp.baselines.shared.neural.NeuralBaseline.validate",
         lambda self, data: -abs(float(self.learnt["reference"]) - 2.0),
     )
     method = MACR(MACRConfig(width=4, epochs=1, references=(0.0, 2.0, 8.0), threads=1))

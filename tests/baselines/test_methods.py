@@ -9,7 +9,7 @@ import pytest
 
 from unimp.baselines import METHODS, find_method
 from unimp.baselines.baseline import TrainingData
-from unimp.errors import ConfigError
+from unimp.core.errors import ConfigError
 from unimp.testing import toy_world
 
 ROOT = Path(__file__).parents[2]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.foldin import fold_in_scale
 from unimp.baselines.mf import MF, Factors, MFConfig
-from unimp.baselines.pairs import Pairs, Triples, bpr_loss, squared_norm
+from unimp.baselines.shared.foldin import fold_in_scale
+from unimp.baselines.shared.pairs import Pairs, Triples, bpr_loss, squared_norm
 from unimp.data.histories import Histories
 from unimp.testing import RankerContract
 

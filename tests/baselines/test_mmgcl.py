@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.bipartite import layer_mean
 from unimp.baselines.mmgcl import MMGCL, MMGCLConfig, contrast_loss, replace_channel
-from unimp.baselines.pairs import Pairs, Triples
-from unimp.errors import DataError
+from unimp.baselines.shared.bipartite import layer_mean
+from unimp.baselines.shared.pairs import Pairs, Triples
+from unimp.core.errors import DataError
 from unimp.testing import RankerContract, ToyFeatures, toy_world
 
 QUICK = {"width": 16, "layers": 2, "lr": 0.01, "batch_events": 512, "epochs": 15, "threads": 1}

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.critic import Critic, gradient_penalty, soften, wasserstein_step
 from unimp.baselines.mmssl import MMSSL, MMSSLConfig, unseen_similarity
-from unimp.baselines.modalities import attend, cross_modal_loss, with_contents
-from unimp.baselines.pairs import Pairs
-from unimp.errors import ConfigError
+from unimp.baselines.shared.critic import Critic, gradient_penalty, soften, wasserstein_step
+from unimp.baselines.shared.modalities import attend, cross_modal_loss, with_contents
+from unimp.baselines.shared.pairs import Pairs
+from unimp.core.errors import ConfigError
 from unimp.testing import RankerContract, toy_world
 
 QUICK = {"width": 16, "heads": 2, "lr": 0.01, "batch_events": 512, "epochs": 15, "threads": 1}

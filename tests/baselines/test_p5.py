@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from unimp.baselines.p5 import P5, P5Config
-from unimp.baselines.prompts import START, TEMPLATES, write_prompts
+from unimp.baselines.shared.prompts import START, TEMPLATES, write_prompts
+from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.errors import DataError
 from unimp.testing import RankerContract, ToyFeatures, toy_world
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.prompts import (
+from unimp.baselines.shared.prompts import (
     FIRST_CODE,
     START,
     TEMPLATES,

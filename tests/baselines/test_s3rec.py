@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.attributes import attribute_matrix
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.s3rec import S3Rec, S3RecConfig, S3RecPretraining
-from unimp.baselines.s3rec_views import PretrainingViews, draw_absent, draw_segments, draw_views
-from unimp.baselines.sequences import training_windows
+from unimp.baselines.shared.attributes import attribute_matrix
+from unimp.baselines.shared.s3rec_views import PretrainingViews, draw_absent, draw_segments, draw_views
+from unimp.baselines.shared.sequences import training_windows
+from unimp.core.errors import DataError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Histories
-from unimp.errors import DataError
 from unimp.testing import RankerContract, toy_catalog, toy_world
 
 SMALL = {

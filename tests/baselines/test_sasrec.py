@@ -5,8 +5,8 @@ import torch.nn.functional as F
 
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.sasrec import SASRec, SASRecConfig, SASRecNetwork
+from unimp.core.errors import CheckpointError, ConfigError
 from unimp.data.histories import Histories
-from unimp.errors import CheckpointError, ConfigError
 from unimp.testing import RankerContract, toy_world
 
 SMALL = {"width": 16, "epochs": 25, "patience": 25, "dropout": 0.1, "lr": 0.01, "threads": 1, "max_events": 8}

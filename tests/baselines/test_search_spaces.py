@@ -2,10 +2,10 @@
 
 import pytest
 
-from unimp.app.cli.bench import all_methods
 from unimp.baselines import METHODS
-from unimp.config import Config, merge, nest
-from unimp.space import Choice, Dimension, Real, Whole
+from unimp.cli.bench import all_methods
+from unimp.core.config import Config, merge, nest
+from unimp.core.search_space import Choice, Dimension, Real, Whole
 
 TUNABLE = [name for name in all_methods() if name != "pop"]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from unimp.baselines.semantic_ids import (
+from unimp.baselines.shared.semantic_ids import (
     QuantiserConfig,
     ResidualQuantiser,
     code_trie,

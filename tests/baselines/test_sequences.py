@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimp.baselines.sequences import batches_by_length, training_windows, whole_windows
+from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
 from unimp.data.histories import Histories
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from unimp.baselines.tiger import TIGER, TIGERConfig
+from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.errors import DataError
 from unimp.testing import RankerContract, ToyFeatures, toy_world
 
 

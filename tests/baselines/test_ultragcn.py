@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from unimp.baselines.mf import Factors
-from unimp.baselines.pairs import Pairs, Triples
+from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.baselines.ultragcn import UltraGCN, UltraGCNConfig, degree_factors, item_neighbours
 from unimp.data.histories import Histories
 from unimp.testing import RankerContract, toy_world

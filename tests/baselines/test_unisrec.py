@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from unimp.baselines.unisrec import Adaptor, UniSRec, UniSRecConfig, contrast, drop_events
+from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.errors import DataError
 from unimp.testing import RankerContract, ToyFeatures, fit_once, toy_world
 
 SMALL = {

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.pairs import Pairs, Triples
+from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.baselines.vbpr import VBPR, VBPRConfig, VisualFactors, centred
+from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.errors import DataError
 from unimp.testing import RankerContract, ToyFeatures, toy_world
 
 QUICK = {"width": 8, "visual_width": 8, "lr": 0.03, "batch_events": 256, "epochs": 30, "threads": 1}

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.prompts import write_prompts
-from unimp.baselines.t5 import Adapter
+from unimp.baselines.shared.prompts import write_prompts
+from unimp.baselines.shared.t5 import Adapter
 from unimp.baselines.vip5 import VIP5, VIP5Config
+from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.errors import DataError
 from unimp.testing import RankerContract, ToyFeatures, toy_world
 
 

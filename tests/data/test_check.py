@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.csv_shop import import_csv, shop
+from unimp.core.errors import DataError
 from unimp.data.check import check_dataset, report_lines
-from unimp.errors import DataError
 
 
 def test_every_figure_by_hand(tmp_path: Path) -> None:

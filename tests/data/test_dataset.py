@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from tests.data.csv_shop import import_csv, shop
+from unimp.core.errors import DataError
 from unimp.data.dataset import Dataset
-from unimp.errors import DataError
 
 
 def left_in(folder: Path) -> list[str]:
@@ -91,7 +91,7 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from tests.data.csv_shop import import_csv
-from unimp.errors import DataError
+from unimp.core.errors import DataError
 import unimp.data.importing, unimp.data.sources.csv_tables
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))

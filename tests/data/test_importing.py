@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.csv_shop import MAPPING, CsvShop, import_csv, shop
+from unimp.core.errors import DataError
 from unimp.data.dataset import Dataset
-from unimp.errors import DataError
 
 
 def histories(dataset: Dataset) -> dict[str, list[str]]:

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from tests.data.csv_shop import import_csv, import_from, jpeg, shop
+from unimp.core.errors import DataError
 from unimp.data import picture_check
 from unimp.data.check import check_dataset
 from unimp.data.dataset import Dataset
 from unimp.data.picture_check import pictures_by_id, undecodable_pictures
 from unimp.data.pictures import PictureSource, fit_pixels, open_picture
-from unimp.errors import DataError
 
 
 def huge_png(width: int, height: int) -> bytes:

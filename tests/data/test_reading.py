@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from unimp.core.errors import DataError
 from unimp.data.interactions import RatingScale
 from unimp.data.raw import ROW, BadRows, Rows
 from unimp.data.reading import read_csv, read_fields, read_json_lines
 from unimp.data.values import ratings, seconds
-from unimp.errors import DataError
 
 SCHEMA: dict[str, pl.DataType] = {"a": pl.String(), "b": pl.Int64()}
 

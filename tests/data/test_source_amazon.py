@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.data.csv_shop import import_from
-from unimp.errors import ConfigError, DataError
+from unimp.core.errors import ConfigError, DataError
 
 REVIEW_2014: dict[str, Any] = {
     "reviewerID": "A1",

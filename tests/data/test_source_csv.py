@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.csv_shop import import_from
-from unimp.errors import ConfigError, DataError
+from unimp.core.errors import ConfigError, DataError
 
 PRODUCTS = "sku,name,tags,stock\n01,One,a | b,3\n02,Two,,\n03,Three,c,1\n"
 ORDERS = "buyer,sku,at,stars,channel\nx,01,2020-01-03,2.5,web\nx,02,2020-01-02,,web\nx,03,2020-01-01,5,app\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.csv_shop import import_from, jpeg, write_csv
+from unimp.core.errors import ConfigError, DataError
 from unimp.data.dataset import Dataset
-from unimp.errors import ConfigError, DataError
 
 IDS = ("0108775015", "0108775044", "0110065001")
 ARTICLES = [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.csv_shop import import_from, jpeg
-from unimp.errors import DataError
+from unimp.core.errors import DataError
 
 MOVIES = """movieId,title,genres
 1,Toy Story (1995),Adventure|Comedy

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.csv_shop import import_from, jpeg
-from unimp.errors import DataError
+from unimp.core.errors import DataError
 
 
 def layout(folder: Path) -> Path:

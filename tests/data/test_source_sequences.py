@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.csv_shop import import_from
+from unimp.core.errors import ConfigError, DataError
 from unimp.data.histories import NO_TIME
-from unimp.errors import ConfigError, DataError
 
 ITEMS = """item_id,asin,title,attributes
 1,B1,Lacquer,OPI|Makeup|Nails

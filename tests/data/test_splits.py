@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from unimp.core.errors import DataError
 from unimp.data.histories import Cases, Histories, Split
 from unimp.data.splits import leave_one_out, new_domain, new_users, temporal
-from unimp.errors import DataError
 
 NUM_ITEMS = 12
 

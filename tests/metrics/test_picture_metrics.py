@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from unimp.errors import UnimpError
+from unimp.core.errors import UnimpError
 from unimp.metrics.pictures import (
     diversity,
     frechet_distance,

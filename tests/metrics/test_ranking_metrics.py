@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unimp.core.errors import UnimpError
 from unimp.data.histories import Cases, FloatArray, Histories
-from unimp.errors import UnimpError
 from unimp.metrics.ranking import (
     find_ranks,
     judge_cases,

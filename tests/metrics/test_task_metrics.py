@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimp.errors import UnimpError
+from unimp.core.errors import UnimpError
 from unimp.metrics.ratings import rating_metrics
 from unimp.metrics.selection import selection_metrics
 from unimp.metrics.text import bleu, distinct, names, rouge, text_metrics

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unimp.errors import ConfigError
+from unimp.core.errors import ConfigError
 from unimp.model.image_tokenizer import (
     FiniteScalarQuantizer,
     ImageTokenizer,

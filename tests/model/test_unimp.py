@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.decode import reader
-from unimp.decode.reader import as_inputs
-from unimp.encode.batch import Batch, collate
-from unimp.encode.encoder import EncodedSentence, Kind
+from unimp.inference import forward
+from unimp.inference.forward import as_inputs
 from unimp.model.inputs import ItemInputs
 from unimp.model.unimp import ModelConfig, UnimpModel
+from unimp.sentence.batch import Batch, collate
+from unimp.sentence.encoder import EncodedSentence, Kind
 from unimp.sentence.parts import Role
 
 NUM_ITEMS, VISUAL = 12, 6
@@ -73,7 +73,7 @@ def open_gates(model: UnimpModel) -> UnimpModel:
 
 @torch.inference_mode()
 def read(model: UnimpModel, batch: Batch, items: ItemInputs) -> torch.Tensor:
-    return reader.read(model, model.item_state(items), batch)
+    return forward.read(model, model.item_state(items), batch)
 
 
 def test_closed_gates_are_bit_equal_to_no_vision() -> None:
@@ -164,6 +164,6 @@ def test_gradients_reach_the_vision_encoder(answer: bool) -> None:
     )
     batch = collate([sentence([1, 2], answer=answer)])
     state = model.item_state(items)
-    reader.read(model, state, batch).square().sum().backward()
+    forward.read(model, state, batch).square().sum().backward()
     assert model.vision is not None
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.vision.parameters())

@@ -14,15 +14,15 @@ import torch
 from tests.model.backbones.families import model_folder
 from tests.six import six_recipe
 from unimp import load
+from unimp.core.errors import CheckpointError, ConfigError
+from unimp.core.files import read_tensors
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
-from unimp.decode.warm import WarmMemory
-from unimp.decode.warm_reading import WarmReader
-from unimp.errors import CheckpointError, ConfigError
-from unimp.train.checkpoint import read_tensors
-from unimp.train.loop import Training
-from unimp.train.recipe import Recipe
-from unimp.train.run import train
+from unimp.inference.warm import WarmMemory
+from unimp.inference.warm_reading import WarmReader
+from unimp.runs.recipe import Recipe
+from unimp.train.trainer import Training
+from unimp.train.training_run import train
 
 BEGUN = {"items.identity.weight", "tokens.added"}
 
@@ -141,7 +141,7 @@ def test_every_part_that_should_learn_does(
             return position
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unimp.train.run.Training", Watched)
+        patch.setattr("unimp.runs.open_run.Training", Watched)
         train(six_dataset, recipe, tmp_path / "run", show=False)
     before, after = seen
     still = {name for name, tensor in before.items() if torch.equal(tensor, after[name])}

@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from unimp.core.weights import find_weights
 from unimp.data.catalog import Attribute, Catalog
 from unimp.data.pictures import PictureSource
-from unimp.encode.content import ContentConfig
-from unimp.encode.sentences import fit_sentences, joint_text
-from unimp.encoders import find_weights, open_text
-from unimp.encoders.sight import EncoderSource
-from unimp.train.pretrained_vision import picture_features
+from unimp.features.encoders import open_text
+from unimp.features.sentence_embeddings import fit_sentences, joint_text
+from unimp.features.text import ContentConfig
+from unimp.features.vision.catalog_features import picture_features
+from unimp.features.vision.pretrained import EncoderSource
 
 TITLES = [
     "Warm woollen pullover for winter",

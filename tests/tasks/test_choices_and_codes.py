@@ -7,7 +7,7 @@ import pytest
 
 from tests.six import Six
 from tests.tasks.test_no_leaks import mentions, questions, windows
-from unimp.sentence.parts import Answer, Choice, Codes
+from unimp.sentence.parts import Answer, ChosenCandidates, Codes
 
 
 def test_the_right_candidates_place_says_nothing(six: Six) -> None:
@@ -17,7 +17,7 @@ def test_the_right_candidates_place_says_nothing(six: Six) -> None:
     for seed in range(12):
         for window in windows(six, "selection", seed):
             for part in task.sentence(train, window).parts:
-                if isinstance(part, Choice):
+                if isinstance(part, ChosenCandidates):
                     shares += [
                         (part.candidates.index(row) + 0.5) / len(part.candidates) for row in part.chosen
                     ]
@@ -67,7 +67,11 @@ def test_training_offers_only_what_training_knows(six: Six) -> None:
     task, train = six.task("selection"), six.split.train
     sold = set(train.item_rows.tolist())
     for window in windows(six, "selection", max_items=50):
-        offered = [part.candidates for part in task.sentence(train, window).parts if isinstance(part, Choice)]
+        offered = [
+            part.candidates
+            for part in task.sentence(train, window).parts
+            if isinstance(part, ChosenCandidates)
+        ]
         assert offered
         assert {row for rows in offered for row in rows} <= sold
 
@@ -84,7 +88,7 @@ def test_a_small_catalogue_has_fewer_candidates(six: Six) -> None:
 
 def test_codes_of_the_target_come_after_the_answers_marker(six: Six) -> None:
     task, train = six.task("imagination"), six.split.train
-    encoder, vocabulary = six.bench.encoder, six.bench.vocabulary
+    encoder, vocabulary = six.artifacts.encoder, six.artifacts.vocabulary
     for window in windows(six, "imagination", max_items=50):
         sentence = task.sentence(train, window)
         *before, answer, codes = sentence.parts
@@ -95,9 +99,9 @@ def test_codes_of_the_target_come_after_the_answers_marker(six: Six) -> None:
         assert target not in mentions(sentence)
         shown = list(codes.codes)
         if mentions(sentence):
-            assert shown == task.material.codes[target].tolist()
+            assert shown == task.context.codes[target].tolist()
         else:  # from words alone, any picture of the catalogue
-            assert shown in task.material.codes.tolist()
+            assert shown in task.context.codes.tolist()
         tokens = encoder.encode(sentence).tokens
         said = np.flatnonzero((tokens >= vocabulary.first_code) & (tokens < vocabulary.first_place))
         assert said.min() > int(np.flatnonzero(tokens == vocabulary.markers["[answer]"]).max())

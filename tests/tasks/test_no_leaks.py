@@ -11,16 +11,16 @@ from tests.six import Six
 from unimp.data.histories import Histories
 from unimp.sentence.parts import (
     Asking,
-    Choice,
+    ChosenCandidates,
+    GeneratedText,
     ItemMention,
     Part,
     Role,
-    Speech,
     Text,
     UserSentence,
 )
 from unimp.tasks import TASKS
-from unimp.tasks.imagination import MOST_EVENTS
+from unimp.tasks.image_generation.task import MOST_EVENTS
 from unimp.tasks.task import Window
 
 DENSE = ["recommendation", "search", "rating", "explanation", "selection"]
@@ -53,7 +53,7 @@ def test_cuts_and_draws_are_new_in_every_epoch_and_the_same_by_seed(six: Six, na
 
 def test_pictures_are_drawn_of_items_all_along_the_histories(six: Six) -> None:
     """One per stretch of events, each ending at the item drawn, which has a picture."""
-    train, codes = six.split.train, six.bench.material.codes
+    train, codes = six.split.train, six.artifacts.context.codes
     assert codes is not None
     drawn = set()
     for seed in range(30):
@@ -129,7 +129,7 @@ def test_a_held_out_item_occurs_in_no_training_sentence_of_its_user(six: Six, na
             for part in sentence.parts
             if isinstance(part, ItemMention) and part.role != Role.SHOWN
         }
-        told |= {row for part in sentence.parts if isinstance(part, Choice) for row in part.chosen}
+        told |= {row for part in sentence.parts if isinstance(part, ChosenCandidates) for row in part.chosen}
         assert not told & {row for owner, row in held if owner == user}
 
 
@@ -138,7 +138,7 @@ def test_a_question_shows_the_history_and_never_the_target(six: Six, name: str) 
     cases = six.split.test
     for user, sentence in enumerate(questions(six, name)):
         target = int(cases.target_rows[user])
-        kept = MOST_EVENTS if name == "imagination" else six.bench.recipe.sentence.max_items
+        kept = MOST_EVENTS if name == "imagination" else six.artifacts.recipe.sentence.max_items
         assert mentions(sentence) == cases.histories.items_of(user)[-kept:].tolist()
         assert target not in mentions(sentence)
         asked = [part.query for part in sentence.parts if isinstance(part, Asking)]
@@ -153,9 +153,10 @@ def test_a_held_out_review_is_never_told(six: Six) -> None:
     assert sum(text is not None for text in truth) > 20
     for user, sentence in enumerate(questions(six, "explanation")):
         own = {
-            six.bench.material.speech(event) for event in cases.histories.select([user]).event_rows.tolist()
+            six.artifacts.context.review_sentence(event)
+            for event in cases.histories.select([user]).event_rows.tolist()
         }
-        told = {part.words for part in sentence.parts if isinstance(part, Speech)}
+        told = {part.words for part in sentence.parts if isinstance(part, GeneratedText)}
         assert told <= own
         if truth[user] not in own:
             assert truth[user] not in told
@@ -163,32 +164,32 @@ def test_a_held_out_review_is_never_told(six: Six) -> None:
 
 def test_an_exam_in_words_shows_the_history_alone(six: Six) -> None:
     task, cases = six.task("explanation"), six.split.valid
-    exams = iter(task.exam(cases))
+    likelihood_examples_of = iter(task.likelihood_examples(cases))
     for case, text in enumerate(task.truth(cases)[0]):
         if text:
-            sentence = next(exams)
+            sentence = next(likelihood_examples_of)
             expected = [*cases.histories.items_of(case)[-9:].tolist(), int(cases.target_rows[case])]
             assert mentions(sentence) == expected
-            assert [part.words for part in sentence.parts if isinstance(part, Speech)] == [text]
-            assert isinstance(sentence.parts[-1], Speech)
+            assert [part.words for part in sentence.parts if isinstance(part, GeneratedText)] == [text]
+            assert isinstance(sentence.parts[-1], GeneratedText)
             assert {part.role for part in sentence.parts if isinstance(part, ItemMention | Text)} == {
                 Role.SHOWN
             }
-    assert next(exams, None) is None
+    assert next(likelihood_examples_of, None) is None
 
 
 def test_words_of_validation_and_test_are_not_learned_from(six: Six) -> None:
     """Aspects and vocabulary come from the events of the training part alone."""
-    material, train = six.bench.material, six.split.train
-    allowed = {material.speech(row) for row in train.event_rows.tolist()}
-    logged = {text for texts in material.queries.logged.values() for text in texts}
-    assert set(material.spoken(TASKS)) <= allowed | logged
+    context, train = six.artifacts.context, six.split.train
+    allowed = {context.review_sentence(row) for row in train.event_rows.tolist()}
+    logged = {text for texts in context.queries.logged.values() for text in texts}
+    assert set(context.spoken(TASKS)) <= allowed | logged
     trained = set(zip(train.user_ids[train.owners()].tolist(), train.item_rows.tolist(), strict=True))
     held_out = {
-        text for key, texts in material.queries.logged.items() if key not in trained for text in texts
-    } - {text for key, texts in material.queries.logged.items() if key in trained for text in texts}
+        text for key, texts in context.queries.logged.items() if key not in trained for text in texts
+    } - {text for key, texts in context.queries.logged.items() if key in trained for text in texts}
     assert held_out
-    assert not held_out & set(material.spoken(["search"]))
+    assert not held_out & set(context.spoken(["search"]))
 
 
 @pytest.mark.parametrize("name", list(TASKS))
@@ -204,4 +205,4 @@ def test_an_empty_history_can_be_asked(six: Six, name: str) -> None:
         "imagination": (Query(),),
     }
     sentence = six.task(name).question(nobody, 0, *extra.get(name, ()))
-    assert len(six.bench.encoder.encode(sentence)) > 0
+    assert len(six.artifacts.encoder.encode(sentence)) > 0

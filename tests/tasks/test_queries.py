@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 
 from tests.six import Six
-from tests.tasks.corner_shop import CATALOG, held_out, material
+from tests.tasks.corner_shop import CATALOG, context, held_out
 from unimp.data.catalog import Attribute, Catalog
 from unimp.data.review_sentences import tokens_of
 from unimp.tasks import queries
 from unimp.tasks.queries import MIN_ITEMS, MOST_VALUES, Posed, QueryMaker
-from unimp.tasks.search import Search
+from unimp.tasks.search.task import SearchTask
 
 TAGGED = Catalog(
     pl.DataFrame(
@@ -153,7 +153,7 @@ def test_the_shops_logged_queries_obey_the_rule(six: Six) -> None:
     catalog = six.dataset.catalog
     titles = [set(tokens_of(catalog.label(row))) for row in range(len(catalog))]
     spread = Counter(word for words in titles for word in words)
-    logged = six.bench.material.queries.logged
+    logged = six.artifacts.context.queries.logged
     assert len(logged) > 50
     for (_, row), texts in logged.items():
         for text in texts:
@@ -181,7 +181,7 @@ def test_nothing_to_ask_is_none() -> None:
 
 
 def test_the_same_event_has_the_same_query() -> None:
-    first, second = (Search(material()).queries(held_out()) for _ in range(2))
+    first, second = (SearchTask(context()).queries(held_out()) for _ in range(2))
     assert [posed and posed.query for posed in first] == [posed and posed.query for posed in second]
     assert first[0] is not None
 

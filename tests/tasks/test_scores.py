@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tests.six import Six
-from tests.tasks.corner_shop import material
+from tests.tasks.corner_shop import context
 from unimp.answer import ExplainedRating, Query
+from unimp.core.errors import ConfigError
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.errors import ConfigError
 from unimp.tasks import TASKS, load_tasks, task_class
 from unimp.tasks.queries import Posed
-from unimp.tasks.search import satisfaction
+from unimp.tasks.search.task import satisfaction
 
 
 class Knowing:
@@ -40,7 +40,7 @@ class Knowing:
         return np.array(given, dtype=np.float32) + (0.0 if self.right else 2.0)
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
-        speech = self.six.bench.material.speech
+        speech = self.six.artifacts.context.review_sentence
         texts = [speech(self.event[name]) or "" for name in histories.user_ids.tolist()]
         ratings = self.rate(histories, item_rows)
         return [
@@ -110,7 +110,7 @@ def test_satisfied_by_hand() -> None:
 
 
 def test_every_task_is_made_from_its_name() -> None:
-    made = load_tasks(TASKS, material())
+    made = load_tasks(TASKS, context())
     assert [task.name for task in made] == list(TASKS)
     assert len({task.words for task in made}) == len(TASKS)
     with pytest.raises(ConfigError, match="unknown task 'serch'; did you mean \"search\""):
@@ -118,7 +118,7 @@ def test_every_task_is_made_from_its_name() -> None:
 
 
 def test_what_data_lack_is_said() -> None:
-    whole = material()
+    whole = context()
     bare = replace(whole, scale=None, events=None, codes=None)
     for name, lacking in (
         ("rating", "ratings"),

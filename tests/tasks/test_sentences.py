@@ -5,30 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.tasks.corner_shop import CATALOG, CODES, HISTORY, REVIEWS, held_out, material, training
+from tests.tasks.corner_shop import CATALOG, CODES, HISTORY, REVIEWS, context, held_out, training
 from unimp.answer import Query
 from unimp.sentence.parts import (
     Answer,
     Asking,
-    Choice,
+    ChosenCandidates,
     Codes,
+    GeneratedText,
     Image,
     ItemMention,
     Part,
     Rating,
     Role,
-    Speech,
     Start,
+    TaskDescription,
     UserSentence,
 )
-from unimp.sentence.parts import Task as TaskWords
-from unimp.tasks import explanation, imagination, search, selection
-from unimp.tasks.explanation import ExplanationTask
-from unimp.tasks.imagination import Imagination
-from unimp.tasks.rating import RatingTask
-from unimp.tasks.recommendation import Recommendation
-from unimp.tasks.search import Search
-from unimp.tasks.selection import SelectionTask
+from unimp.tasks.explanation import task as explanation_task
+from unimp.tasks.explanation.task import ExplanationTask
+from unimp.tasks.image_generation import task as image_generation_task
+from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.rating.task import RatingTask
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search import task as search_task
+from unimp.tasks.search.task import SearchTask
+from unimp.tasks.selection import task as selection_task
+from unimp.tasks.selection.task import SelectionTask
 from unimp.tasks.task import Task, Window
 
 ALL = Window(0, 0, 3, draw=5)
@@ -37,7 +40,7 @@ ANSWER, CONTEXT, SHOWN = Role.ANSWER, Role.CONTEXT, Role.SHOWN
 
 def said(sentence: UserSentence, task: type[Task]) -> list[Part]:
     """Without [CLS], the task's words and the pictures, which must be their items' own."""
-    assert sentence.parts[:2] == (Start(), TaskWords(task.words))
+    assert sentence.parts[:2] == (Start(), TaskDescription(task.words))
     for before, part in zip(sentence.parts, sentence.parts[1:], strict=False):
         if isinstance(part, Image) and isinstance(before, ItemMention):
             assert part == Image(
@@ -47,15 +50,15 @@ def said(sentence: UserSentence, task: type[Task]) -> list[Part]:
 
 
 def test_recommendation() -> None:
-    task = Recommendation(material())
+    task = RecommendationTask(context())
     items = [ItemMention(3, 0, ANSWER), ItemMention(5, 1, ANSWER), ItemMention(1, 2, ANSWER)]
-    assert said(task.sentence(training(), ALL), Recommendation) == items
-    assert said(task.question(training(), 0), Recommendation) == items
-    assert said(task.sentence(training(), Window(0, 1, 2)), Recommendation) == [ItemMention(5, 0, ANSWER)]
+    assert said(task.sentence(training(), ALL), RecommendationTask) == items
+    assert said(task.question(training(), 0), RecommendationTask) == items
+    assert said(task.sentence(training(), Window(0, 1, 2)), RecommendationTask) == [ItemMention(5, 0, ANSWER)]
 
 
 def test_rating() -> None:
-    task = RatingTask(material())
+    task = RatingTask(context())
     assert said(task.sentence(training(), ALL), RatingTask) == [
         *(ItemMention(3, 0), Rating(4.0, 0, ANSWER)),
         *(ItemMention(5, 1), Rating(None, 1, SHOWN)),
@@ -69,17 +72,17 @@ def test_rating() -> None:
 
 @pytest.mark.parametrize(("max_items", "kept"), [(1, []), (2, [1]), (3, [5, 1]), (9, [3, 5, 1])])
 def test_a_rating_question_keeps_room_for_its_item(max_items: int, kept: list[int]) -> None:
-    task = RatingTask(material(max_items=max_items))
+    task = RatingTask(context(max_items=max_items))
     parts = said(task.question(training(), 0, 8), RatingTask)
     assert [part.item_row for part in parts if isinstance(part, ItemMention)] == [*kept, 8]
 
 
 def test_explanation() -> None:
-    task = ExplanationTask(material())
+    task = ExplanationTask(context())
     told = [
-        *(ItemMention(3, 0), Rating(4.0, 0, ANSWER), Answer(0), Speech(str(REVIEWS[0]), 0)),
+        *(ItemMention(3, 0), Rating(4.0, 0, ANSWER), Answer(0), GeneratedText(str(REVIEWS[0]), 0)),
         *(ItemMention(5, 1), Rating(None, 1, SHOWN)),
-        *(ItemMention(1, 2), Rating(2.0, 2, ANSWER), Answer(2), Speech(str(REVIEWS[2]), 2)),
+        *(ItemMention(1, 2), Rating(2.0, 2, ANSWER), Answer(2), GeneratedText(str(REVIEWS[2]), 2)),
     ]
     assert said(task.sentence(training(), ALL), ExplanationTask) == told
     asked = said(task.question(training(), 0, 8), ExplanationTask)
@@ -89,66 +92,66 @@ def test_explanation() -> None:
 
 
 def test_an_exam_in_words_holds_the_history_and_the_one_answer() -> None:
-    (exam,) = ExplanationTask(material()).exam(held_out())
-    assert said(exam, ExplanationTask) == [
+    (likelihood_examples,) = ExplanationTask(context()).likelihood_examples(held_out())
+    assert said(likelihood_examples, ExplanationTask) == [
         *(ItemMention(3, 0, SHOWN), Rating(4.0, 0, SHOWN)),
         *(ItemMention(5, 1, SHOWN), Rating(None, 1, SHOWN)),
         *(ItemMention(1, 2, SHOWN), Rating(2.0, 2, SHOWN)),
-        *(ItemMention(8, 3, SHOWN), Rating(5.0, 3, SHOWN), Answer(3), Speech(str(REVIEWS[3]), 3)),
+        *(ItemMention(8, 3, SHOWN), Rating(5.0, 3, SHOWN), Answer(3), GeneratedText(str(REVIEWS[3]), 3)),
     ]
 
 
 def test_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "ASKED_SHARE", 0.0)  # the latest always has a query
+    monkeypatch.setattr(search_task, "ASKED_SHARE", 0.0)  # the latest always has a query
     monkeypatch.setattr("unimp.tasks.queries.PICTURE_SHARE", 0.0)
     monkeypatch.setattr("unimp.tasks.queries.BOTH_SHARE", 0.0)
-    task = Search(material())
-    *shown, asking, target = said(task.sentence(training(), ALL), Search)
+    task = SearchTask(context())
+    *shown, asking, target = said(task.sentence(training(), ALL), SearchTask)
     assert shown == [ItemMention(3, 0), ItemMention(5, 1)]
     assert isinstance(asking, Asking)
     assert asking.block == 2
     assert asking.query.text in {"lamp", "Halden", "lamp Halden"}
     assert target == ItemMention(1, 3, ANSWER)
     question = task.question(training(), 0, Query("mug"))
-    assert said(question, Search)[2:] == [ItemMention(1, 2), Asking(Query("mug"), 3)]
+    assert said(question, SearchTask)[2:] == [ItemMention(1, 2), Asking(Query("mug"), 3)]
 
 
 def test_every_event_may_be_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "ASKED_SHARE", 1.0)
-    parts = said(Search(material()).sentence(training(), ALL), Search)
+    monkeypatch.setattr(search_task, "ASKED_SHARE", 1.0)
+    parts = said(SearchTask(context()).sentence(training(), ALL), SearchTask)
     assert [type(part) for part in parts] == [Asking, ItemMention] * 3
     assert [part.block for part in parts] == list(range(6))
     assert {part.role for part in parts if isinstance(part, ItemMention)} == {ANSWER}
 
 
 def test_selection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "CHOICE_SHARE", 0.0)  # the latest is always a choice
-    task = SelectionTask(material())
+    monkeypatch.setattr(selection_task, "CHOICE_SHARE", 0.0)  # the latest is always a choice
+    task = SelectionTask(context())
     task.sold = task.everything  # this user alone bought all that was sold: there is nothing else to offer
     parts = said(task.sentence(training(), ALL), SelectionTask)
     assert parts[:2] == [ItemMention(3, 0), ItemMention(5, 1)]
     *candidates, answer, choice = parts[2:]
-    assert isinstance(choice, Choice)
-    assert answer == Answer(1 + len(candidates), len(candidates) + selection.BESIDES)
-    assert choice == Choice(choice.candidates, (1,), 1 + len(candidates))
+    assert isinstance(choice, ChosenCandidates)
+    assert answer == Answer(1 + len(candidates), len(candidates) + selection_task.BESIDES)
+    assert choice == ChosenCandidates(choice.candidates, (1,), 1 + len(candidates))
     assert candidates == [ItemMention(row, 2 + place, SHOWN) for place, row in enumerate(choice.candidates)]
     assert 2 <= len(candidates) <= 10
     assert set(choice.candidates) & set(HISTORY[:3]) == {1}
 
 
 def test_the_history_goes_on_with_what_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "CHOICE_SHARE", 1.0)
-    task = SelectionTask(material())
+    monkeypatch.setattr(selection_task, "CHOICE_SHARE", 1.0)
+    task = SelectionTask(context())
     several = 0
     for draw in range(30):
         parts = said(task.sentence(training(), Window(0, 0, 3, draw=draw)), SelectionTask)
-        chosen = [part.chosen for part in parts if isinstance(part, Choice)]
+        chosen = [part.chosen for part in parts if isinstance(part, ChosenCandidates)]
         assert [row for rows in chosen for row in rows] == [3, 5, 1]
         several += max(map(len, chosen)) - 1
         following = [
             parts[place + 1 : place + 1 + len(part.chosen)]
             for place, part in enumerate(parts)
-            if isinstance(part, Choice)
+            if isinstance(part, ChosenCandidates)
         ]
         for rows, mentions in zip(chosen[:-1], following[:-1], strict=True):
             assert [(part.item_row, part.role) for part in mentions] == [(row, SHOWN) for row in rows]  # type: ignore[union-attr]
@@ -157,17 +160,17 @@ def test_the_history_goes_on_with_what_was_chosen(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_question_of_choice_ends_after_what_was_chosen() -> None:
-    parts = said(SelectionTask(material()).question(training(), 0, [7, 8, 9], [8]), SelectionTask)
+    parts = said(SelectionTask(context()).question(training(), 0, [7, 8, 9], [8]), SelectionTask)
     assert parts[2:] == [
         *(ItemMention(1, 2), ItemMention(7, 3, SHOWN), ItemMention(8, 4, SHOWN), ItemMention(9, 5, SHOWN)),
-        *(Answer(5, 3 + selection.BESIDES), Choice((7, 8, 9), (8,), 5, complete=False)),
+        *(Answer(5, 3 + selection_task.BESIDES), ChosenCandidates((7, 8, 9), (8,), 5, complete=False)),
     ]
 
 
 def test_imagination(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagination, "COLD_SHARE", 0.0)
-    monkeypatch.setattr(imagination, "UNGUIDED_SHARE", 0.0)
-    parts = said(Imagination(material()).sentence(training(), ALL), Imagination)
+    monkeypatch.setattr(image_generation_task, "COLD_SHARE", 0.0)
+    monkeypatch.setattr(image_generation_task, "UNGUIDED_SHARE", 0.0)
+    parts = said(ImageGenerationTask(context()).sentence(training(), ALL), ImageGenerationTask)
     assert parts[:2] == [ItemMention(3, 0), ItemMention(5, 1)]
     assert isinstance(parts[2], Asking)
     assert parts[2].query != Query()
@@ -177,17 +180,17 @@ def test_imagination(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_picture_may_be_asked_for_without_words_or_without_a_history(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(imagination, "COLD_SHARE", 1.0)
-    monkeypatch.setattr(imagination, "UNGUIDED_SHARE", 1.0)
-    parts = said(Imagination(material()).sentence(training(), ALL), Imagination)
+    monkeypatch.setattr(image_generation_task, "COLD_SHARE", 1.0)
+    monkeypatch.setattr(image_generation_task, "UNGUIDED_SHARE", 1.0)
+    parts = said(ImageGenerationTask(context()).sentence(training(), ALL), ImageGenerationTask)
     assert parts == [Asking(Query(), 0), Answer(0), Codes(tuple(CODES[1].tolist()), 0)]
 
 
 def test_a_question_for_a_picture_says_no_code() -> None:
-    parts = said(Imagination(material()).question(training(), 0, Query("mug")), Imagination)
+    parts = said(ImageGenerationTask(context()).question(training(), 0, Query("mug")), ImageGenerationTask)
     assert parts[3:] == [Asking(Query("mug"), 3), Answer(3), Codes((), 3)]
-    (exam,) = Imagination(material()).exam(held_out())
-    asked, answer, codes = said(exam, Imagination)[3:]
+    (likelihood_examples,) = ImageGenerationTask(context()).likelihood_examples(held_out())
+    asked, answer, codes = said(likelihood_examples, ImageGenerationTask)[3:]
     assert isinstance(asked, Asking)
     assert set(asked.query.text.split()) <= {"mug", "Halden"}
     assert (answer, codes) == (Answer(3), Codes(tuple(CODES[8].tolist()), 3))
@@ -198,16 +201,16 @@ def test_only_so_many_events_are_told() -> None:
     from unimp.data.histories import Histories
 
     long = Histories.from_lists([[row % 11 for row in range(40)]])
-    drawn = said(Imagination(material()).question(long, 0, Query()), Imagination)
-    told = said(ExplanationTask(material()).question(long, 0, 11), ExplanationTask)
+    drawn = said(ImageGenerationTask(context()).question(long, 0, Query()), ImageGenerationTask)
+    told = said(ExplanationTask(context()).question(long, 0, 11), ExplanationTask)
     rows = [part.item_row for part in drawn if isinstance(part, ItemMention)]
-    assert rows == long.item_rows[-imagination.MOST_EVENTS :].tolist()
+    assert rows == long.item_rows[-image_generation_task.MOST_EVENTS :].tolist()
     rows = [part.item_row for part in told if isinstance(part, ItemMention)]
-    assert rows == [*long.item_rows[-explanation.MOST_EVENTS + 1 :].tolist(), 11]
+    assert rows == [*long.item_rows[-explanation_task.MOST_EVENTS + 1 :].tolist(), 11]
 
 
 def test_a_window_of_a_picture_ends_at_its_item() -> None:
-    task = Imagination(material())
+    task = ImageGenerationTask(context())
     stops = {
         window.stop
         for seed in range(30)
@@ -219,5 +222,5 @@ def test_a_window_of_a_picture_ends_at_its_item() -> None:
 def test_an_item_without_picture_is_not_drawn() -> None:
     from unimp.data.histories import Histories
 
-    task = Imagination(material())
+    task = ImageGenerationTask(context())
     assert task.windows(Histories.from_lists([[0], [0, 0]]), 50, np.random.default_rng(0)) == []

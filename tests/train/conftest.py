@@ -15,7 +15,7 @@ from unimp.data.catalog import Attribute, Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.interactions import COLUMNS, Interactions, RatingScale
 from unimp.data.pictures import PictureSource
-from unimp.train.recipe import Recipe
+from unimp.runs.recipe import Recipe
 
 NUM_ITEMS, NUM_USERS = 20, 60
 

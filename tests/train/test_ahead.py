@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from tests.train.conftest import tiny_recipe
+from unimp.cli.bench import run
+from unimp.core.errors import ConfigError
+from unimp.core.files import read_tensors
 from unimp.data.dataset import Dataset
-from unimp.errors import ConfigError
-from unimp.train import loop, run, step
-from unimp.train.ahead import ahead
-from unimp.train.checkpoint import read_tensors
-from unimp.train.run import train
+from unimp.train import step, trainer
+from unimp.train.prefetch import prefetch
 from unimp.train.state import Position
 from unimp.train.step import check_compute
+from unimp.train.training_run import train
 
 
 def alive() -> list[str]:
@@ -32,10 +33,10 @@ def test_order_stays_and_no_more_is_made_than_asked_for() -> None:
         made.append(number)
         return -number
 
-    assert list(ahead(make, range(7))) == [0, -1, -2, -3, -4, -5, -6]
-    assert list(ahead(make, [])) == []
+    assert list(prefetch(make, range(7))) == [0, -1, -2, -3, -4, -5, -6]
+    assert list(prefetch(make, [])) == []
     made.clear()
-    going = ahead(make, count(), depth=2)
+    going = prefetch(make, count(), depth=2)
     assert list(islice(going, 3)) == [0, -1, -2]
     going.close()  # type: ignore[attr-defined]
     assert made == list(range(len(made)))
@@ -47,14 +48,14 @@ def test_an_error_comes_where_its_turn_is() -> None:
     def make(number: int) -> int:
         return 1 // (3 - number)
 
-    going = ahead(make, range(9))
+    going = prefetch(make, range(9))
     assert [next(going), next(going), next(going)] == [0, 0, 1]
     with pytest.raises(ZeroDivisionError):
         next(going)
     assert not alive()
 
 
-class Overlapping(loop.Training):
+class Overlapping(trainer.Training):
     """As on a CUDA device, without pinned memory."""
 
     def run(self) -> Position:
@@ -111,16 +112,17 @@ def test_a_step_that_does_not_fit_says_what_makes_it_smaller(
 
 def test_short_precision_learns_and_keeps_long_weights(tiny_dataset: Dataset, tmp_path: Path) -> None:
     """What a CUDA device computes, by the CPU's autocast."""
-    from unimp.train.preparation import Lesson, build_workbench, make_split
+    from unimp.runs.training_split import TrainingSplit, make_split
+    from unimp.train.preparation import build_artifacts
 
     cpu, recipe = torch.device("cpu"), tiny_recipe(model={"dropout": 0.0, "input_dropout": 0.0})
-    lesson = Lesson.of(tiny_dataset, make_split(tiny_dataset, recipe.train.split))
-    bench = build_workbench(lesson, recipe, device=cpu, show_progress=False)
+    training_split = TrainingSplit.of(tiny_dataset, make_split(tiny_dataset, recipe.train.split))
+    artifacts = build_artifacts(training_split, recipe, device=cpu, show_progress=False)
     losses: list[float] = []
     for short in (False, True):
-        training = loop.Training(tmp_path, bench, lesson, cpu, show=False)
+        training = trainer.Training(tmp_path, artifacts, training_split, cpu, show=False)
         training.step.short = short
-        turn = training._turn(next(training._turns(training.sentences.plan(0))))
+        turn = training._step_batch(next(training._step_batches(training.sentences.plan(0))))
         losses += [float(training._step(turn).total.detach()) for _ in range(5)]
         assert all(tensor.dtype != torch.bfloat16 for tensor in training.model.state_dict().values())
     assert losses[9] < losses[5]

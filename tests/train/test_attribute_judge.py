@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute, Catalog
-from unimp.encode.pictures import Pixels
-from unimp.errors import DataError
-from unimp.train.attribute_judge import AttributeJudge, JudgeConfig, targets_of, train_judge
+from unimp.features.pixels import Pixels
+from unimp.tasks.image_generation.attribute_judge import AttributeJudge, JudgeConfig, targets_of, train_judge
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
 SHAPES = ("square", "bar")

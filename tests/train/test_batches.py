@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from tests.six import Six, six_recipe
+from unimp.runs.artifacts import RunArtifacts
 from unimp.tasks import TASKS
 from unimp.train.batches import TrainingSentences, mixed_counts
-from unimp.train.workbench import Workbench
 
 
-def with_objective(six: Six, **objective: Any) -> Workbench:
+def with_objective(six: Six, **objective: Any) -> RunArtifacts:
     from dataclasses import replace
 
-    return replace(six.bench, recipe=six_recipe(objective=objective))
+    return replace(six.artifacts, recipe=six_recipe(objective=objective))
 
 
 def test_mixing_by_hand() -> None:
@@ -37,7 +37,7 @@ def counts(sentences: TrainingSentences, epoch: int = 0) -> dict[str, int]:
 
 def test_temperature_shares_out_the_sentences(six: Six) -> None:
     train = six.split.train
-    plain = counts(TrainingSentences(six.bench, train))
+    plain = counts(TrainingSentences(six.artifacts, train))
     mixed = counts(TrainingSentences(with_objective(six, temperature=1e6), train))
     assert plain["explanation"] > plain["recommendation"] == 60  # its sentences hold fewer events
     assert len(set(mixed.values())) == 1
@@ -45,7 +45,7 @@ def test_temperature_shares_out_the_sentences(six: Six) -> None:
 
 
 def test_a_batch_is_of_one_task_and_within_its_budget(six: Six) -> None:
-    plan = TrainingSentences(six.bench, six.split.train).plan(0)
+    plan = TrainingSentences(six.artifacts, six.split.train).plan(0)
     for planned in plan:
         longest = max(map(len, planned.sentences))
         assert len(planned.sentences) == 1 or longest * len(planned.sentences) <= 512
@@ -62,7 +62,7 @@ def test_epochs_are_the_same_by_seed_and_number(six: Six) -> None:
             for one in planned.sentences
         ]
 
-    first, second = (TrainingSentences(six.bench, six.split.train) for _ in range(2))
+    first, second = (TrainingSentences(six.artifacts, six.split.train) for _ in range(2))
     tokens(first, 0)  # what went before has no say
     assert tokens(first, 3) == tokens(second, 3)
     assert tokens(second, 3) != tokens(second, 4)
@@ -79,7 +79,7 @@ def test_a_constant_times_every_weight_changes_nothing(six: Six) -> None:
         found.append(sentences.task_weights(sentences.plan(0)))
     for other in found[1:]:
         assert other == pytest.approx(found[0])
-    plan = TrainingSentences(six.bench, train).plan(0)
+    plan = TrainingSentences(six.artifacts, train).plan(0)
     assert sum(found[0][planned.task.name] for planned in plan) / len(plan) == pytest.approx(1.0)
     assert found[0]["search"] / found[0]["recommendation"] == pytest.approx(2.0)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.errors import CheckpointError
-from unimp.train.checkpoint import read_tensors, write_tensors
+from unimp.core.errors import CheckpointError
+from unimp.core.files import read_tensors, write_tensors
 
 
 def test_a_graph_without_an_edge_is_written_and_read(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.six import Six
-from unimp.decode.reader import read
-from unimp.encode.batch import collate
-from unimp.encode.encoder import Kind
-from unimp.train.examination import Examination, combined, sample
+from unimp.inference.forward import read
+from unimp.sentence.batch import collate
+from unimp.sentence.encoder import Kind
+from unimp.train.validator import Validator, combined, sample
 
 
 def test_the_score_is_the_geometric_mean_of_what_is_known() -> None:
@@ -27,7 +27,7 @@ def test_the_score_is_the_geometric_mean_of_what_is_known() -> None:
 
 
 def test_marks_of_all_tasks(six: Six) -> None:
-    marks = Examination(six.bench, six.split.valid).marks(six.model())
+    marks = Validator(six.artifacts, six.split.valid).marks(six.model())
     headlines = [
         *("recommendation/NDCG@5", "search/NDCG@5", "rating/RMSE", "explanation/likelihood"),
         *("selection/accuracy", "imagination/likelihood"),
@@ -36,17 +36,17 @@ def test_marks_of_all_tasks(six: Six) -> None:
     values = [marks.metrics[name] for name in headlines]
     values[2] = 1.0 / values[2]  # lower is better
     assert marks.score == pytest.approx(combined(values))
-    assert marks == Examination(six.bench, six.split.valid).marks(six.model())
+    assert marks == Validator(six.artifacts, six.split.valid).marks(six.model())
 
 
 def test_likelihood_is_that_of_the_answers_words(six: Six) -> None:
     """The mean over all words of all exams, each read by itself."""
     model, task, cases = six.model(), six.task("explanation"), six.split.valid
-    state, vocabulary = model.item_state(six.bench.items), six.bench.vocabulary
+    state, vocabulary = model.item_state(six.artifacts.items), six.artifacts.vocabulary
     losses: list[float] = []
     with torch.inference_mode():
-        for exam in task.exam(cases):
-            batch = collate([six.bench.encoder.encode(exam)])
+        for likelihood_examples in task.likelihood_examples(cases):
+            batch = collate([six.artifacts.encoder.encode(likelihood_examples)])
             hidden = read(model, state, batch)[0]
             for position, label, kind in zip(
                 batch.token_targets.positions.tolist(),
@@ -57,7 +57,7 @@ def test_likelihood_is_that_of_the_answers_words(six: Six) -> None:
                 assert kind == Kind.WORD
                 logits = model.token_logits(hidden[position], 0, vocabulary.first_code)
                 losses.append(-float(torch.log_softmax(logits, dim=-1)[label]))
-    found = Examination(six.bench, cases).likelihood(model, state, task, cases)
+    found = Validator(six.artifacts, cases).likelihood(model, state, task, cases)
     assert found == pytest.approx(math.exp(-np.mean(losses)), rel=1e-4)
 
 

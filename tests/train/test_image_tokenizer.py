@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from unimp.core.errors import CheckpointError, ConfigError
 from unimp.data.dataset import Dataset
-from unimp.encode.pictures import Pixels, load_pixels
-from unimp.errors import CheckpointError, ConfigError
-from unimp.model.image_tokenizer import ImageTokenizer, ImageTokenizerConfig
-from unimp.model.vision import pixels_from_bytes
-from unimp.train import image_tokenizer
-from unimp.train.image_tokenizer import (
+from unimp.features import image_tokenizer
+from unimp.features.image_tokenizer import (
     encode_codes,
     load_tokenizer,
     psnr,
@@ -26,6 +23,9 @@ from unimp.train.image_tokenizer import (
     tokenizer_report,
     train_tokenizer,
 )
+from unimp.features.pixels import Pixels, load_pixels
+from unimp.model.image_tokenizer import ImageTokenizer, ImageTokenizerConfig
+from unimp.model.vision import pixels_from_bytes
 
 TINY = ImageTokenizerConfig(
     height=16, picture_width=16, reduction=8, levels=(4, 4, 4), channels=16, blocks=1, epochs=1, lr=5e-3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from unimp.app.cli.bench import all_methods
 from unimp.baselines import MethodEntry
+from unimp.cli.bench import all_methods
 from unimp.testing import RankerContract
 
 

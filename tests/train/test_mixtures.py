@@ -10,19 +10,19 @@ import pytest
 
 from tests.six import Six
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
-from unimp.decode.rating import FACTORS, TASTE, lifted
-from unimp.decode.sources import POPULARITY, WORDS, Sources
-from unimp.decode.taste import Taste
-from unimp.train.mixture import (
-    climb,
-    fit_mixture,
-    fit_mixtures,
+from unimp.fusion.weights import (
+    coordinate_search,
+    fit_fusion_weights,
     fit_rating,
+    fit_recommendation_weights,
     fit_search,
     fit_selection,
     taste_share,
 )
-from unimp.train.recipe import StructureConfig
+from unimp.inference.score_sources import POPULARITY, WORDS, ScoreSources
+from unimp.runs.recipe import StructureConfig
+from unimp.tasks.rating.decoder import FACTORS, TASTE, lifted
+from unimp.tasks.rating.preference_percentile import PreferencePercentile
 
 CONFIG = StructureConfig(weights=(1.0, 100.0), popularity_weights=(0.1,), recencies=(1.0, 0.6))
 
@@ -51,8 +51,8 @@ class Noise:
         return np.tile(rng.random(320).astype(np.float32) * 0.001, (len(histories), 1))
 
 
-def sources(six: Six, graph: Any, words: Any = None) -> Sources:
-    return Sources(six.bench.popularity, {"noise": Noise(), "planted": graph}, words)  # type: ignore[dict-item]
+def sources(six: Six, graph: Any, words: Any = None) -> ScoreSources:
+    return ScoreSources(six.artifacts.popularity, {"noise": Noise(), "planted": graph}, words)  # type: ignore[dict-item]
 
 
 def oracle(six: Six, best_recency: float = 1.0) -> Oracle:
@@ -63,14 +63,14 @@ def test_recommendation_finds_the_source_and_its_recency(six: Six) -> None:
     ranker = six.answerer.ranker
     assert ranker is not None
     planted = replace(ranker, sources=sources(six, oracle(six, 0.6)))
-    fitted = fit_mixture(planted, six.split.valid, CONFIG)
-    share = fitted.mixture.shares["planted"]
+    fitted = fit_recommendation_weights(planted, six.split.valid, CONFIG)
+    share = fitted.fusion_weights.shares["planted"]
     assert (share.weight, share.recency) == (100.0, 0.6)
     steps = list(fitted.reached.values())
     assert steps == sorted(steps)
     assert fitted.reached["round 2: planted"] == 1.0 > fitted.reached["model alone"]
     # What was promised is what the mixture gives.
-    again = replace(planted, mixture=fitted.mixture)
+    again = replace(planted, fusion_weights=fitted.fusion_weights)
     from unimp.metrics.ranking import rank_cases, ranking_metrics
 
     assert ranking_metrics(rank_cases(again, six.split.valid))["NDCG@5"] == 1.0
@@ -79,14 +79,14 @@ def test_recommendation_finds_the_source_and_its_recency(six: Six) -> None:
 def test_search_finds_the_words(six: Six) -> None:
     searcher, task = six.answerer.searcher, six.task("search")
     assert searcher is not None
-    useless = replace(six.bench, graphs={}).answerer(six.model()).searcher
+    useless = replace(six.artifacts, graphs={}).answerer(six.model()).searcher
     assert useless is not None
-    planted = replace(searcher, sources=Sources(six.bench.popularity, {}, oracle(six)))  # type: ignore[arg-type]
+    planted = replace(searcher, sources=ScoreSources(six.artifacts.popularity, {}, oracle(six)))  # type: ignore[arg-type]
     fitted = fit_search(planted, task, six.split.valid, CONFIG)
-    assert set(fitted.mixture.shares) == {WORDS}
-    assert fitted.mixture.shares[WORDS].recency == 1.0  # a query has no past
+    assert set(fitted.fusion_weights.shares) == {WORDS}
+    assert fitted.fusion_weights.shares[WORDS].recency == 1.0  # a query has no past
     assert fitted.reached["round 1: words"] == 1.0
-    found = task.score(replace(planted, mixture=fitted.mixture), six.split.valid)
+    found = task.score(replace(planted, fusion_weights=fitted.fusion_weights), six.split.valid)
     assert found.metrics["NDCG@5"] == 1.0
 
 
@@ -95,9 +95,9 @@ def test_selection_finds_the_graph(six: Six) -> None:
     assert selector is not None
     planted = replace(selector, sources=sources(six, oracle(six)))
     fitted = fit_selection(planted, task, six.split.valid, CONFIG)
-    assert fitted.mixture.shares["planted"].weight == 100.0
+    assert fitted.fusion_weights.shares["planted"].weight == 100.0
     assert fitted.reached["round 2: planted"] == 1.0
-    found = task.score(replace(planted, mixture=fitted.mixture), six.split.valid).metrics
+    found = task.score(replace(planted, fusion_weights=fitted.fusion_weights), six.split.valid).metrics
     assert found["accuracy"] == found["accuracy-hard"] == 1.0
 
 
@@ -129,26 +129,26 @@ def test_ratings_trust_a_forecast_that_is_right_and_no_other(six: Six) -> None:
     rater = replace(rater, taste=None)
     right = replace(rater, factors=Forecast(six, 0.0))
     fitted = fit_rating(right, task, valid, StructureConfig())
-    assert fitted.mixture.shares[FACTORS].weight == max(StructureConfig().rating_weights)
+    assert fitted.fusion_weights.shares[FACTORS].weight == max(StructureConfig().rating_weights)
     alone, reached = fitted.reached["model alone"], fitted.reached[FACTORS]
     assert alone == pytest.approx(task.score(rater, valid).metrics["RMSE"])
     assert reached < 0.2 * alone
-    found = task.score(replace(right, mixture=fitted.mixture), valid).metrics["RMSE"]
+    found = task.score(replace(right, fusion_weights=fitted.fusion_weights), valid).metrics["RMSE"]
     assert found == pytest.approx(reached, abs=0.01)  # the ends of the scale are not quite reached
     wrong = replace(rater, factors=Forecast(six, -20.0))
     fitted = fit_rating(wrong, task, valid, StructureConfig())
-    assert fitted.mixture.shares == {}
+    assert fitted.fusion_weights.shares == {}
     assert fitted.reached[FACTORS] == fitted.reached["model alone"]
     nothing = fit_rating(replace(rater, factors=None), task, valid, StructureConfig())
-    assert (nothing.mixture.shares, nothing.reached) == ({}, {"model alone": alone})
+    assert (nothing.fusion_weights.shares, nothing.reached) == ({}, {"model alone": alone})
 
 
 def test_taste_is_the_place_of_the_item_by_lift_over_popularity(six: Six) -> None:
     ranker = six.answerer.ranker
     assert ranker is not None
     histories, rows = Histories.from_lists([[1, 5, 9], [], [30, 31]]), np.array([7, 7, 200])
-    found = Taste(ranker).percentiles(histories, rows)
-    lift = ranker.score(histories) - np.log1p(six.bench.popularity)
+    found = PreferencePercentile(ranker).percentiles(histories, rows)
+    lift = ranker.score(histories) - np.log1p(six.artifacts.popularity)
     for user in (0, 2):
         smaller = sum(float(value) < float(lift[user, rows[user]]) for value in lift[user])
         assert found[user] == pytest.approx(smaller / lift.shape[1])
@@ -168,13 +168,13 @@ def test_taste_moves_the_forecast_only_where_validation_gains(six: Six) -> None:
     assert rater is not None
     fitted = fit_rating(rater, task, valid, StructureConfig())
     gained = fitted.reached[TASTE] < fitted.reached[FACTORS]
-    assert gained == (TASTE in fitted.mixture.shares)
-    found = task.score(replace(rater, mixture=fitted.mixture), valid).metrics["RMSE"]
+    assert gained == (TASTE in fitted.fusion_weights.shares)
+    found = task.score(replace(rater, fusion_weights=fitted.fusion_weights), valid).metrics["RMSE"]
     assert found == pytest.approx(fitted.reached[TASTE], abs=0.01)
 
 
 def test_every_task_with_sources_gets_a_mixture(six: Six) -> None:
-    fitted = fit_mixtures(six.answerer, six.bench.tasks, six.split.valid, CONFIG)
+    fitted = fit_fusion_weights(six.answerer, six.artifacts.tasks, six.split.valid, CONFIG)
     assert set(fitted) == {"recommendation", "search", "rating", "selection"}
     for name, one in fitted.items():
         steps = list(one.reached.values())
@@ -188,13 +188,16 @@ def test_climbing_by_hand() -> None:
     def quality(scores: FloatArray) -> float:
         return -abs(float(scores[0]) - 23.0)
 
-    fitted = climb(
+    fitted = coordinate_search(
         np.zeros(1, dtype=np.float32),
         list(units),
         lambda name, recency: np.array([units[name] * recency], dtype=np.float32),
         quality,
         StructureConfig(weights=(1.0, 2.0, 3.0), recencies=(1.0,), popularity_weights=(5.0,)),
     )
-    assert {name: share.weight for name, share in fitted.mixture.shares.items()} == {"a": 3.0, "b": 2.0}
+    assert {name: share.weight for name, share in fitted.fusion_weights.shares.items()} == {
+        "a": 3.0,
+        "b": 2.0,
+    }
     assert fitted.reached["round 2: popularity"] == 0.0
     assert fitted.reached["model alone"] == -23.0

@@ -12,17 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.six import Six
-from unimp.decode.reader import read
-from unimp.encode.batch import Batch, collate
-from unimp.encode.encoder import Kind
-from unimp.encode.targets import Targets
-from unimp.encode.vocabulary import END
+from unimp.inference.forward import read
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
+from unimp.runs.recipe import ObjectiveConfig
+from unimp.sentence.batch import Batch, collate
+from unimp.sentence.encoder import Kind
 from unimp.sentence.parts import Role
+from unimp.sentence.targets import TokenTargets
+from unimp.sentence.vocabulary import END
 from unimp.tasks import TASKS
 from unimp.train.objective import Loss, Objective
-from unimp.train.recipe import ObjectiveConfig
 
 COMPONENTS = {
     "recommendation": {"item", "context attribute"},
@@ -46,7 +46,7 @@ class Case:
 
     def loss(self, weight: float = 1.0, **config: Any) -> Loss:
         objective = Objective(
-            self.model, self.six.bench.vocabulary, ObjectiveConfig(**config), self.six.bench.items
+            self.model, self.six.artifacts.vocabulary, ObjectiveConfig(**config), self.six.artifacts.items
         )
         return objective(self.hidden, self.state, self.batch, weight)
 
@@ -54,8 +54,8 @@ class Case:
 def case_of(six: Six, name: str, sentences: int = 12) -> Case:
     task, train, model = six.task(name), six.split.train, six.model()
     windows = task.windows(train, 50, np.random.default_rng(0))[:sentences]
-    batch = collate([six.bench.encoder.encode(task.sentence(train, window)) for window in windows])
-    state = model.item_state(six.bench.items)
+    batch = collate([six.artifacts.encoder.encode(task.sentence(train, window)) for window in windows])
+    state = model.item_state(six.artifacts.items)
     return Case(six, model, state, batch, read(model, state, batch))
 
 
@@ -75,14 +75,14 @@ def test_context_weights_of_zero_switch_the_context_off(six: Six, name: str) -> 
 
 def test_ratings_of_the_history_are_context_where_something_else_is_asked(six: Six) -> None:
     from unimp.sentence.template import SentenceConfig, Template
-    from unimp.tasks.recommendation import Recommendation
+    from unimp.tasks.recommendation.task import RecommendationTask
     from unimp.tasks.task import Window
 
-    material = six.bench.material
-    template = Template(material.catalog, SentenceConfig(ratings=True, fields=()))
-    task = Recommendation(type(material)(material.catalog, template, material.train, material.scale))
+    context = six.artifacts.context
+    template = Template(context.catalog, SentenceConfig(ratings=True, fields=()))
+    task = RecommendationTask(type(context)(context.catalog, template, context.train, context.scale))
     case = case_of(six, "recommendation")
-    sentence = six.bench.encoder.encode(task.sentence(six.split.train, Window(0, 0, 4)))
+    sentence = six.artifacts.encoder.encode(task.sentence(six.split.train, Window(0, 0, 4)))
     case.batch = collate([sentence])
     case.hidden = read(case.model, case.state, case.batch)
     assert case.loss().components.keys() == {"item", "context rating"}
@@ -91,11 +91,11 @@ def test_ratings_of_the_history_are_context_where_something_else_is_asked(six: S
 
 def expected_parts(case: Case) -> dict[str, Tensor]:
     """Every component's plain losses [N], in the textbook form: all logits at once."""
-    model, vocabulary = case.model, case.six.bench.vocabulary
+    model, vocabulary = case.model, case.six.artifacts.vocabulary
     flat = case.hidden.reshape(-1, case.hidden.shape[-1])
     found: dict[str, Tensor] = {}
 
-    def add(kind: Kind, targets: Targets, logits: Tensor, first: int) -> None:
+    def add(kind: Kind, targets: TokenTargets, logits: Tensor, first: int) -> None:
         for role in (Role.ANSWER, Role.CONTEXT):
             rows = (targets.roles == int(role)) & (targets.kinds == int(kind))
             if rows.any():
@@ -170,10 +170,12 @@ def test_items_never_met_are_no_candidates(six: Six) -> None:
     from dataclasses import replace
 
     case = case_of(six, "recommendation")
-    trained = torch.from_numpy(np.flatnonzero(six.bench.popularity))
-    items = replace(six.bench.items, candidates=trained)
+    trained = torch.from_numpy(np.flatnonzero(six.artifacts.popularity))
+    items = replace(six.artifacts.items, candidates=trained)
     config = ObjectiveConfig(attribute=0.0, gamma=0.0)
-    found = Objective(case.model, six.bench.vocabulary, config, items)(case.hidden, case.state, case.batch)
+    found = Objective(case.model, six.artifacts.vocabulary, config, items)(
+        case.hidden, case.state, case.batch
+    )
     targets = case.batch.item_targets
     flat = case.hidden.reshape(-1, 16)[targets.positions]
     logits = torch.full((len(flat), len(six.dataset.catalog)), -torch.inf)

@@ -16,8 +16,9 @@ from unimp.data.catalog import Attribute, Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.interactions import COLUMNS, Interactions
 from unimp.data.pictures import PictureSource
-from unimp.train.evaluation import evaluate_run
-from unimp.train.run import open_run, train
+from unimp.evaluate.evaluation import evaluate_run
+from unimp.runs.open_run import open_run
+from unimp.train.training_run import train
 
 COLOURS = [(220, 30, 30), (30, 180, 60), (40, 60, 220), (240, 220, 40), (160, 40, 180), (20, 20, 20)]
 CORE, ARRIVALS = 4, 4
@@ -93,5 +94,5 @@ def test_untrained_items_keep_no_identity(colour_shop: Dataset, tmp_path: Path) 
     hit_rate(colour_shop, tmp_path / "run", sees=False)
     run = open_run(tmp_path / "run")
     identities = run.model.items.identity.weight.detach().abs().sum(dim=1).numpy()
-    assert ((identities == 0) == (run.bench.popularity == 0)).all()
+    assert ((identities == 0) == (run.artifacts.popularity == 0)).all()
     assert (identities == 0).sum() == ARRIVALS * len(COLOURS)

@@ -12,30 +12,31 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.encoders.tiny import WIDTH, text_folder, vision_folder
+from tests.features.tiny import WIDTH, text_folder, vision_folder
 from tests.train.conftest import tiny_recipe
+from unimp.core.errors import CheckpointError, ConfigError, UnimpError
 from unimp.data.dataset import Dataset
 from unimp.data.pictures import fit_pixels, read_upload
-from unimp.decode.influence import AlteredItems
-from unimp.encoders import sight
-from unimp.encoders.vision import VisionEncoder
-from unimp.errors import CheckpointError, ConfigError, UnimpError
+from unimp.features.vision import pretrained as pretrained_vision
+from unimp.features.vision.catalog_features import decoded
+from unimp.features.vision.encoder import VisionEncoder
+from unimp.inference.attribution import AlteredItems
 from unimp.personalizer import Personalizer, load
-from unimp.stock import NewItem, Stock
-from unimp.train.preparation import Lesson, build_workbench, make_split
-from unimp.train.pretrained_vision import decoded
-from unimp.train.run import train
-from unimp.train.workbench import Workbench
+from unimp.runs.artifacts import RunArtifacts
+from unimp.runs.training_split import TrainingSplit, make_split
+from unimp.runs.updates import NewItem, Stock
+from unimp.train.preparation import build_artifacts
+from unimp.train.training_run import train
 
 CPU = torch.device("cpu")
 
 
-def lesson(dataset: Dataset) -> Lesson:
-    return Lesson.of(dataset, make_split(dataset, "leave-one-out"))
+def training_split(dataset: Dataset) -> TrainingSplit:
+    return TrainingSplit.of(dataset, make_split(dataset, "leave-one-out"))
 
 
-def bench(dataset: Dataset, **tables: Any) -> Workbench:
-    return build_workbench(lesson(dataset), tiny_recipe(**tables), device=CPU, show_progress=False)
+def artifacts(dataset: Dataset, **tables: Any) -> RunArtifacts:
+    return build_artifacts(training_split(dataset), tiny_recipe(**tables), device=CPU, show_progress=False)
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ class Counting:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.pictures = 0
         self.opened = 0
-        forward, opening = VisionEncoder.forward, sight.open_vision
+        forward, opening = VisionEncoder.forward, pretrained_vision.open_vision
 
         def counted(encoder: VisionEncoder, pixels: torch.Tensor) -> torch.Tensor:
             self.pictures += len(pixels)
@@ -65,7 +66,7 @@ class Counting:
             return opening(*arguments)
 
         patch.setattr(VisionEncoder, "forward", counted)
-        patch.setattr(sight, "open_vision", opened)
+        patch.setattr(pretrained_vision, "open_vision", opened)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
 
 
 def test_frozen_features_are_the_encoders_own(tiny_dataset: Dataset, clip: Path) -> None:
-    made = bench(tiny_dataset, vision={"encoder": str(clip), "tokens": 4, "width": 0})
+    made = artifacts(tiny_dataset, vision={"encoder": str(clip), "tokens": 4, "width": 0})
     items = made.items
     assert items.visual_IVE is not None
     assert items.visual_IVE.dtype == torch.float16
@@ -82,7 +83,7 @@ def test_frozen_features_are_the_encoders_own(tiny_dataset: Dataset, clip: Path)
     assert made.visual_width == WIDTH
     assert not items.visual_IVE[0].any(), "the first item has no picture"
     pixels = torch.from_numpy(decoded(tiny_dataset.catalog, ["7.png"], 16)).permute(0, 3, 1, 2) / 255
-    encoder = sight.EncoderSource(str(clip), 0, 0).encoder
+    encoder = pretrained_vision.EncoderSource(str(clip), 0, 0).encoder
     with torch.inference_mode():
         grid = encoder(pixels).unflatten(1, (2, 2, 2, 2)).mean(dim=(2, 4)).flatten(1, 2)
     torch.testing.assert_close(items.visual_IVE[7].float(), grid[0], atol=2e-3, rtol=2e-3)
@@ -92,9 +93,9 @@ def test_an_unchanged_picture_is_never_encoded_again(
     tiny_dataset: Dataset, clip: Path, counting: Counting, tmp_path: Path
 ) -> None:
     vision = {"encoder": str(clip), "width": 8}
-    first = bench(tiny_dataset, vision=vision)
+    first = artifacts(tiny_dataset, vision=vision)
     assert counting.pictures == 19
-    again = bench(tiny_dataset, vision={**vision, "width": 6})
+    again = artifacts(tiny_dataset, vision={**vision, "width": 6})
     assert (counting.pictures, counting.opened) == (19, 1), "another width is no other encoder"
     assert first.items.visual_IVE is not None
     assert again.items.visual_IVE is not None
@@ -106,10 +107,10 @@ def test_an_unchanged_picture_is_never_encoded_again(
         (changed / reference).write_bytes(data)
     Image.new("RGB", (9, 9), "red").save(changed / "4.png")
     object.__setattr__(catalog.pictures, "path", changed)
-    bench(tiny_dataset, vision=vision)
+    artifacts(tiny_dataset, vision=vision)
     assert (counting.pictures, counting.opened) == (20, 2)
     vision_folder(clip, "clip_vision_model", seed=1)
-    bench(tiny_dataset, vision=vision)
+    artifacts(tiny_dataset, vision=vision)
     assert counting.pictures == 39, "other weights, other features"
 
 
@@ -138,19 +139,19 @@ def test_a_run_names_its_encoders_and_opens_them_when_they_are_needed(
     opened = load(tmp_path / "run", device="cpu")
     assert opened.recommend(user="u001").items
     assert counting.opened == 0
-    assert "model" not in opened.run.bench.sentences.source.__dict__  # type: ignore[union-attr]
+    assert "model" not in opened.run.artifacts.sentences.source.__dict__  # type: ignore[union-attr]
     found = opened.search(picture=upload(7))
     assert counting.opened == 1
     assert found.has_picture
-    visual = opened.run.bench.items.visual_IVE
+    visual = opened.run.artifacts.items.visual_IVE
     assert visual is not None
-    pixels = fit_pixels(read_upload(upload(7)), *opened.run.bench.picture_size)
-    seen = opened.run.bench.see(opened.answerer.model, pixels[None])
+    pixels = fit_pixels(read_upload(upload(7)), *opened.run.artifacts.picture_size)
+    seen = opened.run.artifacts.see(opened.answerer.model, pixels[None])
     torch.testing.assert_close(seen[0].half(), visual[7], atol=4e-3, rtol=4e-3)
     before = [item.score for item in opened.search("red mug").items]
     after = [item.score for item in opened.search("striped shirt").items]
     assert before != after, "words go through the sentence encoder"
-    assert "model" in opened.run.bench.sentences.source.__dict__  # type: ignore[union-attr]
+    assert "model" in opened.run.artifacts.sentences.source.__dict__  # type: ignore[union-attr]
 
 
 def test_a_run_whose_encoder_changed_or_went_says_so(
@@ -178,8 +179,8 @@ def test_end_to_end_the_encoder_learns_and_is_saved_with_the_model(
     vision = {"encoder": str(clip), "width": 8, "trainable": True, "resampler": 3}
     opened = trained(tiny_dataset, tmp_path / "run", vision=vision)
     model = opened.answerer.model
-    assert isinstance(model.vision, sight.TrainedSight)
-    fresh = sight.EncoderSource(str(clip), 0, 0).encoder
+    assert isinstance(model.vision, pretrained_vision.TrainableVision)
+    fresh = pretrained_vision.EncoderSource(str(clip), 0, 0).encoder
     moved = [
         name
         for (name, new), old in zip(model.vision.encoder.named_parameters(), fresh.parameters(), strict=True)
@@ -193,9 +194,13 @@ def test_end_to_end_the_encoder_learns_and_is_saved_with_the_model(
 
 def test_text_alone_beside_tfidf_and_none(tiny_dataset: Dataset, bert: Path) -> None:
     blind = {"enabled": False}
-    alone = bench(tiny_dataset, vision=blind, content={"text": 0, "encoder": str(bert), "encoder_width": 5})
-    both = bench(tiny_dataset, vision=blind, content={"text": 8, "encoder": str(bert), "encoder_width": 5})
-    words = bench(tiny_dataset, vision=blind, content={"text": 8})
+    alone = artifacts(
+        tiny_dataset, vision=blind, content={"text": 0, "encoder": str(bert), "encoder_width": 5}
+    )
+    both = artifacts(
+        tiny_dataset, vision=blind, content={"text": 8, "encoder": str(bert), "encoder_width": 5}
+    )
+    words = artifacts(tiny_dataset, vision=blind, content={"text": 8})
     widths = [made.items.content["text"].shape[1] for made in (alone, both, words)]
     assert widths == [5, words.items.content["text"].shape[1] + 5, words.items.content["text"].shape[1]]
     for made in (alone, both, words):
@@ -226,14 +231,14 @@ def test_what_the_encoder_cannot_give_is_refused(
     tiny_dataset: Dataset, clip: Path, vision: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UnimpError, match=message):
-        bench(tiny_dataset, vision={"encoder": str(clip), "width": 8, **vision})
+        artifacts(tiny_dataset, vision={"encoder": str(clip), "width": 8, **vision})
 
 
 def test_our_own_encoder_can_be_resampled_within_its_grid(tiny_dataset: Dataset) -> None:
-    model = bench(tiny_dataset, vision={"resampler": 4}).new_model()
+    model = artifacts(tiny_dataset, vision={"resampler": 4}).new_model()
     assert model.resampler is not None
     with pytest.raises(ConfigError, match=r"vision.resampler 5: a picture has 4 visual tokens"):
-        bench(tiny_dataset, vision={"resampler": 5})
+        artifacts(tiny_dataset, vision={"resampler": 5})
     with pytest.raises(ConfigError, match=r"width must be at least 4, or 0 for the width of a pretrained"):
         tiny_recipe(vision={"width": 0})
 
@@ -241,7 +246,7 @@ def test_our_own_encoder_can_be_resampled_within_its_grid(tiny_dataset: Dataset)
 def test_an_encoder_without_pictures_is_refused(tiny_dataset: Dataset, clip: Path) -> None:
     object.__setattr__(tiny_dataset.catalog, "pictures", None)
     with pytest.raises(ConfigError, match=r"no item has a picture; leave it empty for this data"):
-        bench(tiny_dataset, vision={"encoder": str(clip)})
+        artifacts(tiny_dataset, vision={"encoder": str(clip)})
 
 
 def test_an_item_put_later_goes_through_the_same_encoders(
@@ -258,7 +263,7 @@ def test_an_item_put_later_goes_through_the_same_encoders(
     row = int(stock.put([NewItem("new", twin, stock.pixels(upload(7), "new"))])[0])
     texts = stock.text
     assert texts is not None
-    own = opened.run.bench.items.content["text"].numpy()
+    own = opened.run.artifacts.items.content["text"].numpy()
     np.testing.assert_allclose(texts.content_IF[row], own[7], atol=3e-3)
     state = stock.answerer.state
     assert state.pictures_ID is not None
@@ -271,8 +276,8 @@ def test_an_attribute_is_left_out_of_all_of_the_text(
 ) -> None:
     content = {"text": 8, "encoder": str(bert)}
     opened = trained(tiny_dataset, tmp_path / "run", vision={"enabled": False}, content=content)
-    answerer, bench = opened.answerer, opened.run.bench
-    altered = AlteredItems(answerer.model, answerer.state, tiny_dataset.catalog, bench.item_text)
+    answerer, artifacts = opened.answerer, opened.run.artifacts
+    altered = AlteredItems(answerer.model, answerer.state, tiny_dataset.catalog, artifacts.item_text)
     changed = altered.without_attribute([3, 4], "brand")
     table = altered.state().table_ID
     torch.testing.assert_close(table[changed[3]], table[3])  # item 3 has no brand

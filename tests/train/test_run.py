@@ -14,16 +14,17 @@ import torch
 import unimp
 from tests.train.conftest import tiny_recipe
 from unimp.baselines.baseline import TrainingData
+from unimp.core.errors import CheckpointError, ConfigError, DataError
+from unimp.core.files import read_tensors
 from unimp.data.dataset import Dataset
 from unimp.data.splits import leave_one_out, new_users
-from unimp.errors import CheckpointError, ConfigError, DataError
+from unimp.evaluate.evaluation import evaluate_run
 from unimp.metrics.ranking import rank_cases, ranking_metrics
-from unimp.train import loop
-from unimp.train.checkpoint import read_tensors
-from unimp.train.evaluation import evaluate_run
-from unimp.train.method import UnimpMethod, UnimpMethodConfig
-from unimp.train.recipe import load_recipe, recipe_names
-from unimp.train.run import open_run, train
+from unimp.runs.open_run import open_run
+from unimp.runs.recipe import load_recipe, recipe_names
+from unimp.train import trainer
+from unimp.train.bench_method import UnimpMethod, UnimpMethodConfig
+from unimp.train.training_run import train
 
 
 class Killed(Exception):
@@ -57,20 +58,20 @@ def test_resume_after_a_kill_equals_an_uninterrupted_run(
 ) -> None:
     recipe = tiny_recipe(train={"epochs": 3, "checkpoint_seconds": 1e-9}, vision={"trainable": trainable})
     train(tiny_dataset, recipe, tmp_path / "whole", show=False)
-    original = loop.Training._step
+    original = trainer.Training._step
     steps = 0
 
-    def dying_step(self: loop.Training, batch: object) -> object:
+    def dying_step(self: trainer.Training, batch: object) -> object:
         nonlocal steps
         steps += 1
         if steps == kill_at:
             raise Killed
         return original(self, batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop.Training, "_step", dying_step)
+    monkeypatch.setattr(trainer.Training, "_step", dying_step)
     with pytest.raises(Killed):
         train(tiny_dataset, recipe, tmp_path / "parts", show=False)
-    monkeypatch.setattr(loop.Training, "_step", original)
+    monkeypatch.setattr(trainer.Training, "_step", original)
     train(tiny_dataset, recipe, tmp_path / "parts", show=False)
     whole, _ = read_tensors(tmp_path / "whole" / "model.safetensors")
     parts, _ = read_tensors(tmp_path / "parts" / "model.safetensors")
@@ -89,7 +90,7 @@ def test_opened_run_scores_as_the_trained_one(run_folder: Path, tiny_dataset: Da
     cases = leave_one_out(tiny_dataset.interactions.histories, len(tiny_dataset.catalog)).valid
     scores = [r.answerer.score(cases.histories) for r in (first, second)]
     assert np.array_equal(scores[0], scores[1])
-    alone = first.bench.answerer(first.model)
+    alone = first.artifacts.answerer(first.model)
     reached = ranking_metrics(rank_cases(alone, cases))["NDCG@5"]
     assert reached == pytest.approx(
         first.result["valid"]["reached"]["recommendation"]["model alone"], abs=1e-6

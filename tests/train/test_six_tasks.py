@@ -12,18 +12,21 @@ import pytest
 import torch
 
 from tests.six import six_recipe
+from unimp.core.compute import set_threads
+from unimp.core.files import read_tensors, write_json
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Cases
 from unimp.data.splits import leave_one_out
-from unimp.decode.answerer import Answerer
-from unimp.decode.sources import Mixture
+from unimp.inference.score_sources import FusionWeights
 from unimp.model.unimp import UnimpModel
+from unimp.runs.answerer import Answerer
+from unimp.runs.artifacts import RunArtifacts
+from unimp.runs.folder import RESULT, claim
+from unimp.runs.open_run import open_run
+from unimp.runs.training_split import TrainingSplit
 from unimp.tasks import TASKS
-from unimp.train import loop
-from unimp.train.checkpoint import read_tensors, write_json
-from unimp.train.preparation import Lesson, set_threads
-from unimp.train.run import RESULT, claim, learn, open_run, train
-from unimp.train.workbench import Workbench
+from unimp.train import trainer
+from unimp.train.training_run import learn, train
 
 CPU = torch.device("cpu")
 
@@ -33,15 +36,15 @@ class Learned:
     """A run in its folder, and the model as it was when its training ended."""
 
     folder: Path
-    bench: Workbench
+    artifacts: RunArtifacts
     model: UnimpModel
     result: dict[str, Any]
     test: Cases
 
     @property
     def answerer(self) -> Answerer:
-        mixtures = {name: Mixture(**values) for name, values in self.result["mixtures"].items()}
-        return self.bench.answerer(self.model, mixtures)
+        weights_by_task = {name: FusionWeights(**values) for name, values in self.result["mixtures"].items()}
+        return self.artifacts.answerer(self.model, weights_by_task)
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +57,16 @@ def learned(six_dataset: Dataset, six_cache: Path, tmp_path_factory: pytest.Temp
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNIMP_CACHE", str(six_cache))
         assert claim(folder, six_dataset, recipe)
-        bench, model, result = learn(Lesson.of(six_dataset, split), recipe, folder, CPU, show=False)
+        artifacts, model, result = learn(
+            TrainingSplit.of(six_dataset, split), recipe, folder, CPU, show=False
+        )
     write_json(folder / RESULT, result)
-    return Learned(folder, bench, model, result, split.test.select(np.arange(0, 60, 7)))
+    return Learned(folder, artifacts, model, result, split.test.select(np.arange(0, 60, 7)))
 
 
-def answers(answerer: Answerer, bench: Workbench, cases: Cases) -> dict[str, list[Any]]:
+def answers(answerer: Answerer, artifacts: RunArtifacts, cases: Cases) -> dict[str, list[Any]]:
     """What is said to every case, task by task."""
-    tasks: dict[str, Any] = {task.name: task for task in bench.tasks}
+    tasks: dict[str, Any] = {task.name: task for task in artifacts.tasks}
     histories, rows = cases.histories, cases.target_rows
     queries = [posed.query for posed in tasks["search"].queries(cases)]
     choices = tasks["selection"].choices(cases)
@@ -79,8 +84,8 @@ def answers(answerer: Answerer, bench: Workbench, cases: Cases) -> dict[str, lis
 
 def test_an_opened_run_gives_the_same_answers_to_every_task(learned: Learned) -> None:
     opened = open_run(learned.folder, device="cpu")
-    before = answers(learned.answerer, learned.bench, learned.test)
-    after = answers(opened.answerer, opened.bench, learned.test)
+    before = answers(learned.answerer, learned.artifacts, learned.test)
+    after = answers(opened.answerer, opened.artifacts, learned.test)
     assert list(before) == opened.answerer.tasks
     for name in TASKS:
         assert before[name] == after[name], name
@@ -92,7 +97,7 @@ def test_a_run_answers_where_the_cache_is_gone(
     """Everything that was learned of pictures lies in the run's own folder."""
     monkeypatch.setenv("UNIMP_CACHE", str(tmp_path / "nothing"))
     opened = open_run(learned.folder, device="cpu")
-    guidance = opened.bench.tasks[-1].guidance(learned.test)  # type: ignore[attr-defined]
+    guidance = opened.artifacts.tasks[-1].guidance(learned.test)  # type: ignore[attr-defined]
     assert opened.answerer.imagine(learned.test.histories, guidance, 0).shape == (9, 16, 16, 3)
     assert not (tmp_path / "nothing").exists()
 
@@ -124,19 +129,19 @@ def test_resume_of_all_tasks_equals_an_uninterrupted_run(
     """Killed within the first epoch and within the second; the state is written after every step."""
     monkeypatch.setenv("UNIMP_CACHE", str(six_cache))
     recipe = six_recipe(train={"checkpoint_seconds": 1e-9})
-    original, steps = loop.Training._step, 0
+    original, steps = trainer.Training._step, 0
 
-    def dying_step(self: loop.Training, planned: Any) -> Any:
+    def dying_step(self: trainer.Training, planned: Any) -> Any:
         nonlocal steps
         steps += 1
         if steps == kill_at:
             raise Killed
         return original(self, planned)
 
-    monkeypatch.setattr(loop.Training, "_step", dying_step)
+    monkeypatch.setattr(trainer.Training, "_step", dying_step)
     with pytest.raises(Killed):
         train(six_dataset, recipe, tmp_path / "run", device=CPU, show=False)
-    monkeypatch.setattr(loop.Training, "_step", original)
+    monkeypatch.setattr(trainer.Training, "_step", original)
     result = train(six_dataset, recipe, tmp_path / "run", device=CPU, show=False)
     whole, _ = read_tensors(learned.folder / "model.safetensors")
     parts, _ = read_tensors(tmp_path / "run" / "model.safetensors")

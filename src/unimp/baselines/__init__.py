@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from unimp.errors import ConfigError, did_you_mean
+from unimp.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from unimp.baselines.baseline import Method
-    from unimp.config import Config
-    from unimp.space import Dimension
+    from unimp.core.config import Config
+    from unimp.core.search_space import Dimension
 
 Input = Literal["ids", "text", "image", "time", "attributes"]
 

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from unimp.config import Config
+from unimp.core.config import Config
+from unimp.core.errors import CheckpointError, DataError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories, Split
-from unimp.errors import CheckpointError, DataError
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 Arrays = dict[str, npt.NDArray[Any]]

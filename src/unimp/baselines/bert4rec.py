@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.causal import last_states
-from unimp.baselines.losses import full_cross_entropy
-from unimp.baselines.neural import NeuralBaseline, NeuralConfig
-from unimp.baselines.sequences import batches_by_length, training_windows, whole_windows
-from unimp.baselines.transformer import Block, check_heads, draw_small
+from unimp.baselines.shared.causal import last_states
+from unimp.baselines.shared.losses import full_cross_entropy
+from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig
+from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
+from unimp.baselines.shared.transformer import Block, check_heads, draw_small
+from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 from unimp.data.histories import Histories, IntArray
-from unimp.space import Choice, Real, SearchSpace, Whole
 
 
 class BERT4RecConfig(NeuralConfig):

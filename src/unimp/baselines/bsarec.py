@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
-from unimp.baselines.transformer import SelfAttention, check_heads, draw_small
-from unimp.errors import ConfigError
-from unimp.space import Choice, Real, SearchSpace
+from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork
+from unimp.baselines.shared.transformer import SelfAttention, check_heads, draw_small
+from unimp.core.errors import ConfigError
+from unimp.core.search_space import Choice, Real, SearchSpace
 
 
 class BSARecConfig(CausalConfig):

@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.foldin import FoldInBaseline, Learnt, fold_in_scale
-from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
+from unimp.baselines.shared.foldin import FoldInBaseline, Learnt, fold_in_scale
+from unimp.baselines.shared.pairs import Triples, bpr_loss, squared_norm
 from unimp.baselines.vbpr import VBPRConfig, VisualFactors, centred
+from unimp.core.search_space import Real, SearchSpace
 from unimp.data.histories import Histories
-from unimp.space import Real, SearchSpace
 
 
 class CausalRecConfig(VBPRConfig):

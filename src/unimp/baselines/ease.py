@@ -7,10 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
-from unimp.config import Config
+from unimp.core.config import Config
+from unimp.core.search_space import Real, SearchSpace
 from unimp.data.histories import FloatArray, Histories
-from unimp.space import Real, SearchSpace
-from unimp.structure.graph import ItemGraph, ease_graph
+from unimp.features.item_graph import ItemGraph, ease_graph
 
 
 class EASEConfig(Config):

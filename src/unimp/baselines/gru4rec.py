@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
-from unimp.baselines.losses import full_cross_entropy
-from unimp.baselines.transformer import draw_small
-from unimp.space import Choice, Real, SearchSpace
+from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork
+from unimp.baselines.shared.losses import full_cross_entropy
+from unimp.baselines.shared.transformer import draw_small
+from unimp.core.search_space import Choice, Real, SearchSpace
 
 
 class GRU4RecConfig(CausalConfig):

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from unimp.baselines.causal import CausalBaseline
 from unimp.baselines.sasrec import SASRecConfig, SASRecNetwork
-from unimp.baselines.transformer import check_heads
-from unimp.space import Choice, Real, SearchSpace
+from unimp.baselines.shared.causal import CausalBaseline
+from unimp.baselines.shared.transformer import check_heads
+from unimp.core.search_space import Choice, Real, SearchSpace
 
 
 class GSASRecConfig(SASRecConfig):

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
-from unimp.baselines.losses import full_cross_entropy
-from unimp.space import Choice, Real, SearchSpace, Whole
+from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork
+from unimp.baselines.shared.losses import full_cross_entropy
+from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 
 
 class HGNConfig(CausalConfig):

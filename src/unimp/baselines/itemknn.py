@@ -8,10 +8,10 @@ import scipy.sparse as sp
 from pydantic import Field
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
-from unimp.config import Config
+from unimp.core.config import Config
+from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.data.histories import FloatArray, Histories
-from unimp.space import Choice, Real, SearchSpace
-from unimp.structure.graph import ItemGraph, cosine_graph
+from unimp.features.item_graph import ItemGraph, cosine_graph
 
 
 class ItemKNNConfig(Config):

@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.bipartite import Bipartite, layer_mean
-from unimp.baselines.foldin import FoldInBaseline, Learnt
 from unimp.baselines.mf import Factors
-from unimp.baselines.neural import NeuralConfig
-from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
-from unimp.space import Choice, Real, SearchSpace, Whole
+from unimp.baselines.shared.bipartite import Bipartite, layer_mean
+from unimp.baselines.shared.foldin import FoldInBaseline, Learnt
+from unimp.baselines.shared.neural import NeuralConfig
+from unimp.baselines.shared.pairs import Triples, bpr_loss, squared_norm
+from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 
 
 class LightGCNConfig(NeuralConfig):

@@ -14,12 +14,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.foldin import FoldInBaseline, Learnt, fold_in_scale
 from unimp.baselines.mf import Factors
-from unimp.baselines.neural import NeuralBaseline, NeuralConfig
-from unimp.baselines.pairs import Triples, squared_norm
+from unimp.baselines.shared.foldin import FoldInBaseline, Learnt, fold_in_scale
+from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig
+from unimp.baselines.shared.pairs import Triples, squared_norm
+from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.data.histories import Histories
-from unimp.space import Choice, Real, SearchSpace
 
 
 class MACRConfig(NeuralConfig):

@@ -12,10 +12,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.foldin import FoldInBaseline, Learnt, fold_in_scale
-from unimp.baselines.neural import NeuralConfig
-from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
-from unimp.space import Choice, Real, SearchSpace
+from unimp.baselines.shared.foldin import FoldInBaseline, Learnt, fold_in_scale
+from unimp.baselines.shared.neural import NeuralConfig
+from unimp.baselines.shared.pairs import Triples, bpr_loss, squared_norm
+from unimp.core.search_space import Choice, Real, SearchSpace
 
 
 class MFConfig(NeuralConfig):

@@ -14,15 +14,15 @@ from pydantic import Field
 from torch import Tensor
 
 from unimp.baselines.baseline import Modality, TrainingData
-from unimp.baselines.bipartite import Bipartite
-from unimp.baselines.critic import Critic, wasserstein_step
-from unimp.baselines.foldin import FoldInBaseline, Learnt, fold_in_scale, sum_over_history
-from unimp.baselines.modalities import ModalityNetwork, Views, attend, cross_modal_loss, with_contents
-from unimp.baselines.neural import NeuralConfig
-from unimp.baselines.pairs import Triples, bpr_loss, squared_norm
+from unimp.baselines.shared.bipartite import Bipartite
+from unimp.baselines.shared.critic import Critic, wasserstein_step
+from unimp.baselines.shared.foldin import FoldInBaseline, Learnt, fold_in_scale, sum_over_history
+from unimp.baselines.shared.modalities import ModalityNetwork, Views, attend, cross_modal_loss, with_contents
+from unimp.baselines.shared.neural import NeuralConfig
+from unimp.baselines.shared.pairs import Triples, bpr_loss, squared_norm
+from unimp.core.errors import ConfigError
+from unimp.core.search_space import Real, SearchSpace
 from unimp.data.histories import Histories
-from unimp.errors import ConfigError
-from unimp.space import Real, SearchSpace
 
 
 class MMSSLConfig(NeuralConfig):

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import Arrays, TrainingData
-from unimp.baselines.neural import NeuralBaseline, NeuralConfig, torch_threads
-from unimp.baselines.prompts import (
+from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig, torch_threads
+from unimp.baselines.shared.prompts import (
     FIRST_CODE,
     START,
     TEMPLATES,
@@ -24,12 +24,12 @@ from unimp.baselines.prompts import (
     training_targets,
     write_prompts,
 )
-from unimp.baselines.semantic_ids import QuantiserConfig, code_trie, learn_codes
-from unimp.baselines.sequences import Windows, batches_by_length, whole_windows
-from unimp.baselines.t5 import T5
-from unimp.baselines.transformer import check_heads
+from unimp.baselines.shared.semantic_ids import QuantiserConfig, code_trie, learn_codes
+from unimp.baselines.shared.sequences import Windows, batches_by_length, whole_windows
+from unimp.baselines.shared.t5 import T5
+from unimp.baselines.shared.transformer import check_heads
+from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.data.histories import Histories
-from unimp.space import Choice, Real, SearchSpace
 
 WHOLE_WORDS = 128
 """Whole words of a prompt that are told apart; T5 prompts of this size have fewer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
-from unimp.config import Config
+from unimp.core.config import Config
 from unimp.data.histories import FloatArray, Histories
 
 

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.causal import CausalBaseline, CausalConfig, CausalNetwork
-from unimp.baselines.transformer import Block, check_heads, draw_small
-from unimp.space import Choice, Real, SearchSpace, Whole
+from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork
+from unimp.baselines.shared.transformer import Block, check_heads, draw_small
+from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 
 
 class SASRecConfig(CausalConfig):

@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 from unimp.baselines.baseline import Arrays, TrainingData
-from unimp.baselines.neural import NeuralBaseline, NeuralConfig, torch_threads
-from unimp.baselines.semantic_ids import QuantiserConfig, code_trie, learn_codes
-from unimp.baselines.sequences import batches_by_length, training_windows, whole_windows
-from unimp.baselines.tiger_network import TIGERNetwork
-from unimp.baselines.transformer import check_heads
+from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig, torch_threads
+from unimp.baselines.shared.semantic_ids import QuantiserConfig, code_trie, learn_codes
+from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
+from unimp.baselines.shared.tiger_network import TIGERNetwork
+from unimp.baselines.shared.transformer import check_heads
+from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.data.histories import Histories
-from unimp.space import Choice, Real, SearchSpace
 
 
 class TIGERConfig(NeuralConfig):

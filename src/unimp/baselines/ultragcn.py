@@ -15,12 +15,12 @@ from pydantic import Field
 from torch import Tensor
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.foldin import FoldInBaseline, Learnt
 from unimp.baselines.mf import Factors
-from unimp.baselines.neural import NeuralConfig
-from unimp.baselines.pairs import Pairs, Triples, squared_norm
-from unimp.space import Real, SearchSpace
-from unimp.structure.graph import keep_largest
+from unimp.baselines.shared.foldin import FoldInBaseline, Learnt
+from unimp.baselines.shared.neural import NeuralConfig
+from unimp.baselines.shared.pairs import Pairs, Triples, squared_norm
+from unimp.core.search_space import Real, SearchSpace
+from unimp.features.item_graph import keep_largest
 
 
 class UltraGCNConfig(NeuralConfig):

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from unimp.baselines.baseline import Arrays, Modality, TrainingData
 from unimp.baselines.p5 import P5, P5Config, P5Network
-from unimp.baselines.prompts import Prompts
-from unimp.baselines.transformer import draw_small
+from unimp.baselines.shared.prompts import Prompts
+from unimp.baselines.shared.transformer import draw_small
 from unimp.baselines.vbpr import centred
-from unimp.space import Choice, SearchSpace
+from unimp.core.search_space import Choice, SearchSpace
 
 
 class VIP5Config(P5Config):

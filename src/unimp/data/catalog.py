@@ -8,8 +8,8 @@ from typing import Literal
 
 import polars as pl
 
+from unimp.core.errors import DataError
 from unimp.data.pictures import PictureSource
-from unimp.errors import DataError
 
 AttributeKind = Literal["text", "category", "categories", "number"]
 ATTRIBUTE_DTYPES: dict[str, pl.DataType] = {

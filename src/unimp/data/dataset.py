@@ -14,11 +14,11 @@ from typing import Any
 import polars as pl
 from pydantic import Field, ValidationError
 
-from unimp.config import Config
+from unimp.core.config import Config
+from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute, AttributeKind, Catalog
 from unimp.data.interactions import Interactions, RatingScale
 from unimp.data.pictures import PictureSource
-from unimp.errors import DataError
 
 FORMAT = 1
 MANIFEST, ITEMS, EVENTS, QUERIES = "data.json", "items.parquet", "interactions.parquet", "queries.parquet"

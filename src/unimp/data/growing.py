@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unimp.core.errors import DataError
 from unimp.data.catalog import Catalog
 from unimp.data.pictures import PictureSource
-from unimp.errors import DataError
 
 UPSERTED = "[upserted] "
 """Begins the picture reference of an item whose picture is not the data folder's; its id follows."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from unimp.core.errors import DataError
 from unimp.data.catalog import Catalog, lost_zero_hint
 from unimp.data.dataset import Dataset, check_target
 from unimp.data.filtering import deduplicate, k_core
@@ -20,14 +21,13 @@ from unimp.data.picture_check import attach_pictures, check_kept_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, Rows
 from unimp.data.sources import load_source
 from unimp.data.values import reject, required_text
-from unimp.errors import DataError
 
 SHORTEST_TESTABLE = 3
 """Leave-one-out needs a test item, a validation item and a history."""
 
 
 @dataclass(frozen=True)
-class Kept:
+class FilteredTables:
     """What is left after the filters."""
 
     items: pl.DataFrame
@@ -121,7 +121,7 @@ def reject_unknown(joined: Rows, items: Rows, bad: BadRows) -> None:
         bad.add(f'{joined.place(row)}: unknown item "{item_id}"{lost_zero_hint(item_id, row_of)}')
 
 
-def filter_events(items: pl.DataFrame, events: pl.DataFrame, options: ImportOptions) -> Kept:
+def filter_events(items: pl.DataFrame, events: pl.DataFrame, options: ImportOptions) -> FilteredTables:
     """Time order, de-duplication, k-core, and the catalogue that is left."""
     ordered = in_time_order(events)
     single = deduplicate(ordered, options.deduplicate)
@@ -147,7 +147,7 @@ def filter_events(items: pl.DataFrame, events: pl.DataFrame, options: ImportOpti
         "events": left.height,
     }
     renumbered = left.with_columns(pl.Series("item_row", new_row[left["item_row"].to_numpy()]))
-    return Kept(
+    return FilteredTables(
         kept_items,
         renumbered.select(list(COLUMNS)),
         kept_items.select("item_id").with_row_index("item_row"),
@@ -173,7 +173,7 @@ def user_counts(users: IntArray) -> dict[str, int]:
     return {"users": len(lengths), "users_under_3_events": int((lengths < SHORTEST_TESTABLE).sum())}
 
 
-def kept_queries(queries: Rows | None, kept: Kept) -> tuple[pl.DataFrame | None, dict[str, int]]:
+def kept_queries(queries: Rows | None, kept: FilteredTables) -> tuple[pl.DataFrame | None, dict[str, int]]:
     """The queries of the users and about the items that are left."""
     if queries is None:
         return None, {}

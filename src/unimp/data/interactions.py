@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from unimp.core.errors import DataError
 from unimp.data.histories import NO_TIME, Histories
-from unimp.errors import DataError
 
 COLUMNS: dict[str, pl.DataType] = {
     "user_id": pl.String(),

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from unimp.core.errors import DataError
+from unimp.core.progress import progress_bar
 from unimp.data.pictures import PictureSource, open_picture
 from unimp.data.raw import ROW, PictureCheck, Rows
-from unimp.errors import DataError
-from unimp.progress import progress_bar
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
 SAMPLE = 4000

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from unimp.errors import DataError
+from unimp.core.errors import DataError
 
 MAX_PIXELS = 50_000_000
 """A picture with more pixels than this is refused before it is decoded."""

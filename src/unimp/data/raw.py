@@ -9,11 +9,11 @@ from typing import Literal, Protocol
 import polars as pl
 from pydantic import Field
 
-from unimp.config import Config
+from unimp.core.config import Config
+from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute
 from unimp.data.interactions import RatingScale
 from unimp.data.pictures import PictureSource
-from unimp.errors import DataError
 
 ROW = "_row"
 """Column of `Rows.frame`: the row's number in its file, the header being row 1."""

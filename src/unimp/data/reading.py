@@ -20,9 +20,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
+from unimp.core.errors import DataError, did_you_mean
+from unimp.core.progress import progress_bar
 from unimp.data.raw import ROW, BadRows, Rows
-from unimp.errors import DataError, did_you_mean
-from unimp.progress import progress_bar
 
 MEBIBYTE = 1 << 20
 

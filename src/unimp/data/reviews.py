@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from unimp.config import Config
+from unimp.core.config import Config
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.data.review_sentences import (

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from unimp.core.errors import DataError
 from unimp.data.histories import NO_TIME, Cases, Histories, IntArray, Split
-from unimp.errors import DataError
 
 SplitName = Literal["leave-one-out", "new-users", "temporal", "new-domain"]
 

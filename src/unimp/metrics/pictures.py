@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from unimp.errors import UnimpError
+from unimp.core.errors import UnimpError
 from unimp.metrics.scored import mean_or_nan
 
 Features = npt.NDArray[np.float32] | npt.NDArray[np.float64]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unimp.answer import Ranker
+from unimp.core.errors import UnimpError
 from unimp.data.histories import Cases, Histories, IntArray
-from unimp.errors import UnimpError
 
 CUTOFFS = (3, 5, 10)
 METRIC_NAMES = ("HR", "NDCG", "MRR")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from unimp.errors import UnimpError
+from unimp.core.errors import UnimpError
 from unimp.metrics.scored import mean_or_nan
 
 RATING_METRICS = ("RMSE", "MAE")

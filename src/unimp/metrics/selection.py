@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from unimp.errors import UnimpError
+from unimp.core.errors import UnimpError
 from unimp.metrics.scored import mean_or_nan
 
 SELECTION_METRICS = ("accuracy", "precision", "recall", "F1")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from unimp.errors import UnimpError
+from unimp.core.errors import UnimpError
 from unimp.metrics.scored import mean_or_nan
 
 ROUGES = {"ROUGE-1": "rouge1", "ROUGE-2": "rouge2", "ROUGE-L": "rougeL"}

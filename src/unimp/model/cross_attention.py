@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unimp.errors import ConfigError
+from unimp.core.errors import ConfigError
 
 
 @dataclass(frozen=True)

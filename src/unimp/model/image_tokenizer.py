@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from unimp.config import Config
-from unimp.errors import ConfigError
+from unimp.core.config import Config
+from unimp.core.errors import ConfigError
 
 REDUCTIONS = (4, 8, 16, 32)
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.config import Config
+from unimp.core.config import Config
 from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.cross_attention import GatedCrossAttention

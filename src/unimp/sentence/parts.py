@@ -27,7 +27,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskDescription:
     """What is asked, in words (T of the paper's objective)."""
 
     words: str
@@ -90,7 +90,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Speech:
+class GeneratedText:
     """An answer in words, and its end."""
 
     words: str
@@ -100,7 +100,7 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenCandidates:
     """The chosen among candidates, best first, and the end of choosing."""
 
     candidates: tuple[int, ...]
@@ -119,7 +119,19 @@ class Codes:
     block: int = NO_BLOCK
 
 
-Part = Start | Task | ItemMention | Image | Text | Rating | Asking | Answer | Speech | Choice | Codes
+Part = (
+    Start
+    | TaskDescription
+    | ItemMention
+    | Image
+    | Text
+    | Rating
+    | Asking
+    | Answer
+    | GeneratedText
+    | ChosenCandidates
+    | Codes
+)
 
 
 @dataclass(frozen=True)

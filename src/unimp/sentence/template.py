@@ -9,23 +9,23 @@ from typing import Literal
 from pydantic import Field
 
 from unimp.answer import Query
-from unimp.config import Config
+from unimp.core.config import Config
+from unimp.core.errors import ConfigError, did_you_mean
 from unimp.data.catalog import Catalog
-from unimp.errors import ConfigError, did_you_mean
 from unimp.sentence.parts import (
     NO_BLOCK,
     Answer,
     Asking,
-    Choice,
+    ChosenCandidates,
     Codes,
+    GeneratedText,
     Image,
     ItemMention,
     Part,
     Rating,
     Role,
-    Speech,
     Start,
-    Task,
+    TaskDescription,
     Text,
     Truncation,
     UserSentence,
@@ -61,7 +61,7 @@ class SentenceConfig(Config):
 
 
 @dataclass(frozen=True)
-class Event:
+class HistoryEvent:
     """One event of a history, as the template needs it."""
 
     item_row: int
@@ -109,10 +109,10 @@ class Template:
         writer = Writer(self)
         writer.parts.append(Start())
         if self.config.task_words:
-            writer.parts.append(Task(task))
+            writer.parts.append(TaskDescription(task))
         return writer
 
-    def history(self, events: Sequence[Event], task: str, role: Role = Role.CONTEXT) -> Writer:
+    def history(self, events: Sequence[HistoryEvent], task: str, role: Role = Role.CONTEXT) -> Writer:
         """[CLS] T i_1 … i_n, each item as mention, picture, attributes and, where asked for, rating.
 
         The oldest items beyond the budget are dropped and counted.
@@ -174,13 +174,13 @@ class Writer:
         return self
 
     def speech(self, words: str, *, complete: bool = True) -> Writer:
-        self.parts.append(Speech(words, self.block, complete))
+        self.parts.append(GeneratedText(words, self.block, complete))
         return self
 
     def choice(
         self, candidates: Sequence[int], chosen: Sequence[int] = (), *, complete: bool = True
     ) -> Writer:
-        self.parts.append(Choice(tuple(candidates), tuple(chosen), self.block, complete))
+        self.parts.append(ChosenCandidates(tuple(candidates), tuple(chosen), self.block, complete))
         return self
 
     def codes(self, codes: Sequence[int]) -> Writer:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 
-from unimp.errors import ConfigError, did_you_mean
-from unimp.tasks.material import Material
+from unimp.core.errors import ConfigError, did_you_mean
+from unimp.tasks.context import TaskContext
 from unimp.tasks.task import Task
 
 TASKS: dict[str, str] = {
-    "recommendation": "unimp.tasks.recommendation:Recommendation",
-    "search": "unimp.tasks.search:Search",
-    "rating": "unimp.tasks.rating:RatingTask",
-    "explanation": "unimp.tasks.explanation:ExplanationTask",
-    "selection": "unimp.tasks.selection:SelectionTask",
-    "imagination": "unimp.tasks.imagination:Imagination",
+    "recommendation": "unimp.tasks.recommendation.task:RecommendationTask",
+    "search": "unimp.tasks.search.task:SearchTask",
+    "rating": "unimp.tasks.rating.task:RatingTask",
+    "explanation": "unimp.tasks.explanation.task:ExplanationTask",
+    "selection": "unimp.tasks.selection.task:SelectionTask",
+    "imagination": "unimp.tasks.image_generation.task:ImageGenerationTask",
 }
 
 
@@ -28,13 +28,13 @@ def task_class(name: str) -> type[Task]:
     return task
 
 
-def load_tasks(names: Iterable[str], material: Material) -> tuple[Task, ...]:
+def load_tasks(names: Iterable[str], context: TaskContext) -> tuple[Task, ...]:
     """The tasks of those names; ConfigError says what the data lacks for one of them."""
     tasks = []
     for name in names:
         chosen = task_class(name)
-        lacking = chosen.lacks(material)
+        lacking = chosen.lacks(context)
         if lacking is not None:
             raise ConfigError(f"task {name}: needs {lacking}; leave it out of `tasks`, or add them")
-        tasks.append(chosen(material))
+        tasks.append(chosen(context))
     return tuple(tasks)

@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 
 from unimp.answer import Query
+from unimp.core.errors import ConfigError, did_you_mean
 from unimp.data.catalog import Catalog
 from unimp.data.histories import IntArray
 from unimp.data.review_sentences import tokens_of
-from unimp.errors import ConfigError, did_you_mean
 
 MIN_ITEMS = 5
 """Items that must share a value before it may stand in a query."""

@@ -13,8 +13,8 @@ import numpy as np
 from unimp.data.histories import Cases, Histories
 from unimp.metrics.ranking import RankArray
 from unimp.sentence.parts import UserSentence
-from unimp.sentence.template import Event
-from unimp.tasks.material import Material
+from unimp.sentence.template import HistoryEvent
+from unimp.tasks.context import TaskContext
 
 DRAWS = 2**62
 
@@ -59,12 +59,12 @@ class Task(ABC):
     """While training, the likelihood of held-out answers is watched instead of the headline: an answer
     would have to be written or drawn for every case."""
 
-    def __init__(self, material: Material) -> None:
-        self.material = material
-        self.template = material.template
+    def __init__(self, context: TaskContext) -> None:
+        self.context = context
+        self.template = context.template
 
     @classmethod
-    def lacks(cls, material: Material) -> str | None:
+    def lacks(cls, context: TaskContext) -> str | None:
         """What the data would need for this task; None when it has all."""
         return None
 
@@ -82,12 +82,12 @@ class Task(ABC):
     ) -> TaskScore:
         """Answer every case and judge the answers. `answerer` satisfies the task's own protocol."""
 
-    def exam(self, cases: Cases) -> list[UserSentence]:
+    def likelihood_examples(self, cases: Cases) -> list[UserSentence]:
         """Held-out answers as complete sentences, for tasks watched `by_likelihood`."""
         raise NotImplementedError(f"{self.name} is judged by its score")
 
 
-def events_of(histories: Histories, user: int, start: int = 0, stop: int | None = None) -> list[Event]:
+def events_of(histories: Histories, user: int, start: int = 0, stop: int | None = None) -> list[HistoryEvent]:
     """Events `start`:`stop` of a user as the template takes them."""
     first, length = int(histories.offsets[user]), int(histories.lengths[user])
     chosen = slice(first + start, first + (length if stop is None else stop))
@@ -95,7 +95,7 @@ def events_of(histories: Histories, user: int, start: int = 0, stop: int | None 
     ratings = histories.ratings[chosen].tolist()
     table_rows = histories.event_rows[chosen].tolist()
     return [
-        Event(row, None if rating != rating else rating, event_row)
+        HistoryEvent(row, None if rating != rating else rating, event_row)
         for row, rating, event_row in zip(rows, ratings, table_rows, strict=True)
     ]
 

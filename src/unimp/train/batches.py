@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from unimp.data.histories import Histories
-from unimp.decode.reader import batches_by_length
-from unimp.encode.batch import Batch, collate
-from unimp.encode.encoder import EncodedSentence
-from unimp.encode.targets import Horizon
+from unimp.inference.forward import batches_by_length
+from unimp.runs.artifacts import RunArtifacts
+from unimp.sentence.batch import Batch, collate
+from unimp.sentence.encoder import EncodedSentence
+from unimp.sentence.targets import Horizon
 from unimp.tasks.task import Task, Window
-from unimp.train.workbench import Workbench
 
 POOL = 40
 """Batches that are sorted by length together."""
@@ -30,11 +30,11 @@ class Planned:
 class TrainingSentences:
     """The sentences of every epoch; those that never change are encoded once and kept."""
 
-    def __init__(self, bench: Workbench, histories: Histories) -> None:
-        self.bench = bench
+    def __init__(self, artifacts: RunArtifacts, histories: Histories) -> None:
+        self.artifacts = artifacts
         self.histories = histories
-        self.recipe = bench.recipe
-        objective = bench.recipe.objective
+        self.recipe = artifacts.recipe
+        objective = artifacts.recipe.objective
         self.horizons = {"recommendation": Horizon(objective.horizon, objective.horizon_decay)}
         self._encoded: dict[tuple[str, Window], EncodedSentence] = {}
 
@@ -42,7 +42,7 @@ class TrainingSentences:
         key = (task.name, window)
         sentence = self._encoded.get(key)
         if sentence is None:
-            sentence = self.bench.encoder.encode(task.sentence(self.histories, window))
+            sentence = self.artifacts.encoder.encode(task.sentence(self.histories, window))
             # Without a draw, and short enough not to be cut anew, it is the same in every epoch.
             if not window.draw and window.stop - window.start < self.recipe.sentence.max_items:
                 self._encoded[key] = sentence
@@ -52,7 +52,7 @@ class TrainingSentences:
         """The batches of one epoch: the same for the same seed and epoch."""
         rng = np.random.default_rng([self.recipe.train.seed, epoch])
         batches: list[Planned] = []
-        for task, windows in zip(self.bench.tasks, self.windows(rng), strict=True):
+        for task, windows in zip(self.artifacts.tasks, self.windows(rng), strict=True):
             sentences = [self.encode(task, window) for window in windows]
             if sentences:
                 batches.extend(
@@ -64,9 +64,9 @@ class TrainingSentences:
     def windows(self, rng: np.random.Generator) -> list[list[Window]]:
         """Every task's windows, their numbers mixed by temperature."""
         max_items = self.recipe.sentence.max_items
-        found = [task.windows(self.histories, max_items, rng) for task in self.bench.tasks]
+        found = [task.windows(self.histories, max_items, rng) for task in self.artifacts.tasks]
         counts = mixed_counts([len(windows) for windows in found], self.recipe.objective.temperature)
-        for task, windows, count in zip(self.bench.tasks, found, counts, strict=True):
+        for task, windows, count in zip(self.artifacts.tasks, found, counts, strict=True):
             while windows and len(windows) < count:
                 windows += task.windows(self.histories, max_items, rng)
         return [
@@ -79,7 +79,7 @@ class TrainingSentences:
     def task_weights(self, plan: Sequence[Planned]) -> dict[str, float]:
         """λ of every task, brought to a mean of 1 over the batches: λ never changes the learning rate."""
         wanted = self.recipe.objective.tasks
-        weights = {task.name: wanted.get(task.name, 1.0) for task in self.bench.tasks}
+        weights = {task.name: wanted.get(task.name, 1.0) for task in self.artifacts.tasks}
         mean = sum(weights[planned.task.name] for planned in plan) / max(len(plan), 1)
         return {name: weight / max(mean, 1e-9) for name, weight in weights.items()}
 

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from unimp.encode.batch import Batch
-from unimp.encode.encoder import Kind
-from unimp.encode.targets import ChoiceTargets, Targets
-from unimp.encode.vocabulary import END, Vocabulary
 from unimp.model.cross_entropy import focal_mean, linear_cross_entropy
 from unimp.model.inputs import ItemInputs, ItemState
 from unimp.model.unimp import UnimpModel
+from unimp.runs.recipe import ObjectiveConfig
+from unimp.sentence.batch import Batch
+from unimp.sentence.encoder import Kind
 from unimp.sentence.parts import Role
-from unimp.train.recipe import ObjectiveConfig
+from unimp.sentence.targets import ChoiceTargets, TokenTargets
+from unimp.sentence.vocabulary import END, Vocabulary
 
 
 class Loss(NamedTuple):
@@ -83,7 +83,7 @@ class Objective:
             return 1.0
         return {Kind.ATTRIBUTE: self.config.attribute, Kind.RATING: self.config.rating}.get(kind, 1.0)
 
-    def token_loss(self, hidden_ND: Tensor, targets: Targets, kind: Kind) -> tuple[Tensor, Tensor]:
+    def token_loss(self, hidden_ND: Tensor, targets: TokenTargets, kind: Kind) -> tuple[Tensor, Tensor]:
         """(mean, losses [N]) among the tokens of one kind."""
         first, stop = self.token_range(kind)
         return linear_cross_entropy(
@@ -115,7 +115,7 @@ class Objective:
         )
         return -torch.log_softmax(logits_NC, dim=-1).gather(1, targets.labels[:, None])[:, 0]
 
-    def item_loss(self, hidden_ND: Tensor, state: ItemState, targets: Targets) -> tuple[Tensor, Tensor]:
+    def item_loss(self, hidden_ND: Tensor, state: ItemState, targets: TokenTargets) -> tuple[Tensor, Tensor]:
         """(mean, losses [N]) of item targets among the candidates, logits adjusted by the items' prior."""
         config, inputs = self.config, self.inputs
         table_ID, labels_NH, bias_I = state.table_ID, targets.labels, None

@@ -1,102 +1,49 @@
-"""From a data set and a recipe to a `Workbench`: everything that is fitted without gradient."""
+"""From a data set and a recipe to a `RunArtifacts`: everything that is fitted without gradient."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
+from unimp.core.errors import ConfigError
 from unimp.data.catalog import Catalog
-from unimp.data.dataset import Dataset
-from unimp.data.histories import Cases, FloatArray, Histories, IntArray, Split
-from unimp.data.interactions import RatingScale
-from unimp.data.splits import leave_one_out, new_users, temporal
-from unimp.encode.content import fit_text, log_factors
-from unimp.encode.encoder import SentenceEncoder
-from unimp.encode.pictures import VisionConfig, load_pixels
-from unimp.encode.sentences import TextEncoder, fit_sentences, joint_text
-from unimp.encode.vocabulary import Vocabulary, build_vocabulary
-from unimp.encoders.sight import Sight
-from unimp.errors import ConfigError
+from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.features.image_tokenizer import encode_codes, tokenizer_for
+from unimp.features.item_graph import ItemGraph, content_graph, cosine_graph, ease_graph
+from unimp.features.pixels import VisionConfig, load_pixels
+from unimp.features.sentence_embeddings import fit_sentences, joint_text
+from unimp.features.text import fit_text, log_factors
+from unimp.features.vision.catalog_features import pooled, pretrained_pictures
+from unimp.features.vision.pretrained import PretrainedVision
+from unimp.features.vision.pretraining import frozen_vision
 from unimp.model.backbones.source import find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemInputs
 from unimp.model.vision import ConvEncoder
-from unimp.references.factors import BiasedMF
+from unimp.runs.artifacts import RunArtifacts, sentence_encoder
+from unimp.runs.recipe import Recipe, StructureConfig
+from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.template import Template
-from unimp.structure.graph import ItemGraph, content_graph, cosine_graph, ease_graph
+from unimp.sentence.vocabulary import build_vocabulary
 from unimp.tasks import load_tasks
-from unimp.tasks.material import Material
-from unimp.train.image_tokenizer import encode_codes, tokenizer_for
-from unimp.train.pretrained_vision import pooled, pretrained_pictures
-from unimp.train.recipe import Recipe, StructureConfig
-from unimp.train.vision import frozen_vision
-from unimp.train.workbench import Workbench
+from unimp.tasks.rating.factors import BiasedMF
 
 
-def make_split(dataset: Dataset, name: str, seed: int = 0) -> Split:
-    """The split of that name over all users of a data set."""
-    histories, num_items = dataset.interactions.histories, len(dataset.catalog)
-    if name == "leave-one-out":
-        return leave_one_out(histories, num_items)
-    if name == "new-users":
-        return new_users(histories, num_items, seed=seed)
-    if name == "temporal":
-        return temporal(histories, num_items)
-    raise ConfigError(f"split {name}: needs the held items named; use it from Python (unimp.data.splits)")
-
-
-def set_threads(threads: int, neighbours: int = 1) -> None:
-    """`threads` for this process; 0: all, shared out among so many processes of this machine."""
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // neighbours))
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What may be learned from and chosen by; the test cases are not in it."""
-
-    catalog: Catalog
-    rating_scale: RatingScale | None
-    train: Histories
-    valid: Cases
-    events: pl.DataFrame | None = None
-    """The interaction table, for the texts of the events that `train` and `valid` name."""
-    queries: pl.DataFrame | None = None
-
-    @classmethod
-    def of(cls, dataset: Dataset, split: Split) -> Lesson:
-        interactions = dataset.interactions
-        return cls(
-            dataset.catalog,
-            interactions.rating_scale,
-            split.train,
-            split.valid,
-            interactions.events,
-            dataset.queries,
-        )
-
-    def material(self, template: Template, codes: IntArray | None = None) -> Material:
-        return Material(
-            self.catalog, template, self.train, self.rating_scale, self.events, self.queries, codes
-        )
-
-
-def build_workbench(
-    lesson: Lesson, recipe: Recipe, *, device: torch.device, show_progress: bool = True
-) -> Workbench:
+def build_artifacts(
+    training_split: TrainingSplit, recipe: Recipe, *, device: torch.device, show_progress: bool = True
+) -> RunArtifacts:
     """Fit everything that is not learned by gradient, on the training part alone."""
-    catalog, train = lesson.catalog, lesson.train
+    catalog, train = training_split.catalog, training_split.train
     backbone = find_backbone(recipe.backbone.name) if recipe.backbone.name else None
     own_words = backbone.tokenizer() if backbone is not None else None
     tokenizer, codes = None, None
     if recipe.image_tokenizer.enabled:
         tokenizer, codes = picture_codes(catalog, recipe, show=show_progress)
-    material = lesson.material(Template(catalog, recipe.sentence), codes)
-    tasks = load_tasks(recipe.tasks, material)
+    context = training_split.context(Template(catalog, recipe.sentence), codes)
+    tasks = load_tasks(recipe.tasks, context)
     projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
     sentences = fit_sentences(catalog, recipe.content, show=show_progress)
     text = joint_text(projector, sentences)
@@ -108,14 +55,16 @@ def build_workbench(
     items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
     items = for_training(items, popularity, recipe, device)
-    spoken = [*(task.words for task in tasks), *material.spoken(recipe.tasks)]
+    spoken = [*(task.words for task in tasks), *context.spoken(recipe.tasks)]
     coded = (0, 0) if tokenizer is None or codes is None else (tokenizer.num_codes, codes.shape[1])
-    vocabulary = build_vocabulary(catalog, lesson.rating_scale, spoken, recipe.tokenizer, coded, own_words)
-    rates = bool({"rating", "explanation"} & set(recipe.tasks)) and material.has_ratings
+    vocabulary = build_vocabulary(
+        catalog, training_split.rating_scale, spoken, recipe.tokenizer, coded, own_words
+    )
+    rates = bool({"rating", "explanation"} & set(recipe.tasks)) and context.has_ratings
     factors = BiasedMF.fit(train, seed=recipe.train.seed, show=show_progress) if rates else None
-    return Workbench(
+    return RunArtifacts(
         recipe,
-        material,
+        context,
         sentence_encoder(vocabulary, recipe, text),
         tasks,
         items,
@@ -141,16 +90,6 @@ def for_training(
     return replace(items, candidates=torch.from_numpy(np.flatnonzero(popularity)).to(device))
 
 
-def sentence_encoder(vocabulary: Vocabulary, recipe: Recipe, text: TextEncoder | None) -> SentenceEncoder:
-    return SentenceEncoder(
-        vocabulary,
-        recipe.sentence.attributes,
-        text.project_texts if text is not None else None,
-        answers_see_all=recipe.sentence.answers_see == "all",
-        codes_hold_guidance=recipe.sentence.codes_hold_guidance,
-    )
-
-
 def picture_codes(catalog: Catalog, recipe: Recipe, *, show: bool) -> tuple[ImageTokenizer, IntArray]:
     """The image tokenizer and the [I, S] codes of the catalogue's pictures."""
     config = recipe.image_tokenizer
@@ -168,7 +107,7 @@ def item_inputs(
     device: torch.device,
     *,
     show_progress: bool,
-) -> tuple[ItemInputs, ConvEncoder | Sight | None, int | None]:
+) -> tuple[ItemInputs, ConvEncoder | PretrainedVision | None, int | None]:
     """Content and pictures as tensors on `device`, the frozen encoder, and the visual width.
 
     No width: no picture is looked at. No encoder: our own is trained with the model.
@@ -194,7 +133,7 @@ def item_inputs(
 
 def pretrained_inputs(
     catalog: Catalog, config: VisionConfig, blocks: dict[str, Tensor], device: torch.device, *, show: bool
-) -> tuple[ItemInputs, Sight, int]:
+) -> tuple[ItemInputs, PretrainedVision, int]:
     """As `item_inputs`, by the recipe's pretrained encoder."""
     seen = pretrained_pictures(catalog, config, show=show)
     check_resampler(config, seen.tokens)

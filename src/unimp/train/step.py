@@ -7,13 +7,13 @@ from contextlib import nullcontext
 import torch
 from torch import nn
 
-from unimp.decode.reader import read
-from unimp.encode.batch import Batch
-from unimp.errors import ConfigError
+from unimp.core.errors import ConfigError
+from unimp.inference.forward import read
 from unimp.model.inputs import ItemInputs
 from unimp.model.unimp import UnimpModel
+from unimp.runs.recipe import Recipe
+from unimp.sentence.batch import Batch
 from unimp.train.objective import Loss, Objective
-from unimp.train.recipe import Recipe
 
 
 class Step(nn.Module):

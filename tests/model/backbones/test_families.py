@@ -18,19 +18,19 @@ from tests.model.backbones.families import (
     source_of,
 )
 from tests.model.test_unimp import NUM_ITEMS, VISUAL, make_items, open_gates, sentence
-from unimp.decode import reader
-from unimp.decode.continuation import Continuation, hidden_at_end
-from unimp.decode.kept import Kept
-from unimp.decode.warm import WarmMemory
-from unimp.encode.batch import collate
-from unimp.encode.encoder import EncodedSentence
-from unimp.errors import ConfigError
+from unimp.core.errors import ConfigError
+from unimp.inference import forward
+from unimp.inference.continuation import Continuation, hidden_at_end
+from unimp.inference.kept import Kept
+from unimp.inference.warm import WarmMemory
 from unimp.model.backbones.lora import merge_adapters
 from unimp.model.backbones.opening import open_backbone, taken_apart
 from unimp.model.backbones.source import BackboneSource
 from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.token_table import LanguageSide
 from unimp.model.unimp import ModelConfig, UnimpModel
+from unimp.sentence.batch import collate
+from unimp.sentence.encoder import EncodedSentence
 
 FRAME, CODES = 7, 5
 """Added rows before and after the words."""
@@ -91,14 +91,14 @@ def test_closed_gates_are_bit_equal_to_the_plain_language_model(family: str, tmp
     model = make_model(source_of(tmp_path, family))
     batch = collate([spoken(WORDS)])
     state = model.item_state(make_items())
-    hidden = reader.read(model, state, batch)
+    hidden = forward.read(model, state, batch)
     logits = model.token_logits(hidden, FRAME, FRAME + NUM_WORDS)
     lm = language_model(family)
     plain = lm(input_ids=torch.tensor([WORDS])).logits[..., :NUM_WORDS]
     if family != "granite":  # which multiplies its logits: hidden states come multiplied
         assert torch.equal(hidden, lm.base_model(input_ids=torch.tensor([WORDS])).last_hidden_state)
     torch.testing.assert_close(logits, plain, rtol=1e-6, atol=1e-6)  # a product over fewer rows
-    opened = reader.read(open_gates(model), state, batch)
+    opened = forward.read(open_gates(model), state, batch)
     assert not torch.allclose(opened, hidden, atol=1e-2)
 
 
@@ -110,7 +110,7 @@ def test_what_is_cached_equals_what_is_read_at_once(family: str, tmp_path: Path)
     begun = [[3, 1, 4, 1, 5, 9, 2, 6], [2, 7], [1, 8, 2, 8, 1]]
 
     def full(sentences: list[list[int]]) -> torch.Tensor:
-        return torch.stack([reader.read(model, state, collate([spoken(one)]))[0, -1] for one in sentences])
+        return torch.stack([forward.read(model, state, collate([spoken(one)]))[0, -1] for one in sentences])
 
     going = Continuation(model, state, [spoken(one) for one in begun], 4)
     torch.testing.assert_close(going.hidden_BD, full(begun), **CLOSE)
@@ -130,7 +130,7 @@ def test_what_is_kept_of_a_history_equals_what_is_read_anew(family: str, tmp_pat
     for history, asked in (([3, 1, 4], [2, 7]), ([3, 1, 4], [5]), ([3, 1, 4, 1, 5], [8, 2]), ([3, 2], [7])):
         sentence = replace(spoken([*history, *asked]), history=len(history))
         found = hidden_at_end(model, state, [sentence], kept)
-        torch.testing.assert_close(found, reader.last_hidden(model, state, [sentence]), **CLOSE)
+        torch.testing.assert_close(found, forward.last_hidden(model, state, [sentence]), **CLOSE)
     assert kept.memory.outcomes == {"hit": 1, "extended": 1, "miss": 2}
 
 
@@ -152,7 +152,7 @@ def test_only_what_learned_is_saved_and_comes_back(family: str, train: str, tmp_
     batch = collate([sentence([1, 2, 3], answer=True), spoken(WORDS)])
     items = make_items()
     with torch.inference_mode():
-        hidden = [reader.read(one, one.item_state(items), batch) for one in (model.eval(), again.eval())]
+        hidden = [forward.read(one, one.item_state(items), batch) for one in (model.eval(), again.eval())]
     assert torch.equal(*hidden)
     with pytest.raises(RuntimeError, match="parts differ"):
         again.load_learned({name: saved[name] for name in sorted(saved)[1:]})
@@ -164,13 +164,13 @@ def test_merged_adapters_answer_as_adapters_beside(family: str, tmp_path: Path) 
     adapters = [p for name, p in model.named_parameters() if ".lora_" in name]
     assert all(parameter.requires_grad for parameter in adapters)
     batch, state = collate([spoken(WORDS)]), model.item_state(make_items())
-    before = reader.read(model, state, batch)
+    before = forward.read(model, state, batch)
     for parameter in adapters:
         parameter.normal_(std=0.1)
-    beside = reader.read(model, state, batch)
+    beside = forward.read(model, state, batch)
     assert not torch.allclose(beside, before, atol=1e-2)
     merge_adapters(model.decoder)
-    torch.testing.assert_close(reader.read(model, state, batch), beside, **CLOSE)
+    torch.testing.assert_close(forward.read(model, state, batch), beside, **CLOSE)
 
 
 def test_gradients_reach_what_learns_and_nothing_else(family: str, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_gradients_reach_what_learns_and_nothing_else(family: str, tmp_path: Pat
     for checkpointing in (False, True):
         model = open_gates(make_model(source, "lora", gradient_checkpointing=checkpointing)).train()
         state = model.item_state(make_items())
-        hidden = reader.read(model, state, collate([sentence([1, 2], answer=True), spoken(WORDS)]))
+        hidden = forward.read(model, state, collate([sentence([1, 2], answer=True), spoken(WORDS)]))
         scores = hidden.reshape(-1, hidden.shape[-1])
         (model.item_logits(scores, state.table_ID).square().sum() + hidden.square().sum()).backward()
         found.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
@@ -198,7 +198,7 @@ def test_gradients_reach_what_learns_and_nothing_else(family: str, tmp_path: Pat
 def test_layers_in_bfloat16_come_close_and_what_learns_stays_float32(train: str, tmp_path: Path) -> None:
     source, batch, items = source_of(tmp_path), collate([spoken(WORDS)]), make_items()
     models = [make_model(source, train, precision=name) for name in ("float32", "bfloat16")]
-    exact, shorter = (reader.read(one, one.item_state(items), batch) for one in models)
+    exact, shorter = (forward.read(one, one.item_state(items), batch) for one in models)
     assert shorter.dtype is torch.float32
     assert not torch.equal(exact, shorter)
     torch.testing.assert_close(shorter, exact, rtol=0.05, atol=0.1)
@@ -223,4 +223,4 @@ def test_a_sentence_longer_than_the_model_reads_is_refused(tmp_path: Path) -> No
     model = make_model(source_of(tmp_path, "opt"))
     state = model.item_state(make_items())
     with pytest.raises(ConfigError, match=r"97 positions, it reads 96 at most; lower sentence.max_items"):
-        reader.read(model, state, collate([spoken([1] * 97)]))
+        forward.read(model, state, collate([spoken([1] * 97)]))

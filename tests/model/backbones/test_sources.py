@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.model.backbones.families import NUM_WORDS, model_folder, tiny_tokenizer, transformers
-from unimp.errors import ConfigError, MissingExtra, UnimpError
+from unimp.core.errors import ConfigError, MissingExtra, UnimpError
 from unimp.model.backbones.source import find_backbone
 
 

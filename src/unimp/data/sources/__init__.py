@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unimp.errors import ConfigError, did_you_mean
+from unimp.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from unimp.data.raw import Deduplication, Source

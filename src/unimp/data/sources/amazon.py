@@ -15,13 +15,13 @@ from typing import Any
 
 import polars as pl
 
+from unimp.core.errors import ConfigError, DataError
 from unimp.data.catalog import ATTRIBUTE_DTYPES, Attribute
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
 from unimp.data.reading import open_binary, read_json_lines
 from unimp.data.values import ratings, seconds
-from unimp.errors import ConfigError, DataError
 
 STARS = RatingScale(1, 5, 1)
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")

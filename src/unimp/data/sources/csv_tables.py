@@ -10,7 +10,8 @@ from typing import cast
 import polars as pl
 from pydantic import Field
 
-from unimp.config import Config, read_toml
+from unimp.core.config import Config, read_toml
+from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.catalog import Attribute, AttributeKind
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
@@ -18,7 +19,6 @@ from unimp.data.pictures import PictureSource
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
 from unimp.data.reading import csv_header, read_csv
 from unimp.data.values import numbers, ratings, seconds
-from unimp.errors import ConfigError, DataError, did_you_mean
 
 ITEM_ROLES = {"id", "title", "text", "category", "categories", "number", "picture", "ignore"}
 EVENT_ROLES = {"user", "item", "time", "time_ms", "rating", "summary", "review", "ignore"}

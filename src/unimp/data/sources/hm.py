@@ -10,12 +10,12 @@ from pathlib import Path
 
 import polars as pl
 
+from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.catalog import Attribute
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows
 from unimp.data.reading import read_csv
 from unimp.data.values import numbers, reject, seconds
-from unimp.errors import ConfigError, DataError, did_you_mean
 
 CATEGORIES = (
     "product_type_name",

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import polars as pl
 
+from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows
 from unimp.data.reading import read_csv, read_fields
 from unimp.data.values import ratings, seconds
-from unimp.errors import DataError
 
 WHOLE_STARS, HALF_STARS = RatingScale(1, 5, 1), RatingScale(0.5, 5, 0.5)
 EVENT_COLUMNS = ("user_id", "item_id", "rating", "timestamp")

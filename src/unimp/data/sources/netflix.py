@@ -15,11 +15,11 @@ from typing import Any
 
 import polars as pl
 
+from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
 from unimp.data.reading import open_text
-from unimp.errors import DataError
 
 PARTS = ("train.json", "val.json", "test.json")
 BASIC = ("item_id", "year", "title")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
+from unimp.core.errors import ConfigError, DataError
 from unimp.data.catalog import Attribute
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
 from unimp.data.reading import open_text, read_csv
-from unimp.errors import ConfigError, DataError
 
 ITEMS = ("items.csv", "items.csv.gz")
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from unimp.config import Config
+from unimp.core.config import Config
 
 
 class BackboneConfig(Config):

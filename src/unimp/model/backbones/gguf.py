@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from unimp.errors import ConfigError, MissingExtra
+from unimp.core.errors import ConfigError, MissingExtra
 
 MAGIC = b"GGUF"
 EXTRA = "pip install 'unimp[pretrained]'"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from unimp.errors import ConfigError
+from unimp.core.errors import ConfigError
 from unimp.model.backbones.probe import Probe
 from unimp.model.decoder import BeforeLayer, KVCache
 

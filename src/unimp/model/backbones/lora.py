@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unimp.errors import ConfigError, MissingExtra
+from unimp.core.errors import ConfigError, MissingExtra
 from unimp.model.backbones.config import LoraConfig
 from unimp.model.backbones.huggingface import HuggingFaceBackbone, linear_names
 

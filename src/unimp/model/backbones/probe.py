@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unimp.errors import ConfigError
+from unimp.core.errors import ConfigError
 
 LENGTH = 6
 """Words of the sentence."""

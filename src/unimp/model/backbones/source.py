@@ -10,8 +10,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from unimp.encoders.weights import PREFIX, find_weights, need_transformers, quiet
-from unimp.errors import ConfigError, MissingExtra
+from unimp.core.errors import ConfigError, MissingExtra
+from unimp.core.weights import PREFIX, find_weights, need_transformers, quiet
 from unimp.model.backbones.gguf import EXTRA, unpacked
 
 KEY = "backbone.name"

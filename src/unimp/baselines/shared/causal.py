@@ -1,0 +1,79 @@
+"""What causal sequential methods share: one pass over a user trains every position; the last one answers."""
+
+# B users, T events, D width, I items, N real positions of a batch
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unimp.baselines.baseline import TrainingData
+from unimp.baselines.shared.losses import full_cross_entropy
+from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig
+from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
+from unimp.data.histories import Histories
+
+
+class CausalConfig(NeuralConfig):
+    max_events: int = Field(default=50, ge=1)
+    """Latest events that are read."""
+
+
+class CausalNetwork(nn.Module):
+    """Item rows in, a state per position out; a position depends on itself and what came before.
+
+    Rows are padded on the right, so no real position ever reads padding.
+    """
+
+    items: nn.Embedding
+    """[I, D] the vectors that states are multiplied with."""
+
+    @abstractmethod
+    def forward(self, rows_BT: Tensor) -> Tensor:
+        """[B, T, D]."""
+
+
+CausalConfigT = TypeVar("CausalConfigT", bound=CausalConfig)
+
+
+class CausalBaseline(NeuralBaseline[CausalConfigT]):
+    """A `CausalNetwork` whose state at each event predicts the next; a subclass writes `build`.
+
+    The loss is the full softmax at every position, unless `position_loss` or `loss` is overridden.
+    """
+
+    module: CausalNetwork
+
+    def losses(self, data: TrainingData, random: np.random.Generator) -> Iterator[Tensor]:
+        windows = training_windows(data.train, self.config.max_events)
+        for chosen in batches_by_length(windows.lengths - 1, self.config.batch_events, random):
+            rows_BT = torch.from_numpy(windows.padded(chosen)).to(self.config.device)
+            lengths_B = torch.from_numpy(windows.lengths[chosen] - 1).to(self.config.device)
+            yield self.loss(rows_BT, lengths_B)
+
+    def loss(self, rows_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        """Mean loss of rows[t + 1] given rows[: t + 1] over the real positions t; lengths count targets."""
+        real_BT = torch.arange(rows_BT.shape[1] - 1, device=rows_BT.device) < lengths_B[:, None]
+        hidden_ND = self.module(rows_BT[:, :-1])[real_BT]
+        return self.position_loss(hidden_ND, rows_BT[:, 1:][real_BT])
+
+    def position_loss(self, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
+        """Mean over N positions of −log p(target)."""
+        return full_cross_entropy(hidden_ND, self.module.items.weight, targets_N)
+
+    def score_batch(self, histories: Histories) -> Tensor:
+        windows = whole_windows(histories, self.config.max_events)
+        rows_BT = torch.from_numpy(windows.padded(np.arange(len(windows)))).to(self.config.device)
+        latest_B = torch.from_numpy(windows.lengths - 1).to(self.config.device)
+        return last_states(self.module(rows_BT), latest_B) @ self.module.items.weight.T
+
+
+def last_states(hidden_BTD: Tensor, latest_B: Tensor) -> Tensor:
+    """[B, D] the state of each row at its place `latest`."""
+    return hidden_BTD[torch.arange(len(latest_B), device=latest_B.device), latest_B]

@@ -1,0 +1,133 @@
+"""`unimp data import` and `unimp data check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from unimp.core.errors import ConfigError, DataError
+from unimp.data.sources import SOURCES, source_entry
+
+if TYPE_CHECKING:
+    from unimp.data.dataset import Dataset
+
+data = typer.Typer(help="Import a dataset, or check one.", no_args_is_help=True)
+
+SOURCE_HELP = "One of: " + "; ".join(f"{name} ({entry.help})" for name, entry in SOURCES.items()) + "."
+CORE_HELP = (
+    "Keep users and items with at least so many events, repeatedly; 0 keeps all. Default: "
+    + ", ".join(f"{entry.k_core} for {name}" for name, entry in SOURCES.items())
+)
+REPEATS_HELP = (
+    "Of a user's repeated events with one item keep the first or the last; none drops none. Default: "
+    + ", ".join(
+        f"{entry.deduplicate} for {name}" for name, entry in SOURCES.items() if entry.deduplicate != "none"
+    )
+    + ", none elsewhere."
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(data, name="data")
+
+
+@data.command("import")
+def import_(
+    source: str = typer.Argument(help=SOURCE_HELP),
+    path: Path = typer.Argument(help="The dataset's folder or file."),
+    out: Path = typer.Option(..., "--out", help="The data folder to write."),
+    k_core: int | None = typer.Option(None, "--k-core", help=CORE_HELP),
+    deduplicate: str | None = typer.Option(None, "--deduplicate", help=REPEATS_HELP),
+    max_bad_rows: int = typer.Option(0, "--max-bad-rows", help="So many unusable rows are dropped and said."),
+    keep_unseen_items: bool = typer.Option(False, "--keep-unseen-items", help="Keep items without events."),
+    check_pictures: str = typer.Option(
+        "sample", "--check-pictures", help="Decode all | sample (4000 at most) | none of the pictures."
+    ),
+    pictures: Path | None = typer.Option(None, "--pictures", help="Folder or zip of pictures."),
+    transactions: str | None = typer.Option(None, "--transactions", help="hm: which transaction file."),
+    items: str | None = typer.Option(None, "--items", help="amazon, sequences, csv: the file of items."),
+    events: str | None = typer.Option(None, "--events", help="amazon, sequences, csv: the file of events."),
+    map_: list[str] = typer.Option([], "--map", help="csv: column=role; repeat it (docs/data.md)."),
+    mapping: Path | None = typer.Option(None, "--mapping", help="csv: the mapping as a TOML file."),
+    rating_scale: str | None = typer.Option(None, "--rating-scale", help="csv: LOW:HIGH:STEP (1:5:1)."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace the data folder at --out."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
+) -> None:
+    """Read SOURCE from PATH, validate and filter it, and write a data folder."""
+    given: dict[str, Any] = {
+        "k_core": k_core,
+        "deduplicate": deduplicate,
+        "pictures": pictures,
+        "transactions": transactions,
+        "items": items,
+        "events": events,
+        "map": tuple(map_) or None,
+        "mapping": mapping,
+        "rating_scale": rating_scale,
+    }
+    always = {
+        "max_bad_rows": max_bad_rows,
+        "keep_unseen_items": keep_unseen_items,
+        "check_pictures": check_pictures,
+    }
+    options_given = accepted(source, given) | always
+    from unimp.data.importing import import_dataset
+    from unimp.data.raw import ImportOptions
+
+    options = ImportOptions.parse(options_given, f"unimp data import {source}")
+    dataset = import_dataset(source, path, out, options, overwrite=overwrite, show_progress=True)
+    show_import(dataset, out, as_json)
+
+
+def show_import(dataset: Dataset, out: Path, as_json: bool) -> None:
+    manifest = dataset.manifest
+    counts = manifest.counts
+    if as_json:
+        document = {
+            "folder": str(out),
+            "source": manifest.source,
+            "data_hash": dataset.data_hash,
+            "counts": counts,
+            "notes": manifest.notes,
+        }
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"{out}: {counts['users']:,} users, {counts['items']:,} items, {counts['events']:,} events")
+    for note in manifest.notes:
+        typer.echo(f"  {note}")
+
+
+def accepted(source: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The source's default filters with the options that were `given`; one that is not for it is an error."""
+    entry = source_entry(source)
+    taken = {"k_core", "deduplicate", *entry.options}
+    present = {name: value for name, value in given.items() if value is not None}
+    for name in present:
+        if name not in taken:
+            raise ConfigError(f"--{name.replace('_', '-')}: not an option of source {source}; leave it out")
+    return {"k_core": entry.k_core, "deduplicate": entry.deduplicate} | present
+
+
+@data.command("check")
+def check(
+    folder: Path = typer.Argument(help="A data folder."),
+    decode: bool = typer.Option(True, "--decode/--no-decode", help="Decode every picture."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
+) -> None:
+    """Verify a data folder and say what is in it; exit status 2 when it is damaged."""
+    from dataclasses import asdict
+
+    from unimp.data.check import check_dataset, report_lines
+
+    report = check_dataset(folder, decode=decode, show_progress=True)
+    if as_json:
+        typer.echo(json.dumps(asdict(report) | {"passed": report.passed}, indent=2, ensure_ascii=False))
+    else:
+        for line in report_lines(report):
+            typer.echo(line)
+    if not report.passed:
+        broken = report.undecodable_pictures
+        raise DataError(f"{folder}: {len(broken)} undecodable picture(s), the first: {broken[0]}")

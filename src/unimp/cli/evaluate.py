@@ -1,0 +1,66 @@
+"""`unimp evaluate`: every metric of a run, on validation or test, with the ranks to check them by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")],
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="A task of the checkpoint; default: all of them.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="valid or test.")] = "test",
+    ranks: Annotated[
+        Path | None, typer.Option(help="Write user_id, target item_id and rank to this Parquet file.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
+    keep_history: Annotated[
+        bool, typer.Option("--keep-history", help="Let items of the user's own history be ranked too.")
+    ] = False,
+    references: Annotated[
+        bool, typer.Option("--references", help="Judge each task's simple references on the same cases.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Evaluate every task of a run; ranks are over the full catalogue."""
+    from unimp.evaluate.evaluation import evaluate_run
+    from unimp.runs.open_run import open_run
+
+    report = evaluate_run(
+        open_run(run, data=data, device=device),
+        tasks=task,
+        split_name=split,
+        ranks_file=ranks,
+        exclude_history=not keep_history,
+        with_references=references,
+    )
+    if as_json:
+        print(json.dumps(report))
+        return
+    for name, values in report["tasks"].items():
+        print(f"{name} ({report['split']}, {values['cases']:,} users, {values['unscored']} unscored)")
+        others = values.get("references", {})
+        width = max(map(len, values["metrics"]))
+        if others:
+            print(
+                "  " + " " * width + "".join(f"  {name:>{max(8, len(name))}}" for name in ("UniMP", *others))
+            )
+        for metric, value in values["metrics"].items():
+            cells = [("UniMP", value), *((name, one["metrics"].get(metric)) for name, one in others.items())]
+            print(f"  {metric:{width}}" + "".join(f"  {figure(cell):>{max(8, len(n))}}" for n, cell in cells))
+        for metric, value in values.get("judge", {}).items():
+            print(f"  {metric}: {value:.4f}")
+
+
+def figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(evaluate)

@@ -1,0 +1,117 @@
+"""`unimp serve`: a trained run behind HTTP; `unimp keys`: who may use it."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="UNIMP_STORE",
+        help="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
+    ),
+]
+
+
+class Keep(StrEnum):
+    """What a server keeps in memory."""
+
+    users = "users"
+    items = "items"
+    nothing = "nothing"
+
+
+keys = typer.Typer(help="API keys of a store.", no_args_is_help=True)
+
+
+def serve(
+    run: Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than loopback needs keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNIMP_STORE",
+            help="sqlite:///FILE or postgresql+psycopg://…; default: store.db in the run folder.",
+        ),
+    ] = None,
+    require_keys: Annotated[
+        bool | None,
+        typer.Option(
+            "--keys/--no-keys", help="Ask for API keys; off only on loopback, and by default off there."
+        ),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests per second and key; 0: unlimited.")] = None,
+    batching: Annotated[bool, typer.Option(help="Answer waiting requests together.")] = True,
+    keep: Annotated[
+        Keep, typer.Option(help="What stays in memory between requests; less than users for measurements.")
+    ] = Keep.users,
+    threads: Annotated[int, typer.Option(help="CPU threads of the model; 0: all cores.")] = 0,
+    data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Serve a run: JSON under /v1, a page at /."""
+    from unimp.core.compute import set_threads
+    from unimp.personalizer import load
+    from unimp.serve.http.server import choose_settings, run_server
+    from unimp.serve.store.store import Store
+
+    settings = choose_settings(host, keys=require_keys, rate=rate, batching=batching, keep=keep.value)
+    set_threads(threads)
+    personalizer = load(run, data=data, device=device)
+    opened = Store.open(store or f"sqlite:///{run / 'store.db'}")
+    run_server(personalizer, opened, settings, host, port)
+
+
+@keys.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    store: StoreOption,
+    role: Annotated[str, typer.Option(help="read, write-events, admin; several with commas.")] = "read",
+) -> None:
+    """Make a key and print it: it is not kept, and cannot be shown again."""
+    from unimp.serve.http.security import new_secret, parse_roles
+    from unimp.serve.store.store import Store
+
+    roles, secret = parse_roles(role), new_secret()
+    Store.open(store).add_key(secret, name, roles)
+    print(secret)
+
+
+@keys.command("list")
+def list_keys(
+    store: StoreOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Names and roles."""
+    from unimp.serve.store.store import Store
+
+    found = {key.name: sorted(key.roles) for key in Store.open(store).all_keys()}
+    if as_json:
+        print(json.dumps(found))
+        return
+    for name, roles in found.items():
+        print(f"{name}  {', '.join(roles)}")
+
+
+@keys.command("remove")
+def remove(name: Annotated[str, typer.Argument(help="Whose key.")], store: StoreOption) -> None:
+    """Remove a key; a running server refuses it within ten seconds."""
+    from unimp.core.errors import ConfigError
+    from unimp.serve.store.store import Store
+
+    if not Store.open(store).remove_key(name):
+        raise ConfigError(f'key "{name}": there is none of this name; see `unimp keys list`')
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+    app.add_typer(keys, name="keys")

@@ -1,0 +1,1 @@
+"""What every room may use: errors, configuration, search spaces, progress, files, pretrained weights."""

@@ -1,0 +1,31 @@
+"""Where and with how much a process computes: device, threads, peak memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+
+import torch
+
+
+def set_threads(threads: int, neighbours: int = 1) -> None:
+    """`threads` for this process; 0: all, shared out among so many processes of this machine."""
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // neighbours))
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def peak_memory_mib() -> float:
+    """Largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"

@@ -1,1 +1,0 @@
-"""From the model's hidden states to answers: exact ranking of the whole catalogue."""

@@ -1,0 +1,151 @@
+"""The demo's report: one HTML file with real pictures, the comparison and the training curves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from matplotlib.axes import Axes
+
+from unimp.answer import RankedItem, Recommendation
+from unimp.data.catalog import Catalog
+from unimp.demo.cards import ItemCard, card, data_uris
+from unimp.demo.shop.writing import shop_users
+from unimp.demo.showcase import Showcase, showcase
+from unimp.evaluate.bench.plots import draw
+from unimp.runs.folder import LOG
+
+if TYPE_CHECKING:
+    from unimp.demo.demo import Demo
+
+USERS_PER_TASTE = 2
+SHOWN_HISTORY, SHOWN_ITEMS = 6, 6
+EXPLAINED = {
+    "picture": "choose by colour and pattern, which only the pictures show",
+    "text": "choose by category, brand and price",
+    "habit": "follow what they bought before",
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """One user: what they had, what is recommended."""
+
+    user: str
+    taste: str
+    style: str
+    history: tuple[ItemCard, ...]
+    earlier: int
+    recommended: tuple[ItemCard, ...]
+    truth: ItemCard
+    rank: int | None
+    """Place of the chosen item among the shown ones."""
+    shown: Showcase
+
+
+def write_report(demo: Demo) -> None:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = resources.files("unimp.demo").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    page = environment.from_string(template).render(
+        comparison=demo.comparison,
+        tastes=list(demo.comparison.users_by_taste),
+        explained=EXPLAINED,
+        metrics=["HR@5", "NDCG@5", "MRR@5", "HR@10"],
+        scoreboard=demo.scoreboard,
+        sections=SECTIONS,
+        stories=stories(demo),
+        curves=[curve(demo, "loss", "training loss"), curve(demo, "valid", "validation NDCG@5")],
+        seconds=demo.seconds,
+        result=demo.personalizer.run.result,
+    )
+    demo.report.write_text(page, encoding="utf-8")
+
+
+SECTIONS = {
+    "recommendation": "recommend the next item",
+    "search": "search in words or by picture",
+    "rating": "foretell the rating",
+    "explanation": "explain, with the rating",
+    "selection": "choose one of five",
+    "imagination": "draw a picture",
+}
+
+
+def stories(demo: Demo) -> list[Story]:
+    """The first users of each taste, in file order: nobody picked the good ones."""
+    chosen = [
+        int(row)
+        for taste in demo.comparison.users_by_taste
+        for row in np.flatnonzero(demo.tastes == taste)[:USERS_PER_TASTE]
+    ]
+    return [story(demo, row) for row in chosen]
+
+
+def story(demo: Demo, row: int) -> Story:
+    catalog = demo.personalizer.run.dataset.catalog
+    cases = demo.split.test
+    user = str(cases.histories.user_ids[row])
+    history = [catalog.item_ids[item] for item in cases.histories.items_of(row).tolist()]
+    target = catalog.item_ids[int(cases.target_rows[row])]
+    answer = demo.personalizer.recommend(history, k=SHOWN_ITEMS)
+    names = [item.item_id for item in answer.items]
+    pictures = data_uris(catalog, [*history[-SHOWN_HISTORY:], *names, target])
+    return Story(
+        user,
+        str(demo.tastes[row]),
+        style_of(demo, user),
+        tuple(card(catalog, item_id, pictures) for item_id in history[-SHOWN_HISTORY:]),
+        max(0, len(history) - SHOWN_HISTORY),
+        recommended_cards(answer, catalog, pictures, target),
+        card(catalog, target, pictures),
+        names.index(target) + 1 if target in names else None,
+        showcase(demo, row),
+    )
+
+
+def recommended_cards(
+    answer: Recommendation, catalog: Catalog, pictures: dict[str, str], target: str
+) -> tuple[ItemCard, ...]:
+    return tuple(
+        card(catalog, item.item_id, pictures, note_of(item, target), item.item_id == target)
+        for item in answer.items
+    )
+
+
+def note_of(item: RankedItem, target: str) -> str:
+    return f"score {item.score:.2f}" + (" · bought next" if item.item_id == target else "")
+
+
+def style_of(demo: Demo, user: str) -> str:
+    users = shop_users(demo.personalizer.run.dataset.folder)
+    row = users.row(users["user_id"].to_list().index(user), named=True)
+    wanted = [row[name] for name in ("colour", "pattern", "category", "brand", "line") if row.get(name)]
+    return ", ".join(str(value) for value in wanted)
+
+
+def curve(demo: Demo, key: str, label: str) -> str:
+    """SVG of a logged value by epoch, for the seeing model and the blind one."""
+    folder = demo.personalizer.run.folder
+
+    def paint(axes: Axes) -> None:
+        for name, run, colour in (
+            ("UniMP", folder, "#3b82c4"),
+            ("image-blind", folder.parent / "run-blind", "#d97b29"),
+        ):
+            rows = read_log(run / LOG)
+            values = [row[key] if key == "loss" else row[key]["recommendation/NDCG@5"] for row in rows]
+            axes.plot([row["epoch"] for row in rows], values, label=name, color=colour)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.legend()
+
+    return draw((4.6, 2.8), paint)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]

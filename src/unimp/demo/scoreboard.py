@@ -1,0 +1,133 @@
+"""Every task on the demo's held-out events: UniMP, its image-blind self, the simple references."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unimp.data.catalog import Catalog
+from unimp.data.histories import Cases
+from unimp.evaluate.evaluation import document, judged_by, picture_judge
+from unimp.evaluate.references import references
+from unimp.runs.open_run import TrainedRun
+from unimp.tasks.task import Task, TaskScore
+
+HEADLINES = {
+    "recommendation": "NDCG@5",
+    "search": "NDCG@5",
+    "rating": "RMSE",
+    "explanation": "BLEU-4",
+    "selection": "accuracy",
+    "imagination": "agreement-colour",
+}
+"""What each task is told by in one figure."""
+
+DECIDED_BY_TASTE = ("recommendation", "search", "selection")
+"""Tasks whose answer is the item that the user chose."""
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One task: the headline of UniMP and of everything it is compared with."""
+
+    task: str
+    metric: str
+    lower_is_better: bool
+    unimp: float
+    blind: float | None
+    """The same model without pictures; None where it was not trained for the task."""
+    others: dict[str, float]
+    sections: dict[str, Any]
+    """All metrics by name of the answerer."""
+
+    @property
+    def best_other(self) -> tuple[str, float] | None:
+        """The best reference that is not the model itself."""
+        known = {name: value for name, value in self.others.items() if value == value}
+        if not known:
+            return None
+        pick = min if self.lower_is_better else max
+        name = pick(known, key=lambda one: known[one])
+        return name, known[name]
+
+    @property
+    def prefetch(self) -> bool:
+        best = self.best_other
+        return best is None or (self.unimp < best[1] if self.lower_is_better else self.unimp > best[1])
+
+
+@dataclass(frozen=True)
+class TasteRow:
+    """A task's headline by what decides the users' choices."""
+
+    task: str
+    metric: str
+    unimp: dict[str, float]
+    blind: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    tasks: tuple[TaskRow, ...]
+    tastes: tuple[TasteRow, ...]
+
+
+def keep_score(
+    run: TrainedRun,
+    blind: TrainedRun,
+    cases: Cases,
+    tastes: npt.NDArray[np.str_],
+    recommenders: dict[str, Any],
+    shown: Catalog,
+) -> Scoreboard:
+    """`recommenders`: the methods that recommendation is compared with, by name; `shown`: the catalogue with
+    what the pictures show, which no model reads."""
+    blind_tasks = {task.name: task for task in blind.artifacts.tasks}
+    rows: list[TaskRow] = []
+    by_taste: list[TasteRow] = []
+    for task in run.artifacts.tasks:
+        judge = picture_judge(run, task, show=False, shown=shown)
+        others = recommenders if task.name == "recommendation" else references(run, task, judge)
+        own = judged_by(task, judge, run.answerer, cases)
+        scores = {name: judged_by(task, judge, one, cases) for name, one in others.items()}
+        unseeing = None
+        if task.name in blind_tasks:
+            unseeing = judged_by(blind_tasks[task.name], None, blind.answerer, cases)
+            if task.name in DECIDED_BY_TASTE and own.values is not None and unseeing.values is not None:
+                by_taste.append(taste_row(task, own, unseeing, tastes))
+        rows.append(task_row(task, own, unseeing, scores))
+    return Scoreboard(tuple(rows), tuple(by_taste))
+
+
+def task_row(task: Task, own: TaskScore, unseeing: TaskScore | None, scores: dict[str, TaskScore]) -> TaskRow:
+    metric = HEADLINES[task.name]
+    sections = {"UniMP": document(own, task)}
+    if unseeing is not None:
+        sections["UniMP, image-blind"] = document(unseeing, task)
+    sections |= {name: document(score, task) for name, score in scores.items()}
+    return TaskRow(
+        task.name,
+        metric,
+        task.lower_is_better,
+        own.metrics[metric],
+        None if unseeing is None else unseeing.metrics[metric],
+        {
+            name: score.metrics[metric]
+            for name, score in scores.items()
+            if name != "nearest real picture"  # a real picture of the category asked for: no generation
+        },
+        sections,
+    )
+
+
+def taste_row(task: Task, own: TaskScore, unseeing: TaskScore, tastes: npt.NDArray[np.str_]) -> TasteRow:
+    def means(score: TaskScore) -> dict[str, float]:
+        assert score.values is not None
+        return {
+            name: float(np.nanmean(score.values[tastes == name])) for name in sorted(set(tastes.tolist()))
+        }
+
+    return TasteRow(task.name, HEADLINES[task.name], means(own), means(unseeing))

@@ -1,1 +1,0 @@
-"""`UserSentence` -> `Batch`: vocabulary, tokenizer, item content, pictures, the feature cache."""

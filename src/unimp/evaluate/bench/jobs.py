@@ -1,0 +1,100 @@
+"""What is to be done: one job per method, settings and seed, and what all jobs of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unimp.baselines import MethodEntry, find_method
+from unimp.baselines.baseline import ItemFeatures, TrainingData
+from unimp.core.config import Config, dotted
+from unimp.core.errors import ConfigError, did_you_mean
+from unimp.core.search_space import SearchSpace
+from unimp.data.dataset import Dataset
+from unimp.data.histories import Split
+from unimp.evaluate.bench.protocol import BenchmarkProtocol
+from unimp.evaluate.bench.result import result_name
+from unimp.evaluate.bench.tries import Tuning
+
+
+@dataclass(frozen=True)
+class Job:
+    """One figure to make."""
+
+    method: str
+    entry: MethodEntry
+    config: Config
+    seed: int
+    space: SearchSpace = field(default_factory=dict)
+    """What tuning may vary: the method's search space without what was set by hand."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    path: Path | None
+    """The result file; None when the job failed."""
+    done_before: bool = False
+    problem: str = ""
+    """Why it failed."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all the jobs of a run share."""
+
+    dataset: Dataset
+    split: Split
+    protocol: BenchmarkProtocol
+    folder: Path
+    with_ids: bool
+    show_progress: bool
+    features: ItemFeatures | None = None
+
+    @property
+    def training(self) -> TrainingData:
+        """What methods learn from and tuning chooses by; no test is in it."""
+        return TrainingData.of(
+            self.split,
+            self.dataset.catalog,
+            exclude_history=self.protocol.exclude_history,
+            features=self.features,
+        )
+
+    def name_of(self, job: Job, tuning: Tuning | None = None) -> str:
+        values = config_values(job)
+        return result_name(job.method, values, self.protocol, self.dataset.data_hash, job.seed, tuning)
+
+
+def config_values(job: Job) -> dict[str, Any]:
+    return job.config.model_dump(mode="json")
+
+
+def plan_jobs(
+    methods: Mapping[str, MethodEntry],
+    names: Sequence[str],
+    *,
+    seeds: Sequence[int] = (0,),
+    overrides: Mapping[str, Any] | None = None,
+) -> list[Job]:
+    """Each method of `names` with each seed (one seed where nothing is random).
+
+    `overrides` maps a method's name to settings for it; ConfigError on names or keys that do not exist.
+    """
+    overrides = overrides or {}
+    for name, settings in overrides.items():
+        if name not in names or not isinstance(settings, Mapping):
+            hint = did_you_mean(name, names)
+            raise ConfigError(f"--set {name}: expected METHOD.KEY=VALUE of a method that is run{hint}")
+    jobs = []
+    for name in dict.fromkeys(names):
+        entry = find_method(name, methods)
+        config = entry.config(overrides.get(name), place=f"--set {name}")
+        by_hand = set(dotted(overrides.get(name, {})))
+        space = {key: dimension for key, dimension in entry.search_space().items() if key not in by_hand}
+        jobs += [Job(name, entry, config, seed, space) for seed in (seeds if entry.seeded else seeds[:1])]
+    return jobs

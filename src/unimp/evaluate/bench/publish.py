@@ -1,0 +1,66 @@
+"""A table as Markdown and as LaTeX, for pages and papers: the metrics, best in bold, with the legend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from unimp.evaluate.bench.present import LEGEND, header, interval, left_out, mark, side_columns, tuning_line
+from unimp.evaluate.bench.table import Table
+
+BESIDE = ("tries", "cpu s", "MiB")
+"""What stands behind the metrics."""
+LATEX = {"\\": r"\textbackslash{}", "–": "--", "%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$"}
+
+BOLD, SIGN = "\0{}\1", "\2{}\3"
+"""Around a best figure until everything else is escaped."""
+
+
+def cells(table: Table, bold: str, marked: str) -> Iterator[list[str]]:
+    """Rows of method, metrics and what stands beside them; `bold` and `marked` wrap a best figure."""
+    for number, row in enumerate(table.rows):
+        line = [row.label]
+        for metric in table.metrics:
+            figure, sign = f"{row.values[metric].mean:.4f}", mark(table, number, metric)
+            line.append(bold.format(figure) + marked.format(sign) if sign else figure)
+        beside = side_columns(row)
+        yield [*line, interval(row, table.sorted_by), *(beside[name] for name in BESIDE)]
+
+
+def names(table: Table) -> list[str]:
+    """The heads of the columns."""
+    return ["method", *table.metrics, f"{table.sorted_by} 95 %", *BESIDE]
+
+
+def as_markdown(table: Table) -> str:
+    """A pipe table between what was judged and the legend."""
+    heads = names(table)
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *cells(table, "**{}**", r"\{}")]
+    text = [header(table), "", *("| " + " | ".join(line) + " |" for line in lines), ""]
+    return "\n".join([*text, LEGEND, "", tuning_line(table), *left_out(table)])
+
+
+def as_latex(table: Table) -> str:
+    """A `tabular` in the rules of the package booktabs; what it says in words stands above as comments."""
+    heads = names(table)
+    rows = [" & ".join(latex(cell) for cell in line) + r" \\" for line in [heads, *cells(table, BOLD, SIGN)]]
+    notes = [header(table), LEGEND, tuning_line(table), *left_out(table)]
+    return "\n".join(
+        [
+            *(f"% {note}" for note in notes),
+            rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def latex(text: str) -> str:
+    """Escaped, best figures in bold."""
+    escaped = "".join(LATEX.get(letter, letter) for letter in text)
+    for wrapped, command in (("\0", r"\textbf{"), ("\1", "}"), ("\2", "$^{"), ("\3", "}$")):
+        escaped = escaped.replace(wrapped, command)
+    return escaped

@@ -1,0 +1,94 @@
+"""The report: one HTML file with the table, its plots and the runs behind it; no external request."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from unimp.evaluate.bench.plots import cost_plot, group_plot, quality_plot
+from unimp.evaluate.bench.present import LEGEND, header, mark, side_columns, tuning_line
+from unimp.evaluate.bench.result import write_whole
+from unimp.evaluate.bench.table import Table, TableRow
+from unimp.evaluate.bench.tries import CHOSEN_BY, Tuning
+
+HISTORY_EDGES = (0, 1, 3, 5, 10, 20, 50, 100)
+POPULARITY_EDGES = (0, 1, 5, 10, 20, 50, 100, 500)
+
+
+def write_report(table: Table, path: Path) -> None:
+    """Write `path` whole; DataError when it cannot be written."""
+    html = render(table)
+    write_whole(path, lambda part: part.write_text(html, encoding="utf-8"))
+
+
+def render(table: Table) -> str:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = (
+        resources.files("unimp.evaluate.bench").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    )
+    metric = table.sorted_by
+    plots = [
+        (f"{metric} with its interval", quality_plot(table, metric)),
+        ("Quality against training time", cost_plot(table, metric)),
+        (
+            "By length of the user's history",
+            group_plot(table, metric, "history_length", HISTORY_EDGES, "events in the history"),
+        ),
+        (
+            "By popularity of the right answer",
+            group_plot(table, metric, "item_events", POPULARITY_EDGES, "training events of the target"),
+        ),
+    ]
+    return environment.from_string(template).render(
+        title=f"Benchmark: {table.data.name}",
+        summary=header(table),
+        legend=LEGEND,
+        tuning=tuning_line(table),
+        chosen_by=CHOSEN_BY,
+        tuned=[tuning_view(row, row.tuning) for row in table.rows if row.tuning],
+        metrics=table.metrics,
+        side=list(side_columns(table.rows[0])),
+        rows=[row_view(table, number) for number in range(len(table.rows))],
+        leads=[lead_view(table, name) for name in table.leads],
+        plots=plots,
+        left_out=[(entry.path.name, entry.reason) for entry in table.rejected],
+        runs=[stored for row in table.rows for stored in row.results],
+    )
+
+
+def row_view(table: Table, number: int) -> dict[str, Any]:
+    row = table.rows[number]
+    figures = [
+        (f"{value.mean:.4f}", f"{value.low:.4f} – {value.high:.4f}", mark(table, number, metric))
+        for metric, value in row.values.items()
+    ]
+    return {"label": row.label, "figures": figures, "side": list(side_columns(row).values())}
+
+
+def tuning_view(row: TableRow, tuning: Tuning) -> tuple[str, ...]:
+    """Method, budget, tries, minutes, the first try's value, the winner's, and what won."""
+    first, winner = tuning.tries[0], tuning.tries[tuning.winner]
+    return (
+        row.label,
+        tuning.budget.words(),
+        str(len(tuning.tries)),
+        f"{tuning.seconds / 60:.1f}",
+        f"{first.value:.4f}" if first.value is not None else "–",
+        f"{winner.value:.4f}" if winner.value is not None else "–",
+        ", ".join(f"{key}={value}" for key, value in winner.settings.items()),
+    )
+
+
+def lead_view(table: Table, metric: str) -> tuple[str, str, str, str, str]:
+    lead = table.leads[metric]
+    difference = lead.comparison.difference
+    return (
+        metric,
+        table.rows[lead.best].label,
+        table.rows[lead.runner_up].label,
+        f"{difference.mean:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})",
+        f"{lead.comparison.p_value:.4f}",
+    )

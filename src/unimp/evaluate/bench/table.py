@@ -1,0 +1,190 @@
+"""The table: rows from result files only, means over seeds, best marked, `*` where a paired test agrees."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unimp.core.config import dotted
+from unimp.core.errors import DataError
+from unimp.evaluate.bench.protocol import BenchmarkProtocol
+from unimp.evaluate.bench.result import DataIdentity, Rejected, StoredResult, read_result
+from unimp.evaluate.bench.significance import Interval, PairedComparison, Values, compare_pairs, intervals_of
+from unimp.evaluate.bench.tries import Tuning
+from unimp.metrics.ranking import METRIC_NAMES, metric_values
+
+SIGNIFICANT = 0.05
+"""p below which the best of a column gets its `*`."""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One method with one config: means over its seeds."""
+
+    label: str
+    """The title, and the settings that tell it apart where a method has several rows."""
+    results: tuple[StoredResult, ...]
+    """One per seed."""
+    values: dict[str, Interval]
+    """Mean and 95 % interval over users, per metric."""
+
+    @property
+    def method(self) -> str:
+        return self.results[0].result.method
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.results[0].result.config
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """How the config was chosen, the same for all seeds."""
+        return self.results[0].result.tuning
+
+    def average(self, name: str) -> float:
+        """The mean over seeds of a number of the result files, such as `seconds_fit`; NaN if one lacks it."""
+        values = [getattr(stored.result, name) for stored in self.results]
+        return float("nan") if None in values else float(np.mean(values))
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The best row of a column against the best of another method; where there is but one, the next row."""
+
+    best: int
+    runner_up: int
+    comparison: PairedComparison
+
+    @property
+    def significant(self) -> bool:
+        return self.comparison.p_value < SIGNIFICANT and self.comparison.difference.mean > 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows of one data set under one protocol, best first by `sorted_by`."""
+
+    data: DataIdentity
+    protocol: BenchmarkProtocol
+    metrics: tuple[str, ...]
+    sorted_by: str
+    rows: tuple[TableRow, ...]
+    leads: dict[str, Lead]
+    """Per metric, where two rows or more were scored."""
+    rejected: tuple[Rejected, ...]
+    """Files of the folder that are in no row, and why."""
+
+    def best(self, metric: str) -> int:
+        means = [row.values[metric].mean for row in self.rows]
+        return int(np.nanargmax(means)) if not np.all(np.isnan(means)) else -1
+
+
+def build_table(folder: Path) -> Table:
+    """The table of a result folder; DataError when there is nothing in it."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such result folder; make one with `unimp bench run`")
+    read = [read_result(path) for path in sorted(folder.glob("*.json"))]
+    rejected = [entry for entry in read if isinstance(entry, Rejected)]
+    stored, foreign = same_rules([entry for entry in read if isinstance(entry, StoredResult)])
+    rejected += foreign
+    if not stored:
+        reasons = "; ".join(f"{entry.path.name}: {entry.reason}" for entry in rejected)
+        raise DataError(
+            f"{folder}: no results{' (' + reasons + ')' if reasons else ''}; run `unimp bench run`"
+        )
+    first = stored[0].result
+    metrics = tuple(f"{name}@{k}" for name in METRIC_NAMES for k in first.protocol.cutoffs)
+    sorted_by = "NDCG@5" if "NDCG@5" in metrics else f"NDCG@{first.protocol.cutoffs[-1]}"
+    rows = make_rows(stored, metrics)
+    # NaN (nothing scored) goes last.
+    rows.sort(key=lambda row: -np.nan_to_num(row.values[sorted_by].mean, nan=-1.0))
+    leads = find_leads(rows, metrics)
+    return Table(first.data, first.protocol, metrics, sorted_by, tuple(rows), leads, tuple(rejected))
+
+
+def same_rules(stored: Sequence[StoredResult]) -> tuple[list[StoredResult], list[Rejected]]:
+    """The largest group of results with the same data, protocol and cases; the others are foreign to it."""
+    groups: dict[str, list[StoredResult]] = defaultdict(list)
+    for entry in stored:
+        data, rules = entry.result.data, entry.result.protocol.model_dump_json()
+        groups[f"{data.hash} {data.cases_hash} {rules}"].append(entry)
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    if not ordered:
+        return [], []
+    kept = ordered[0]
+    reference = kept[0].result
+    foreign = []
+    for entry in (entry for group in ordered[1:] for entry in group):
+        if entry.result.data.hash != reference.data.hash:
+            own, other = entry.result.data, reference.data
+            reason = f"other data ({own.name} {own.hash}, this table is of {other.name} {other.hash})"
+        else:
+            reason = "other protocol or other cases than the rest of this table"
+        foreign.append(Rejected(entry.path, reason))
+    return kept, foreign
+
+
+def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[TableRow]:
+    by_config: dict[tuple[str, str, str], list[StoredResult]] = defaultdict(list)
+    for entry in stored:
+        tuning = entry.result.tuning
+        key = (
+            entry.result.method,
+            repr(sorted(entry.result.config.items())),
+            repr(tuning.identity if tuning else None),
+        )
+        by_config[key].append(entry)
+    scored = [
+        np.stack([user_values(entries, metric) for metric in metrics], axis=1)
+        for entries in by_config.values()
+    ]
+    rows = []
+    for ((method, *_), entries), intervals in zip(by_config.items(), intervals_of(scored), strict=True):
+        siblings = [others[0].result.config for (name, *_), others in by_config.items() if name == method]
+        label = entries[0].result.title + distinguishing(entries[0].result.config, siblings)
+        by_seed = tuple(sorted(entries, key=lambda entry: entry.result.seed))
+        rows.append(TableRow(label, by_seed, dict(zip(metrics, intervals, strict=True))))
+    return rows
+
+
+def distinguishing(config: dict[str, Any], siblings: Sequence[dict[str, Any]]) -> str:
+    """` (key=value, …)` of the settings in which rows of one method differ, by the last part of a name."""
+    others = [dotted(sibling) for sibling in siblings]
+    differing = [
+        f"{key.rpartition('.')[2]}={value}"
+        for key, value in dotted(config).items()
+        if any(key not in other or other[key] != value for other in others)
+    ]
+    return f" ({', '.join(differing)})" if differing else ""
+
+
+def user_values(results: Sequence[StoredResult], metric: str) -> Values:
+    """[N] each user's mean over seeds; NaN for a user that any seed left unscored."""
+    name, _, cutoff = metric.partition("@")
+    values = [metric_values(stored.rank_values(), name, int(cutoff)) for stored in results]
+    mean: Values = np.mean(values, axis=0)
+    return mean
+
+
+def find_leads(rows: Sequence[TableRow], metrics: Sequence[str]) -> dict[str, Lead]:
+    """The best row of each column and the best of another method, compared user by user."""
+    pairs: dict[str, tuple[int, int]] = {}
+    for metric in metrics:
+        means = np.array([row.values[metric].mean for row in rows])
+        ranked = [int(row) for row in np.argsort(-means, kind="stable") if not np.isnan(means[row])]
+        if len(ranked) > 1:
+            others = [row for row in ranked if rows[row].method != rows[ranked[0]].method]
+            pairs[metric] = ranked[0], (others or ranked[1:])[0]
+    values = [
+        (user_values(rows[best].results, metric), user_values(rows[runner_up].results, metric))
+        for metric, (best, runner_up) in pairs.items()
+    ]
+    return {
+        metric: Lead(*pair, comparison)
+        for (metric, pair), comparison in zip(pairs.items(), compare_pairs(values), strict=True)
+    }

@@ -1,0 +1,165 @@
+"""Every task of a run, judged on its held-out cases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from unimp.core.compute import peak_memory_mib, set_threads
+from unimp.core.errors import ConfigError, DataError, did_you_mean
+from unimp.data.catalog import Catalog
+from unimp.data.histories import Cases
+from unimp.evaluate.references import references
+from unimp.metrics.ranking import RankArray
+from unimp.runs.open_run import TrainedRun
+from unimp.runs.training_split import make_split
+from unimp.tasks.image_generation.picture_judge import PictureJudge
+from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.task import Task, TaskScore
+
+RESAMPLES = 2000
+"""Bootstrap samples of an interval."""
+
+
+def evaluate_run(
+    run: TrainedRun,
+    *,
+    tasks: Sequence[str] | None = None,
+    split_name: str = "test",
+    ranks_file: Path | None = None,
+    exclude_history: bool = True,
+    with_references: bool = False,
+    show: bool = True,
+) -> dict[str, Any]:
+    """The metrics of every task (or the named ones), as a document for people and programs.
+
+    `with_references` judges the simple references of each task on the same cases.
+    """
+    chosen = choose(run.artifacts.tasks, tasks)
+    if split_name not in {"valid", "test"}:
+        raise ConfigError(f"--split {split_name}: expected valid or test")
+    recipe = run.artifacts.recipe
+    set_threads(recipe.train.threads)
+    split = make_split(run.dataset, recipe.train.split, recipe.train.seed)
+    cases = split.test if split_name == "test" else split.valid
+    answerer = run.artifacts.answerer(run.model, run.weights_by_task, show=show)
+    started = time.monotonic()
+    report: dict[str, Any] = {
+        "run": str(run.folder),
+        "split": split_name,
+        "protocol": {
+            "split": recipe.train.split,
+            "exclude_history": exclude_history,
+            "ranking": "full catalogue",
+        },
+        "data_hash": run.dataset.data_hash,
+        "tasks": {},
+    }
+    for task in chosen:
+        judge = picture_judge(run, task, show)
+
+        score = judged_by(task, judge, answerer, cases, exclude_history=exclude_history, show=show)
+        section = document(score, task)
+        if judge is not None and run.artifacts.tokenizer is not None:
+            section["judge"] = judge.facts(run.artifacts.tokenizer, recipe.train.seed)
+        if with_references:
+            section["references"] = {}
+            for name, one in references(run, task, judge).items():
+                other = judged_by(task, judge, one, cases, exclude_history=exclude_history, show=show)
+                section["references"][name] = document(other, task) | compared(score, other, task.headline)
+        report["tasks"][task.name] = section
+        if score.ranks is not None and ranks_file is not None:
+            write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
+    return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
+
+
+def judged_by(
+    task: Task,
+    judge: PictureJudge | None,
+    answerer: Any,
+    cases: Cases,
+    *,
+    exclude_history: bool = True,
+    show: bool = False,
+) -> TaskScore:
+    """The task's own score; generated pictures need their judge."""
+    if judge is not None and isinstance(task, ImageGenerationTask):
+        return judge.score(task, answerer, cases)
+    return task.score(answerer, cases, exclude_history=exclude_history, show=show)
+
+
+def picture_judge(
+    run: TrainedRun, task: Task, show: bool, shown: Catalog | None = None
+) -> PictureJudge | None:
+    """The judge of generated pictures, for the task that generates them.
+
+    `shown`: the catalogue with what its pictures show as further attributes, where that is known.
+    """
+    if not isinstance(task, ImageGenerationTask) or run.artifacts.tokenizer is None:
+        return None
+    catalog = shown or task.context.catalog
+    return PictureJudge.of(catalog, run.artifacts.tokenizer, seed=run.artifacts.recipe.train.seed, show=show)
+
+
+def document(score: TaskScore, task: Task) -> dict[str, Any]:
+    return {
+        "headline": task.headline,
+        "metrics": score.metrics,
+        "cases": score.cases,
+        "unscored": score.unscored,
+    }
+
+
+def compared(score: TaskScore, other: TaskScore, headline: str) -> dict[str, Any]:
+    """UniMP's lead over a reference in the mean behind a metric, paired case by case, with interval.
+
+    Of squared errors less is better: there a lead is below zero.
+    """
+    if score.values is None or other.values is None:
+        return {}
+    both = ~np.isnan(score.values) & ~np.isnan(other.values)
+    lead = score.values[both] - other.values[both]
+    if not len(lead):
+        return {}
+    rng = np.random.default_rng(0)
+    means = np.array([lead[rng.integers(len(lead), size=len(lead))].mean() for _ in range(RESAMPLES)])
+    low, high = np.quantile(means, (0.025, 0.975)).tolist()
+    name = score.values_of or headline
+    return {"lead": {"of": name, "mean": float(lead.mean()), "low": low, "high": high, "cases": len(lead)}}
+
+
+def choose(tasks: Sequence[Task], names: Sequence[str] | None) -> list[Task]:
+    known = {task.name: task for task in tasks}
+    for name in names or ():
+        if name not in known:
+            raise ConfigError(f"this checkpoint has no task {name!r}{did_you_mean(name, known)}")
+    return [known[name] for name in names] if names else list(tasks)
+
+
+def named_for(path: Path, task: Task, tasks: Sequence[Task]) -> Path:
+    """`path`, or with several ranked tasks `path` with the task's name before its ending."""
+    ranked = [one for one in tasks if one.name in {"recommendation", "search"}]
+    return path if len(ranked) < 2 else path.with_name(f"{path.stem}.{task.name}{path.suffix}")
+
+
+def write_ranks(path: Path, cases: Cases, ranks: RankArray, catalog: Catalog) -> None:
+    """One row per case, so that anyone can compute every figure again; a sure miss ranks infinity."""
+    target_ids = [catalog.item_ids[row] if row >= 0 else None for row in cases.target_rows.tolist()]
+    table = pl.DataFrame(
+        {
+            "user_id": cases.histories.user_ids.tolist(),
+            "item_id": pl.Series(target_ids, dtype=pl.String),
+            "rank": pl.Series(
+                [None if np.isnan(rank) else rank for rank in ranks.tolist()], dtype=pl.Float64
+            ),
+        }
+    )
+    try:
+        table.write_parquet(path, compression="zstd")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,147 @@
+"""`ItemGraph`: a sparse item–item score, and its two closed forms, cosine neighbours and EASE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from unimp.core.errors import ConfigError
+from unimp.data.histories import FloatArray, Histories
+
+EASE_MAX_ITEMS = 25_000
+"""EASE inverts an items x items matrix: past this it wants more than 5 GB and several minutes."""
+
+
+def user_item_matrix(histories: Histories, num_items: int, recency: float = 1.0) -> Any:
+    """[U, num_items] CSR: 1 where a user met an item, or recency^(events since then) for recency < 1.
+
+    A repeated item counts once, at its latest event.
+    """
+    ages = np.repeat(histories.offsets[1:], histories.lengths) - 1 - np.arange(histories.num_events)
+    weights = np.power(recency, ages).astype(np.float32)
+    owners = histories.owners()
+    keys = owners * num_items + histories.item_rows
+    # np.unique keeps the first of equals: walk from the latest event back. It sorts by user, then by item.
+    _, latest = np.unique(keys[::-1], return_index=True)
+    kept = len(keys) - 1 - latest
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owners[kept], minlength=len(histories)))])
+    shape = (len(histories), num_items)
+    return sp.csr_matrix((weights[kept], histories.item_rows[kept], offsets), shape=shape)
+
+
+@dataclass(frozen=True)
+class ItemGraph:
+    """weights[i, j]: how much having met item i speaks for item j next.
+
+    [num_items, num_items] float32: CSR, or a plain array where every entry counts (EASE without `neighbours`:
+    a CSR of full rows would take three times the memory and score more slowly).
+    """
+
+    weights: Any
+
+    @property
+    def num_items(self) -> int:
+        return int(self.weights.shape[0])
+
+    def score(self, histories: Histories, recency: float = 1.0) -> FloatArray:
+        """[U, num_items] sum over a user's items of recency^age times their row of weights."""
+        users = user_item_matrix(histories, self.num_items, recency)
+        scores = users @ self.weights
+        return np.asarray(scores if isinstance(scores, np.ndarray) else scores.toarray(), dtype=np.float32)
+
+
+def keep_largest(matrix: Any, k: int) -> Any:
+    """The k largest entries in magnitude of every row, as CSR."""
+    if not isinstance(matrix, np.ndarray):
+        rows: Any = matrix.tocsr()
+        indptr, indices, data = rows.indptr, rows.indices, rows.data
+        kept = [
+            start + np.sort(np.argpartition(-np.abs(data[start:stop]), k - 1)[:k])
+            if stop - start > k
+            else np.arange(start, stop)
+            for start, stop in pairwise(indptr)
+        ]
+        counts = np.array([len(part) for part in kept])
+        chosen = np.concatenate(kept)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        return sp.csr_matrix((data[chosen], indices[chosen], offsets), shape=rows.shape)
+    k = min(k, matrix.shape[1])
+    top = np.sort(np.argpartition(-np.abs(matrix), k - 1, axis=1)[:, :k], axis=1)
+    offsets = np.arange(0, (len(matrix) + 1) * k, k)
+    values = np.take_along_axis(matrix, top, axis=1)
+    return sp.csr_matrix((values.ravel(), top.ravel(), offsets), shape=matrix.shape)
+
+
+def cosine_graph(
+    train: Histories, num_items: int, *, neighbours: int | None = 100, shrink: float = 0.0
+) -> ItemGraph:
+    """Item–item cosine of co-occurrence: c_ij / (sqrt(n_i n_j) + shrink), the best `neighbours` per item.
+
+    None keeps every item that shares a user.
+    """
+    users = user_item_matrix(train, num_items)
+    together = (users.T @ users).tocsr().astype(np.float32)
+    counts = np.maximum(together.diagonal(), 1.0)
+    together.setdiag(0.0)
+    together.eliminate_zeros()
+    rows = np.repeat(np.arange(num_items), np.diff(together.indptr))
+    together.data = together.data / (np.sqrt(counts[rows] * counts[together.indices]) + shrink)
+    return ItemGraph(together if neighbours is None else keep_largest(together, neighbours))
+
+
+def content_graph(content: FloatArray, *, neighbours: int = 100, threshold: float = 0.5) -> ItemGraph:
+    """The cosine of two items' content above `threshold`, the best `neighbours` per item, itself left out.
+
+    content: [num_items, F] unit rows (or zeros). Cut at a threshold, a few close relatives are not drowned
+    by many distant ones.
+    """
+    num_items, chunk = len(content), max(1, 2**24 // max(1, len(content)))
+    parts = []
+    for start in range(0, num_items, chunk):
+        rows = content[start : start + chunk]
+        close = rows @ content.T - np.float32(threshold)
+        close[np.arange(len(rows)), start + np.arange(len(rows))] = 0.0
+        parts.append(keep_largest(sp.csr_matrix(np.maximum(close, 0.0)), neighbours))
+    return ItemGraph(sp.vstack(parts, format="csr"))
+
+
+def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int | None = None) -> ItemGraph:
+    """EASE (Steck, WWW 2019, eq. 8): B = I - P / diag(P) with P = (XᵀX + l2 I)⁻¹, zero diagonal.
+
+    `neighbours` keeps the largest entries of every row, as CSR; None keeps all of them, as a plain array.
+    """
+    import scipy.linalg  # answering needs none of it
+
+    if num_items > EASE_MAX_ITEMS:
+        raise ConfigError(
+            f"EASE: {num_items:,} items need {num_items**2 * 4 / 2**30:.0f} GiB; at most {EASE_MAX_ITEMS:,}, "
+            "use cosine neighbours instead"
+        )
+    users = user_item_matrix(train, num_items)
+    gram = np.asarray((users.T @ users).toarray(), dtype=np.float32)
+    gram[np.diag_indices(num_items)] += l2
+    # LAPACK wants columns: the transposed view of a symmetric matrix is in that order, and is not copied.
+    precision, status = scipy.linalg.lapack.spotrf(gram.T, lower=True, overwrite_a=True)
+    if status == 0:
+        precision, status = scipy.linalg.lapack.spotri(precision, lower=True, overwrite_c=True)
+    if status != 0:
+        raise ConfigError(f"EASE: the Gram matrix is singular at l2={l2}; raise l2")
+    weights = mirror_upper(precision.T)
+    weights /= -np.diag(weights).copy()[None, :]
+    weights[np.diag_indices(num_items)] = 0.0
+    return ItemGraph(weights if neighbours is None else keep_largest(weights, neighbours))
+
+
+def mirror_upper(matrix: npt.NDArray[np.float32], block: int = 1024) -> npt.NDArray[np.float32]:
+    """Copy the upper triangle onto the lower one, in place, a band of rows at a time."""
+    for start in range(0, len(matrix), block):
+        stop = min(start + block, len(matrix))
+        matrix[start:stop, :start] = matrix[:start, start:stop].T
+        corner = np.triu(matrix[start:stop, start:stop])
+        matrix[start:stop, start:stop] = corner + np.triu(corner, 1).T
+    return matrix

@@ -1,0 +1,185 @@
+"""Item content in closed form: text by latent semantic analysis, and the log's own co-occurrence factors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from pydantic import Field
+
+from unimp.core.config import Config
+from unimp.data.catalog import Attribute, Catalog
+from unimp.data.histories import FloatArray, Histories
+
+WORD = re.compile(r"[^\W_]+")
+
+
+class ContentConfig(Config):
+    """What, beside its identity, an item's vector is made of."""
+
+    text: int = Field(128, ge=0)
+    """Dimensions of the text block (TF-IDF reduced by SVD); 0 leaves text out."""
+    encoder: str = ""
+    """A pretrained sentence encoder beside it: `package:minilm-l6`, a folder, or a hub id."""
+    encoder_width: int = Field(0, ge=0)
+    """Main directions of its vectors that are kept; 0 keeps all."""
+    log: int = Field(0, ge=0)
+    """Dimensions of the block of co-occurrence factors of the training log; 0 leaves it out."""
+    picture: bool = True
+    """Use the pooled picture as a block, when the model has a vision encoder."""
+
+
+@dataclass(frozen=True)
+class TextProjector:
+    """TF-IDF (Salton & Buckley 1988), then truncated SVD (Deerwester et al. 1990), fitted on a catalogue."""
+
+    vocabulary: dict[str, int]
+    idf: FloatArray
+    components: FloatArray
+    """[words, F]."""
+
+    def project(
+        self,
+        catalog: Catalog,
+        rows: Sequence[int] | None = None,
+        attributes: Sequence[Attribute] | None = None,
+    ) -> FloatArray:
+        """[I, F] unit-length rows; an item without a known word is all zeros. All items and attributes, or
+        those given."""
+        return self.project_terms(item_terms(catalog, rows, attributes))
+
+    def project_texts(self, texts: Sequence[str]) -> FloatArray:
+        """[len(texts), F] unit-length rows in the same space; a text without a known word is all zeros."""
+        return self.project_terms([WORD.findall(text.lower()) for text in texts])
+
+    def project_terms(self, terms: list[list[str]]) -> FloatArray:
+        """[len(terms), F] unit-length rows, or zeros."""
+        weights = term_matrix(terms, self.vocabulary).multiply(self.idf).tocsr()
+        return unit_rows(np.asarray(weights @ self.components, dtype=np.float32))
+
+
+class WordMatch:
+    """TF-IDF cosine of free texts and the items' texts, every word by itself (no reduction)."""
+
+    def __init__(self, projector: TextProjector, catalog: Catalog) -> None:
+        self.projector, self.catalog = projector, catalog
+
+    @cached_property
+    def items_WI(self) -> Any:
+        """[words, I] unit columns, made when they are first asked for."""
+        return self.unit_rows(item_terms(self.catalog)).T.tocsr()
+
+    def unit_rows(self, terms: list[list[str]]) -> Any:
+        """[len(terms), words] CSR of unit rows, or empty ones."""
+        rows = term_matrix(terms, self.projector.vocabulary)
+        rows.data *= self.projector.idf[rows.indices]
+        owners = np.repeat(np.arange(len(terms)), np.diff(rows.indptr))
+        norms = np.sqrt(np.bincount(owners, weights=rows.data**2, minlength=len(terms)))
+        rows.data /= np.maximum(norms, 1e-9)[owners]
+        return rows
+
+    def score(self, texts: Sequence[str]) -> FloatArray:
+        """[N, I] in [0, 1]; zeros for a text without a known word."""
+        unit = self.unit_rows([WORD.findall(text.lower()) for text in texts])
+        return np.asarray((unit @ self.items_WI).toarray(), dtype=np.float32)
+
+
+def item_terms(
+    catalog: Catalog, rows: Sequence[int] | None = None, attributes: Sequence[Attribute] | None = None
+) -> list[list[str]]:
+    """Each item's words, and each category value once more as a whole (`brand=opi`).
+
+    All of the catalogue's items and attributes, or those given.
+    """
+    chosen = range(len(catalog)) if rows is None else rows
+    terms: list[list[str]] = [[] for _ in chosen]
+    for attribute in catalog.attributes if attributes is None else attributes:
+        texts = catalog.texts[attribute.name]
+        for item, row in zip(terms, chosen, strict=True):
+            text = texts[row]
+            if text is None or attribute.kind == "number":
+                continue
+            item.extend(WORD.findall(text.lower()))
+            if attribute.kind == "category":
+                item.append(f"{attribute.name}={text.lower()}")
+            elif attribute.kind == "categories":
+                item.extend(f"{attribute.name}={value}" for value in text.lower().split(", "))
+    return terms
+
+
+def term_matrix(terms: list[list[str]], vocabulary: dict[str, int]) -> Any:
+    """[I, words] 1 + log(count), CSR."""
+    owners, words = [], []
+    for row, item in enumerate(terms):
+        known = [vocabulary[term] for term in item if term in vocabulary]
+        owners.extend([row] * len(known))
+        words.extend(known)
+    counts: Any = sp.coo_matrix(
+        (
+            np.ones(len(words), dtype=np.float32),
+            (np.array(owners, dtype=np.int64), np.array(words, dtype=np.int64)),
+        ),
+        shape=(len(terms), len(vocabulary)),
+    ).tocsr()
+    counts.data = 1.0 + np.log(counts.data)
+    return counts
+
+
+def fit_text(catalog: Catalog, dimensions: int) -> TextProjector | None:
+    """None when the catalogue has no word that two items share."""
+    terms = item_terms(catalog)
+    frequency: dict[str, int] = {}
+    for item in terms:
+        for term in set(item):
+            frequency[term] = frequency.get(term, 0) + 1
+    shared = sorted(term for term, count in frequency.items() if 2 <= count < len(catalog))
+    dimensions = min(dimensions, len(shared) - 1, len(catalog) - 1)
+    if dimensions < 1:
+        return None
+    vocabulary = {term: column for column, term in enumerate(shared)}
+    idf = np.log(len(catalog) / np.array([frequency[term] for term in shared])).astype(np.float32)
+    weights = term_matrix(terms, vocabulary).multiply(idf).tocsr()
+    norms = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel())
+    scaled = sp.diags(1.0 / np.maximum(norms, 1e-9)) @ weights
+    return TextProjector(vocabulary, idf, right_factors(scaled, dimensions))
+
+
+def right_factors(matrix: Any, dimensions: int) -> FloatArray:
+    """[columns, F] leading right singular vectors, largest first, with a fixed sign."""
+    from scipy.sparse.linalg import svds  # answering needs none of it, and it takes a while to import
+
+    start = np.random.default_rng(0).standard_normal(min(matrix.shape))
+    _, _, right = svds(matrix.astype(np.float64), k=dimensions, v0=start)
+    right = right[::-1]
+    signs = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
+    return np.ascontiguousarray((right * signs[:, None]).T, dtype=np.float32)
+
+
+def unit_rows(matrix: FloatArray) -> FloatArray:
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.maximum(norms, 1e-9), dtype=np.float32)
+
+
+def log_factors(train: Histories, num_items: int, dimensions: int) -> FloatArray:
+    """[I, F] unit rows: factors of the positive pointwise mutual information of items in one history.
+
+    Levy & Goldberg (2014); items without an event are all zeros.
+    """
+    dimensions = min(dimensions, num_items - 1)
+    owners = train.owners()
+    ones = np.ones(len(owners), dtype=np.float32)
+    users = sp.csr_matrix((ones, (owners, train.item_rows)), shape=(len(train), num_items))
+    users.data = np.minimum(users.data, 1.0)
+    together: Any = (users.T @ users).tocoo()
+    counts = np.maximum(np.asarray(users.sum(axis=0)).ravel(), 1.0)
+    expected = counts[together.row] * counts[together.col] / len(train)
+    values = np.log(np.maximum(together.data / expected, 1.0))
+    values[together.row == together.col] = 0.0
+    pmi = sp.csr_matrix((values, (together.row, together.col)), shape=(num_items, num_items))
+    factors = right_factors(pmi, dimensions)
+    return unit_rows(np.asarray(pmi @ factors, dtype=np.float32))

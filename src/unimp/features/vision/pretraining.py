@@ -1,0 +1,120 @@
+"""A frozen vision encoder from nothing: trained on the catalogue's own pictures, its features kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unimp.core.errors import CheckpointError
+from unimp.core.files import read_tensors, write_tensors
+from unimp.core.progress import progress_bar
+from unimp.data.catalog import Catalog
+from unimp.features.cache import FeatureCache
+from unimp.features.pixels import Pixels, VisionConfig
+from unimp.features.text import item_terms, term_matrix
+from unimp.model.vision import ConvEncoder, pixels_from_bytes
+
+WORDS = 400
+"""Most frequent catalogue words that a picture must tell."""
+BATCH = 64
+
+
+class Pretext(nn.Module):
+    """What the encoder is trained on: the item's words, and each grid cell's own colours.
+
+    The words teach what the catalogue calls things; the colours keep what it never says.
+    """
+
+    def __init__(self, width: int, words: int) -> None:
+        super().__init__()
+        self.encoder = ConvEncoder(width)
+        self.words = nn.Linear(width, words)
+        self.colours = nn.Linear(width, 3 * 4 * 4)
+
+    def loss(self, pixels_P3YX: Tensor, words_PW: Tensor) -> Tensor:
+        visual = self.encoder(pixels_P3YX)
+        told = F.binary_cross_entropy_with_logits(self.words(visual.mean(dim=1)), words_PW)
+        small = F.avg_pool2d(pixels_P3YX, 2)  # each grid cell of 8 x 8 pixels as 4 x 4 colours
+        cells = F.unfold(small, kernel_size=4, stride=4).transpose(1, 2)
+        return told * 10.0 + F.mse_loss(self.colours(visual), cells) * 10.0
+
+
+def word_targets(catalog: Catalog) -> Tensor:
+    """[I, W] 1 where an item's text has the word."""
+    terms = item_terms(catalog)
+    frequency: dict[str, int] = {}
+    for item in terms:
+        for term in set(item):
+            frequency[term] = frequency.get(term, 0) + 1
+    useful = [term for term, count in frequency.items() if 2 <= count <= len(catalog) * 0.8]
+    chosen = sorted(useful, key=lambda term: (-frequency[term], term))[:WORDS] or sorted(frequency)[:1]
+    matrix = term_matrix(terms, {term: column for column, term in enumerate(chosen)})
+    return torch.from_numpy((matrix.toarray() > 0).astype(np.float32))
+
+
+def pretrain(catalog: Catalog, pixels: Pixels, config: VisionConfig, *, seed: int, show: bool) -> ConvEncoder:
+    """Train the encoder; deterministic by seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        words = word_targets(catalog)
+        model = Pretext(config.width, words.shape[1])
+        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
+        rows = torch.from_numpy(np.flatnonzero(pixels.present))
+        values = torch.from_numpy(pixels.values)
+        steps = config.pretrain_epochs * -(-len(rows) // BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(steps, 2))
+        with progress_bar("training the vision encoder", steps, show=show) as bar:
+            for _ in range(config.pretrain_epochs):
+                for chosen in rows[torch.randperm(len(rows))].split(BATCH):
+                    loss = model.loss(pixels_from_bytes(values[chosen]), words[chosen])
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
+                    bar.advance(note=f"loss {loss.item():.3f}")
+    return model.encoder.eval()
+
+
+@torch.inference_mode()
+def encode_pictures(encoder: ConvEncoder, pixels: Pixels, batch: int = 256) -> Tensor:
+    """[I, V, E] fp16 visual tokens, each picture encoded once."""
+    values = torch.from_numpy(pixels.values)
+    parts = [encoder(pixels_from_bytes(part)).to(torch.float16) for part in values.split(batch)]
+    return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class FrozenVision:
+    """The encoder, to see a picture that is not the catalogue's, and what it saw of the catalogue."""
+
+    encoder: ConvEncoder
+    features_IVE: Tensor
+    """fp16 visual tokens."""
+
+
+def frozen_vision(
+    catalog: Catalog, pixels: Pixels, config: VisionConfig, *, seed: int, show: bool
+) -> FrozenVision:
+    """A frozen encoder and its features, from the cache when the same pictures were seen before."""
+    told = hashlib.sha256(json.dumps(item_terms(catalog)).encode()).hexdigest()[:16]
+    identity = f"conv-{config.from_nothing}-{seed}-{told}"
+    cache = FeatureCache.at_default_place()
+    key = hashlib.sha256(f"{identity}\n{pixels.digest}".encode()).hexdigest()[:24]
+    path = cache.folder / f"{key}.encoder.safetensors"
+    encoder = ConvEncoder(config.width)
+    try:
+        encoder.load_state_dict(read_tensors(path)[0])
+    except (CheckpointError, RuntimeError):
+        encoder = pretrain(catalog, pixels, config, seed=seed, show=show)
+        with suppress(CheckpointError, OSError):  # costs the time again, never the run
+            cache.folder.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, encoder.state_dict(), {"identity": identity})
+    features = cache.get_or_make(identity, pixels.digest, lambda: encode_pictures(encoder, pixels))
+    return FrozenVision(encoder.eval(), features)

@@ -1,0 +1,1 @@
+"""Scores from several sources, mixed with weights that validation chose."""

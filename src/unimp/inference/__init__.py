@@ -1,0 +1,1 @@
+"""From sentences to hidden states and scores: forward pass, continuation, retrieval, attribution."""

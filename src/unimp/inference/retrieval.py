@@ -1,0 +1,125 @@
+"""Exact ranking: one forward pass and one matrix product score every item of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimp.answer import Query, RankedItem
+from unimp.data.catalog import Catalog
+from unimp.data.histories import FloatArray, Histories
+from unimp.inference.continuation import hidden_at_end
+from unimp.inference.kept import Kept
+from unimp.inference.score_sources import FusionWeights, ScoreSources
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
+from unimp.sentence.encoder import SentenceEncoder
+from unimp.sentence.parts import UserSentence
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search.task import SearchTask
+
+COLD_SHARE = 1e-3
+"""What the model's log-probability counts beside log popularity when there is no history and no query."""
+
+
+@dataclass
+class ModelRanker:
+    """Scores of UniMP: log p(item | sentence) + Σ weight · score of a source (satisfies `Ranker`).
+
+    The mixture is that of nearest-neighbour language models (Khandelwal et al. 2020), in the logits.
+    """
+
+    model: UnimpModel
+    state: ItemState
+    encoder: SentenceEncoder
+    task: RecommendationTask
+    sources: ScoreSources
+    fusion_weights: FusionWeights = field(default_factory=FusionWeights)
+    kept: Kept | None = None
+
+    def log_probabilities(self, histories: Histories) -> FloatArray:
+        """[U, I] the model alone."""
+        sentences = [self.task.question(histories, user) for user in range(len(histories))]
+        return item_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
+
+    def score(self, histories: Histories) -> FloatArray:
+        """[U, I], higher is better; without a history popularity decides, the model among equals."""
+        return self.mixed(self.log_probabilities(histories), histories)
+
+    def mixed(self, scores: FloatArray, histories: Histories) -> FloatArray:
+        """[U, I] the model's log-probabilities with the sources' shares, in place."""
+        cold = histories.lengths == 0
+        scores[cold] = np.log1p(self.sources.popularity) + COLD_SHARE * scores[cold]
+        for name, share in self.fusion_weights.shares.items():
+            scores += self.sources.score(name, share, histories)
+        return scores
+
+
+@dataclass
+class ModelSearcher:
+    """Ranking with a query at the end of the history (satisfies `Searcher`)."""
+
+    model: UnimpModel
+    state: ItemState
+    encoder: SentenceEncoder
+    task: SearchTask
+    sources: ScoreSources
+    fusion_weights: FusionWeights = field(default_factory=FusionWeights)
+    kept: Kept | None = None
+
+    def log_probabilities(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
+        """[U, I] the model alone."""
+        sentences = [self.task.question(histories, user, query) for user, query in enumerate(queries)]
+        return item_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
+
+    def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
+        """[U, I], higher is better."""
+        return self.mixed(self.log_probabilities(histories, queries), histories, queries)
+
+    def mixed(self, scores: FloatArray, histories: Histories, queries: Sequence[Query]) -> FloatArray:
+        """[U, I] the model's log-probabilities with the sources' shares, in place."""
+        for name, share in self.fusion_weights.shares.items():
+            scores += self.sources.score(name, share, histories, queries)
+        return scores
+
+
+def item_log_probabilities(
+    model: UnimpModel,
+    state: ItemState,
+    encoder: SentenceEncoder,
+    sentences: Sequence[UserSentence],
+    kept: Kept | None = None,
+) -> FloatArray:
+    """[N, I] log p(item) at the end of every sentence."""
+    encoded = [encoder.encode(sentence) for sentence in sentences]
+    return log_probabilities_at(model, state, hidden_at_end(model, state, encoded, kept))
+
+
+@torch.inference_mode()
+def log_probabilities_at(model: UnimpModel, state: ItemState, hidden_ND: Tensor) -> FloatArray:
+    """[N, I] log p(item) after each hidden state."""
+    logits = model.item_logits(hidden_ND, state.table_ID)
+    return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)
+
+
+def best_items(
+    catalog: Catalog, scores_UI: FloatArray, counts: Sequence[int]
+) -> list[tuple[RankedItem, ...]]:
+    """Each row's `counts` best items, equals in the catalogue's order; what is -inf is left out."""
+    most = min(max(counts), scores_UI.shape[1])
+    places = np.argpartition(-scores_UI, most - 1, axis=1)[:, :most]
+    values = np.take_along_axis(scores_UI, places, axis=1)
+    order = np.lexsort((places, -values), axis=1)
+    places, values = np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return [
+        tuple(
+            RankedItem(catalog.item_ids[row], catalog.label(row), score)
+            for row, score in zip(rows[:count].tolist(), found[:count].tolist(), strict=True)
+            if score > -np.inf
+        )
+        for rows, found, count in zip(places, values, counts, strict=True)
+    ]

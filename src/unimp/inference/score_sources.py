@@ -1,0 +1,75 @@
+"""What is mixed into the model's scores: the log's structure, likeness of content, popularity, the query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import Field
+
+from unimp.answer import Query
+from unimp.core.config import Config
+from unimp.data.histories import FloatArray, Histories
+from unimp.features.item_graph import ItemGraph
+from unimp.features.text import WordMatch
+
+POPULARITY, WORDS, PICTURE = "popularity", "words", "picture"
+
+
+class SourceWeight(Config):
+    """What one source of scores counts beside the model's log-probability."""
+
+    weight: float
+    """Factor of its score."""
+    recency: float = 1.0
+    """Each step back in the history counts this much less."""
+    centre: float = 0.0
+    """Score at which the source adds nothing (where it is not a constant away from any other)."""
+
+
+class FusionWeights(Config):
+    """Shares by source: a graph's name, `popularity`, `words` and `picture` of a query, and for ratings
+    `factors` and `taste`."""
+
+    shares: dict[str, SourceWeight] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoreSources:
+    """Scores of items that no gradient made."""
+
+    popularity: FloatArray
+    """[I] training events of every item."""
+    graphs: Mapping[str, ItemGraph] = field(default_factory=dict)
+    """Item–item scores by name: `log`, `content`."""
+    words: WordMatch | None = None
+    """Likeness of a query's words and an item's text."""
+    pictures: FloatArray | None = None
+    """[I (+ X), D] unit vectors of pictures, zeros where there is none."""
+
+    def names(self, queries: Sequence[Query] | None) -> list[str]:
+        """The sources that can say something; those of queries only when there are any."""
+        asked = []
+        if queries is not None:
+            asked = [WORDS] if self.words is not None else []
+            if self.pictures is not None and any(query.picture_row >= 0 for query in queries):
+                asked.append(PICTURE)
+        return [*asked, *self.graphs, POPULARITY]
+
+    def score(
+        self, name: str, share: SourceWeight, histories: Histories, queries: Sequence[Query] | None = None
+    ) -> FloatArray:
+        """[U, I] (or [1, I], the same for all) what one source adds."""
+        weight = np.float32(share.weight)
+        if name == POPULARITY:
+            return np.asarray(weight * np.log1p(self.popularity)[None], dtype=np.float32)
+        if name == WORDS and self.words is not None and queries is not None:
+            return weight * self.words.score([query.text for query in queries])
+        if name == PICTURE and self.pictures is not None and queries is not None:
+            rows = np.array([query.picture_row for query in queries])
+            shown = self.pictures[np.maximum(rows, 0)] * (rows >= 0)[:, None]
+            return np.asarray(weight * shown @ self.pictures[: len(self.popularity)].T, dtype=np.float32)
+        if name in self.graphs:
+            return weight * self.graphs[name].score(histories, share.recency)
+        return np.zeros((1, len(self.popularity)), dtype=np.float32)

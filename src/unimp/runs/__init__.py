@@ -1,0 +1,1 @@
+"""The run folder: recipe, artifacts, checkpoint; open it, update its catalogue."""

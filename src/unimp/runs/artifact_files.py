@@ -1,0 +1,234 @@
+"""The frozen parts of a run on disk, so that a run answers without fitting anything again."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimp.core.errors import CheckpointError, ConfigError
+from unimp.core.files import read_tensors, write_tensors
+from unimp.data.dataset import Dataset
+from unimp.features.cache import open_array
+from unimp.features.image_tokenizer import load_tokenizer, save_tokenizer
+from unimp.features.item_graph import ItemGraph
+from unimp.features.reduction import Reduction
+from unimp.features.sentence_embeddings import SentenceProjector, SentenceSource, joint_text
+from unimp.features.text import TextProjector
+from unimp.features.vision.catalog_features import pooled
+from unimp.features.vision.pretrained import EncoderSource, PretrainedVision
+from unimp.model.backbones.source import BackboneSource, find_backbone
+from unimp.model.image_tokenizer import ImageTokenizer
+from unimp.model.inputs import ItemInputs
+from unimp.model.vision import ConvEncoder
+from unimp.runs.artifacts import RunArtifacts, sentence_encoder
+from unimp.runs.recipe import Recipe
+from unimp.runs.training_split import TrainingSplit, make_split
+from unimp.sentence.template import Template
+from unimp.sentence.vocabulary import Vocabulary
+from unimp.tasks import load_tasks
+from unimp.tasks.rating.factors import BiasedMF
+
+VOCABULARY, ITEMS, TOKENIZER = "vocabulary.json", "items.safetensors", "image_tokenizer.safetensors"
+VISUAL = "visual.npy"
+"""Visual tokens of a frozen pretrained encoder, as a memory map: they may be larger than the memory."""
+
+
+def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
+    """Write vocabulary, item content, graphs, rating factors and the encoders of pictures."""
+    artifacts.vocabulary.save(folder / VOCABULARY)
+    items, factors = artifacts.items, artifacts.factors
+    tensors = {f"content.{name}": block for name, block in items.content.items()}
+    optional = {
+        "pixels": items.pixels_IYX3,
+        "visual": None if isinstance(artifacts.vision, PretrainedVision) else items.visual_IVE,
+        "has_picture": items.has_picture_I,
+        "ratings.items": None if factors is None else torch.from_numpy(factors.items),
+        "ratings.l2": None if factors is None else torch.from_numpy(factors.l2),
+        "codes": None if artifacts.context.codes is None else torch.from_numpy(artifacts.context.codes),
+    }
+    tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+    tensors["popularity"] = torch.from_numpy(artifacts.popularity)
+    for name, graph in artifacts.graphs.items():
+        weights = graph.weights
+        tensors[f"graph.{name}.data"] = torch.from_numpy(weights.data)
+        tensors[f"graph.{name}.indices"] = torch.from_numpy(weights.indices.astype(np.int32))
+        tensors[f"graph.{name}.offsets"] = torch.from_numpy(weights.indptr.astype(np.int64))
+    if artifacts.text is not None:
+        tensors["text.idf"] = torch.from_numpy(artifacts.text.idf)
+        tensors["text.components"] = torch.from_numpy(artifacts.text.components)
+    if artifacts.vision is not None:
+        tensors |= {f"vision.{name}": tensor for name, tensor in artifacts.vision.state_dict().items()}
+    if artifacts.sentences is not None:
+        tensors["sentences.mean"] = torch.from_numpy(artifacts.sentences.mean)
+        tensors["sentences.components"] = torch.from_numpy(artifacts.sentences.components)
+    if isinstance(artifacts.vision, PretrainedVision) and items.visual_IVE is not None:
+        write_array(folder / VISUAL, items.visual_IVE)
+    if artifacts.tokenizer is not None:
+        save_tokenizer(folder / TOKENIZER, artifacts.tokenizer)
+    facts = {
+        "visual_width": artifacts.visual_width,
+        "words": list(artifacts.text.vocabulary) if artifacts.text is not None else [],
+        "graphs": list(artifacts.graphs),
+        "encoders": encoder_facts(artifacts),
+        "backbone": None
+        if artifacts.backbone is None
+        else {"name": artifacts.backbone.lasting_name, "identity": artifacts.backbone.identity},
+        "ratings": None
+        if factors is None
+        else [factors.mean, factors.lowest, factors.highest, factors.sweeps],
+    }
+    write_tensors(folder / ITEMS, tensors, facts)
+
+
+def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch.device) -> RunArtifacts:
+    """As it was saved; what tasks need of the log is made again from the data when it is first asked for."""
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    tensors, facts = read_tensors(folder / ITEMS)
+    text = None
+    if "text.idf" in tensors:
+        columns = {word: column for column, word in enumerate(facts["words"])}
+        text = TextProjector(columns, tensors["text.idf"].numpy(), tensors["text.components"].numpy())
+    sentences = saved_sentences(tensors, facts)
+    vision = saved_vision(tensors, facts, recipe)
+    if isinstance(vision, PretrainedVision) and not recipe.vision.trainable:
+        tensors["visual"] = read_array(folder / VISUAL)
+    on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
+    items = ItemInputs(
+        {name: block.to(device) for name, block in under("content", tensors).items()},
+        on_device.get("pixels"),
+        on_device.get("visual"),
+        on_device.get("has_picture"),
+    )
+    if isinstance(vision, PretrainedVision) and items.visual_IVE is not None:
+        items = replace(items, pooled_IP=pooled(items.visual_IVE))
+    training_split = TrainingSplit.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
+    codes = tensors["codes"].numpy() if "codes" in tensors else None
+    context = training_split.context(Template(dataset.catalog, recipe.sentence), codes)
+    return RunArtifacts(
+        recipe,
+        context,
+        sentence_encoder(vocabulary, recipe, joint_text(text, sentences)),
+        load_tasks(recipe.tasks, context),
+        items,
+        vision,
+        facts["visual_width"],
+        tensors["popularity"].numpy(),
+        {name: saved_graph(name, tensors, vocabulary.num_items) for name in facts["graphs"]},
+        text,
+        saved_factors(tensors, facts["ratings"]),
+        saved_tokenizer(folder),
+        sentences,
+        saved_backbone(folder, facts),
+    )
+
+
+def saved_backbone(folder: Path, facts: dict[str, Any]) -> BackboneSource | None:
+    """The same language model as in training; CheckpointError when it is gone, or another one is there."""
+    told = facts.get("backbone")
+    if told is None:
+        return None
+    try:
+        found = find_backbone(told["name"])
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: stands on a backbone that is gone: {error}") from None
+    if found.identity != told["identity"]:
+        raise CheckpointError(
+            f"{folder}: was trained on a backbone of hash {told['identity']}, {told['name']} now has hash "
+            f"{found.identity}; bring back the one of then, or train again"
+        )
+    return found
+
+
+def encoder_facts(artifacts: RunArtifacts) -> dict[str, Any]:
+    """Which pretrained encoders the run stands on: where they were found, and the hash of what was found."""
+    found = {
+        "vision": artifacts.vision.source if isinstance(artifacts.vision, PretrainedVision) else None,
+        "text": artifacts.sentences.source if artifacts.sentences is not None else None,
+    }
+    return {
+        kind: {"name": source.weights.lasting_name, "identity": source.weights.identity}
+        for kind, source in found.items()
+        if source is not None
+    }
+
+
+def saved_sentences(tensors: dict[str, Tensor], facts: dict[str, Any]) -> SentenceProjector | None:
+    told = facts.get("encoders", {}).get("text")
+    if told is None:
+        return None
+    mean, components = tensors["sentences.mean"].numpy(), tensors["sentences.components"].numpy()
+    return SentenceProjector(SentenceSource(told["name"], told["identity"]), mean, components)
+
+
+def write_array(path: Path, tensor: Tensor) -> None:
+    """A plain array that is opened as a memory map; written beside `path`, then put in its place."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as file:
+            np.save(file, tensor.cpu().numpy())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be written ({error.strerror}); free some space and resume"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_array(path: Path) -> Tensor:
+    """As a memory map; CheckpointError when it is missing or cut short."""
+    found = open_array(path)
+    if found is None:
+        raise CheckpointError(f"{path}: missing or damaged; train again (the features are cached)")
+    return torch.from_numpy(found)
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors named `prefix.…`, by the rest of their names."""
+    return {
+        name.removeprefix(f"{prefix}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}.")
+    }
+
+
+def saved_graph(name: str, tensors: dict[str, Tensor], num_items: int) -> ItemGraph:
+    from scipy.sparse import csr_matrix
+
+    parts = [tensors[f"graph.{name}.{part}"].numpy() for part in ("data", "indices", "offsets")]
+    return ItemGraph(csr_matrix(tuple(parts), shape=(num_items, num_items)))
+
+
+def saved_vision(
+    tensors: dict[str, Tensor], facts: dict[str, Any], recipe: Recipe
+) -> ConvEncoder | PretrainedVision | None:
+    weights, width = under("vision", tensors), facts["visual_width"]
+    told = facts.get("encoders", {}).get("vision")
+    if told is not None:
+        source = EncoderSource(told["name"], recipe.vision.size, recipe.vision.tokens, told["identity"])
+        narrow = under("reduction", weights)
+        return PretrainedVision(source, Reduction.of(narrow) if narrow else None).eval()
+    if not weights or width is None:
+        return None
+    encoder = ConvEncoder(width)
+    encoder.load_state_dict(weights)
+    return encoder.eval()
+
+
+def saved_factors(tensors: dict[str, Tensor], facts: Any) -> BiasedMF | None:
+    if facts is None:
+        return None
+    mean, lowest, highest, sweeps = facts
+    items, l2 = tensors["ratings.items"].numpy(), tensors["ratings.l2"].numpy()
+    return BiasedMF(mean, items, l2, lowest, highest, sweeps)
+
+
+def saved_tokenizer(folder: Path) -> ImageTokenizer | None:
+    return load_tokenizer(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None

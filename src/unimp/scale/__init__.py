@@ -1,1 +1,0 @@
-"""Several processes and several machines: the only room that knows torch.distributed."""

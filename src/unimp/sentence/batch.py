@@ -1,0 +1,122 @@
+"""`Batch`: sentences of similar length side by side, with their targets and the pictures they may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimp.sentence.encoder import EncodedSentence
+from unimp.sentence.entries import Entries
+from unimp.sentence.targets import (
+    ChoiceTargets,
+    Horizon,
+    TokenTargets,
+    choice_targets,
+    item_targets,
+    token_targets,
+)
+from unimp.sentence.views import PictureView, picture_views
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B sentences of at most T positions, right-padded; causal attention makes a padding mask needless.
+
+    Aligned at their ends instead (to be continued by decoding), `starts` says where each begins.
+    """
+
+    items: Tensor
+    """[B, T] item row, -1 elsewhere; -2 - g for ghost item g of the batch."""
+    tokens: Tensor
+    """[N] tokens of all bags."""
+    token_positions: Tensor
+    """[N] flat position of each token."""
+    token_shares: Tensor
+    """[N] 1 / size of its bag."""
+    lengths: Tensor
+    """[B] positions in use."""
+    starts: Tensor | None
+    """[B] first position in use, when the sentences are aligned at their ends."""
+    query_text: Tensor | None
+    """[G, F] text content of the ghost items; None when they have none."""
+    query_pictures: Tensor
+    """[G] rows of their pictures, -1 for none."""
+    picture_rows: Tensor
+    """[P] rows of the pictures in this batch, each once."""
+    views: tuple[PictureView, ...]
+    item_targets: TokenTargets
+    token_targets: TokenTargets
+    choice_targets: ChoiceTargets
+
+    @property
+    def num_positions(self) -> int:
+        return int(self.lengths.sum())
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+        return changed(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """In memory that a CUDA device reads while it computes."""
+        return changed(self, Tensor.pin_memory)
+
+
+Noun = TypeVar("Noun")
+
+
+def changed(nouns: Noun, change: Callable[[Tensor], Tensor]) -> Noun:
+    """The same dataclass with its tensors changed, those of the dataclasses within it too."""
+    changes: dict[str, Any] = {}
+    for field in fields(nouns):  # type: ignore[arg-type]
+        value = getattr(nouns, field.name)
+        if isinstance(value, Tensor):
+            changes[field.name] = change(value)
+        elif is_dataclass(value):
+            changes[field.name] = changed(value, change)
+        elif isinstance(value, tuple):
+            changes[field.name] = tuple(changed(view, change) for view in value)
+    return replace(nouns, **changes)  # type: ignore[type-var]
+
+
+def collate(
+    sentences: Sequence[EncodedSentence], horizon: Horizon | None = None, *, align_end: bool = False
+) -> Batch:
+    """Lay encoded sentences side by side. Every position's target is what the next one holds.
+
+    With a `horizon`, a position before an item predicts the items after that one too. With `align_end`
+    every sentence ends at the last position, ready to be continued.
+    """
+    lengths = np.array([len(sentence) for sentence in sentences])
+    size, width = len(sentences), int(lengths.max())
+    starts = width - lengths if align_end else np.zeros_like(lengths)
+    flat = np.concatenate(
+        [row * width + starts[row] + np.arange(length) for row, length in enumerate(lengths)]
+    )  # position of every real entry
+    entries = Entries.of(sentences)
+    items = np.full(size * width, -1, dtype=np.int64)
+    items[flat] = entries.items
+    bag_shares = 1.0 / np.maximum(entries.bag_sizes, 1)
+    query_items = [query_item for sentence in sentences for query_item in sentence.query_items]
+    texts = [query_item.text for query_item in query_items if query_item.text is not None]
+    picture_rows, views = picture_views(entries, flat, width)
+    return Batch(
+        torch.from_numpy(items.reshape(size, width)),
+        torch.from_numpy(entries.tokens),
+        torch.from_numpy(np.repeat(flat, entries.bag_sizes)),
+        torch.from_numpy(np.repeat(bag_shares, entries.bag_sizes).astype(np.float32)),
+        torch.from_numpy(lengths),
+        torch.from_numpy(starts) if align_end else None,
+        torch.from_numpy(np.stack(texts)) if texts else None,
+        torch.tensor([query_item.picture for query_item in query_items], dtype=torch.int64),
+        torch.from_numpy(picture_rows),
+        views,
+        item_targets(entries, flat, width, horizon or Horizon()),
+        token_targets(entries, flat),
+        choice_targets(entries, flat, [row for sentence in sentences for row in sentence.candidates]),
+    )

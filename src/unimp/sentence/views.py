@@ -1,0 +1,87 @@
+"""Who sees which picture: the mask M in sparse form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimp.data.histories import IntArray
+from unimp.sentence.entries import Entries
+
+
+@dataclass(frozen=True)
+class PictureView:
+    """Groups of tokens that see the same pictures: `own` groups see one, `all` groups several.
+
+    Attention then costs tokens x visual tokens of the pictures a token may see, never of all pictures.
+    """
+
+    positions: Tensor
+    """[N] flat positions b * T + t that see something."""
+    group: Tensor
+    """[N] the group each belongs to."""
+    slot: Tensor
+    """[N] its place within the group."""
+    pictures: Tensor
+    """[G, M] rows of `Batch.picture_rows`, -1 where a group sees fewer than M."""
+    slots: int
+    """Most positions in one group."""
+
+
+def picture_views(entries: Entries, flat: IntArray, width: int) -> tuple[IntArray, tuple[PictureView, ...]]:
+    """The batch's pictures, and who sees them: `own` tokens by block, `all` tokens by answer."""
+    seen, sees = entries.pictures, entries.sees
+    rows, indices = np.unique(seen[seen >= 0], return_inverse=True)
+    if not len(rows):
+        return rows, ()
+    local = np.full(len(seen), -1, dtype=np.int64)
+    local[seen >= 0] = indices
+    own = np.flatnonzero((seen >= 0) & (sees == 0))
+    # A group is a run of neighbouring positions with the same picture in the same sentence.
+    starts = np.concatenate(
+        [[True][: len(own)], (local[own][1:] != local[own][:-1]) | (np.diff(flat[own]) != 1)]
+    )
+    views = [grouped(flat[own], np.cumsum(starts) - 1, local[own][starts][:, None])] if len(own) else []
+    if sees.any():
+        views.append(all_view(flat, sees, local, width))
+    return rows, tuple(view for view in views if len(view.positions))
+
+
+def all_view(flat: IntArray, sees: IntArray, local: IntArray, width: int) -> PictureView:
+    """The tokens of one answer see the latest pictures that its sentence showed before it, each once."""
+    asking = np.flatnonzero(sees)
+    breaks = (np.diff(flat[asking]) != 1) | (np.diff(flat[asking] // width) != 0)
+    group = np.concatenate([[0], np.cumsum(breaks)]).astype(np.int64)
+    firsts = asking[np.concatenate([[True], breaks])]
+    opened = np.searchsorted(flat, flat[firsts] // width * width)  # where each answer's sentence begins
+    shown = [
+        latest(local[start:first], int(sees[first]))
+        for start, first in zip(opened.tolist(), firsts.tolist(), strict=True)
+    ]
+    counts = np.array([len(rows) for rows in shown])
+    pictures = np.full((len(shown), int(counts.max())), -1, dtype=np.int64)
+    for row, rows in enumerate(shown):
+        pictures[row, : len(rows)] = rows
+    seeing = counts[group] > 0  # an answer with nothing to see before it belongs to no group
+    return grouped(flat[asking[seeing]], (np.cumsum(counts > 0) - 1)[group[seeing]], pictures[counts > 0])
+
+
+def latest(pictures: IntArray, count: int) -> IntArray:
+    """The last `count` different pictures (>= 0), latest first."""
+    shown = pictures[pictures >= 0][::-1]
+    return shown[np.sort(np.unique(shown, return_index=True)[1])[:count]]
+
+
+def grouped(positions: IntArray, group: IntArray, pictures: IntArray) -> PictureView:
+    counts = np.bincount(group, minlength=len(pictures))
+    slot = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return PictureView(
+        torch.from_numpy(positions),
+        torch.from_numpy(group.astype(np.int64)),
+        torch.from_numpy(slot),
+        torch.from_numpy(pictures),
+        int(counts.max(initial=0)),
+    )

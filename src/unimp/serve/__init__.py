@@ -1,0 +1,1 @@
+"""The HTTP service, its store and its page."""

@@ -1,0 +1,203 @@
+"""What requests and answers look like; FastAPI makes the OpenAPI document of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from unimp.serve.store.store import StoredEvent
+
+TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+"""No control characters but tab and newline."""
+ID = r"^[^\x00-\x1f\x7f]+$"
+KIND = r"^[a-z][a-z0-9_-]{0,31}$"
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=ID)]
+Words = Annotated[str, StringConstraints(max_length=500, pattern=TEXT)]
+AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=TEXT)]
+AttributeText = Annotated[str, StringConstraints(max_length=4000, pattern=TEXT)]
+
+MOST_ITEMS = 200
+MOST_HISTORY = 1000
+MOST_EVENTS = 1000
+MOST_CANDIDATES = 50
+MOST_PICTURES = 8
+LATEST_TIME = 2**40
+"""UTC seconds; far enough, and within every database's integers."""
+
+
+def with_example(**example: Any) -> ConfigDict:
+    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [example]})
+
+
+class EventIn(BaseModel):
+    """A user met an item."""
+
+    model_config = with_example(event_id="8f14e45f", user="ann", item="P00003", rating=5, kind="buy")
+
+    event_id: Id = Field(description="Chosen by the client; sent again, the event counts once.")
+    user: Id
+    item: Id
+    time: int | None = Field(None, ge=0, le=LATEST_TIME, description="UTC seconds; now, if left out.")
+    rating: float | None = Field(None, allow_inf_nan=False, description="In the data's own scale.")
+    kind: Annotated[str, StringConstraints(pattern=KIND)] = "view"
+
+    def event(self) -> StoredEvent:
+        when = int(time.time()) if self.time is None else self.time
+        return StoredEvent(self.event_id, self.user, self.item, when, self.rating, self.kind)
+
+
+class EventsIn(BaseModel):
+    """Stored all, or none."""
+
+    model_config = with_example(
+        events=[
+            {"event_id": "a-1", "user": "ann", "item": "P00003", "kind": "view"},
+            {"event_id": "a-2", "user": "ann", "item": "P00007", "kind": "buy", "rating": 4},
+        ]
+    )
+
+    events: list[EventIn] = Field(min_length=1, max_length=MOST_EVENTS)
+
+
+class Stored(BaseModel):
+    """The events are on disk."""
+
+    accepted: int
+    duplicates: int
+
+
+class Asker(BaseModel):
+    """Who asks: a user, or a history of item ids, oldest first; without either it is a cold start."""
+
+    user: Id | None = None
+    history: list[Id] | None = Field(None, max_length=MOST_HISTORY)
+
+    @model_validator(mode="after")
+    def not_both(self) -> Self:
+        if self.user is not None and self.history is not None:
+            raise ValueError("give either a user or a history, not both")
+        return self
+
+
+class RecommendIn(Asker):
+    model_config = with_example(user="U00001", k=5)
+
+    k: int = Field(10, ge=1, le=MOST_ITEMS)
+    exclude_history: bool = True
+
+
+class SearchIn(Asker):
+    """Words, a picture (PNG, JPEG, WebP or GIF in base64), or both."""
+
+    model_config = with_example(user="U00001", text="red bag", k=5)
+
+    text: Words = ""
+    picture: str | None = Field(None, description="The file's bytes in base64.")
+    k: int = Field(10, ge=1, le=MOST_ITEMS)
+    exclude_history: bool = True
+
+    @model_validator(mode="after")
+    def asks_something(self) -> Self:
+        if not self.text.strip() and self.picture is None:
+            raise ValueError("give words, a picture, or both")
+        return self
+
+
+class RateIn(Asker):
+    model_config = with_example(user="U00001", item="P00003")
+
+    item: Id
+
+
+class ExplainIn(Asker):
+    model_config = with_example(user="U00001", item="P00003")
+
+    item: Id
+
+
+class SelectIn(Asker):
+    model_config = with_example(user="U00001", candidates=["P00003", "P00007", "P00011"], count=1)
+
+    candidates: list[Id] = Field(min_length=2, max_length=MOST_CANDIDATES)
+    count: int | None = Field(1, ge=1, le=MOST_CANDIDATES, description="null: as many as suit.")
+
+
+class ImagineIn(Asker):
+    model_config = with_example(history=[], text="a blue bag", seed=7)
+
+    text: Words = ""
+    attributes: dict[AttributeName, Words] | None = Field(None, max_length=16)
+    count: int = Field(1, ge=1, le=MOST_PICTURES)
+    seed: int = Field(0, ge=0, lt=2**31)
+    temperature: float | None = Field(None, ge=0.01, le=10, allow_inf_nan=False)
+    top_p: float | None = Field(None, ge=0.001, le=1, allow_inf_nan=False)
+
+
+class DrawingOut(BaseModel):
+    """Generated pictures as PNG in base64."""
+
+    pictures: list[str]
+    text: str
+    attributes: dict[str, str]
+    seed: int
+    history: list[str]
+    cold_start: bool
+
+
+class EventOut(BaseModel):
+    """A stored event."""
+
+    event_id: str
+    item: str
+    time: int
+    rating: float | None
+    kind: str
+    read: bool = Field(description="False: the item is not in the model's catalogue; answers leave it out.")
+
+
+class HistoryOut(BaseModel):
+    """All that is known of a user."""
+
+    user: str
+    data: list[str] = Field(description="Item ids of the data that the model was trained on, oldest first.")
+    events: list[EventOut] = Field(description="Stored since, oldest first.")
+    forgotten: bool
+
+
+class Forgotten(BaseModel):
+    user: str
+    events_deleted: int
+
+
+class ItemIn(BaseModel):
+    """Attributes by name; the picture (PNG, JPEG, WebP or GIF in base64) stays if none is given."""
+
+    model_config = with_example(attributes={"title": "Maple bag", "category": "bag"})
+
+    attributes: dict[AttributeName, AttributeText] = Field(max_length=64)
+    picture: str | None = None
+
+
+class ItemOut(BaseModel):
+    item: str
+    title: str
+    attributes: dict[str, str]
+    picture: bool = Field(description="True: there is one at /v1/items/{item}/picture.")
+    rankable: bool = Field(description="False: known to the store only; the model cannot rank it yet.")
+
+
+class Problem(BaseModel):
+    """What is wrong, in one line (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class Health(BaseModel):
+    status: str
+    tasks: list[str] = []
+    items: int = 0

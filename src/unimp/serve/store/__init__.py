@@ -1,0 +1,1 @@
+"""Events, items and keys in SQLite or PostgreSQL."""

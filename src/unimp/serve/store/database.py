@@ -1,0 +1,82 @@
+"""Engines: SQLite in WAL mode, fully synchronised, or PostgreSQL; and the migrations of their tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from unimp.core.errors import ConfigError, MissingExtra
+
+WAIT_SECONDS = 5
+"""How long a request waits for a connection, a lock or a statement before the store counts as away."""
+POOL = 8
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def make_engine(text: str) -> Engine:
+    """SQLite or PostgreSQL; ConfigError for anything else."""
+    try:
+        url = make_url(text)
+    except sa.exc.ArgumentError:
+        raise ConfigError(
+            "--store: not a database URL; expected sqlite:///FILE or postgresql+psycopg://…"
+        ) from None
+    if url.drivername == "sqlite":
+        return sqlite_engine(url)
+    if url.drivername == "postgresql+psycopg":
+        return postgresql_engine(url)
+    raise ConfigError(f"--store: {url.drivername} is not known; expected sqlite or postgresql+psycopg")
+
+
+def sqlite_engine(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("--store: a store in memory would lose events; name a file: sqlite:///FILE")
+    if not Path(url.database).resolve().parent.is_dir():
+        raise ConfigError(f"--store: {url.database}: its folder does not exist; make it first")
+    engine = sa.create_engine(
+        url, pool_size=POOL, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args={"timeout": WAIT_SECONDS}
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        for setting in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+            cursor.execute(f"PRAGMA {setting}")
+        cursor.close()
+
+    return engine
+
+
+def postgresql_engine(url: URL) -> Engine:
+    arguments = {"connect_timeout": WAIT_SECONDS, "options": f"-c statement_timeout={WAIT_SECONDS}s"}
+    try:
+        return sa.create_engine(
+            url,
+            pool_size=POOL,
+            max_overflow=0,
+            pool_timeout=WAIT_SECONDS,
+            pool_pre_ping=True,
+            connect_args=arguments,
+        )
+    except ImportError:
+        raise MissingExtra(
+            "--store: PostgreSQL needs psycopg; install it with: pip install 'unimp[postgres]'"
+        ) from None
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the tables to the newest revision; two servers that start together do not collide."""
+    from alembic import command
+    from alembic.config import Config
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(5101974)"))
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

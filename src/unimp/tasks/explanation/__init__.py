@@ -1,0 +1,1 @@
+"""Explanation: why an item suits a user, in words."""

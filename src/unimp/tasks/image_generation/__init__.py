@@ -1,0 +1,1 @@
+"""Image generation, guided by words and history."""

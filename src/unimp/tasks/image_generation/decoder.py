@@ -1,0 +1,146 @@
+"""Pictures: codes drawn one after the other from the model, then painted by the image tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unimp.answer import PictureArray, Query
+from unimp.core.config import Config
+from unimp.core.progress import progress_bar
+from unimp.data.histories import Histories
+from unimp.inference.continuation import Check, Continuation, nothing_to_check
+from unimp.inference.kept import Kept
+from unimp.model.image_tokenizer import ImageTokenizer
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
+from unimp.sentence.encoder import SentenceEncoder
+from unimp.tasks.image_generation.reranking import PictureReranker
+from unimp.tasks.image_generation.task import ImageGenerationTask
+
+COLDEST = 1e-3
+"""A temperature below this takes the likeliest code: dividing by it would overflow."""
+
+
+class SamplingConfig(Config):
+    """How codes are drawn."""
+
+    temperature: float = Field(0.9, ge=0)
+    """Below 1 the likely becomes likelier; 0 always takes the likeliest."""
+    top_p: float = Field(0.95, gt=0, le=1)
+    """Only the likeliest codes that together have this probability (Holtzman et al. 2020)."""
+    guidance: float = Field(1.0, ge=0)
+    """Above 1, what words and history add to the likelihood counts so many times (classifier-free guidance,
+    Ho & Salimans 2022); costs a second reading without either."""
+    draws: int = Field(4, ge=1)
+    """Pictures drawn for each one asked for; the model's own search picks the one that suits words and
+    history best. 1 leaves nothing to pick."""
+
+
+@dataclass
+class ModelImageGenerator:
+    """Draws pictures (satisfies `Imaginer`)."""
+
+    model: UnimpModel
+    state: ItemState
+    encoder: SentenceEncoder
+    task: ImageGenerationTask
+    tokenizer: ImageTokenizer
+    sampling: SamplingConfig
+    reranker: PictureReranker | None = None
+    """None, where the model cannot tell pictures apart: then each picture is drawn once."""
+    kept: Kept | None = None
+    batch: int = 64
+    show: bool = False
+    check: Check = nothing_to_check
+    """Called before every code; what it raises ends the work."""
+
+    def imagine(self, histories: Histories, guidance: Sequence[Query], seed: int) -> PictureArray:
+        """uint8 [U, Y, X, 3]; the same seed draws the same pictures."""
+        generator = torch.Generator().manual_seed(seed)
+        parts: list[PictureArray] = []
+        with progress_bar("drawing", len(guidance), show=self.show) as bar, torch.inference_mode():
+            for start in range(0, len(guidance), self.batch):
+                queries = guidance[start : start + self.batch]
+                parts.append(self.best(histories.slice(start, start + self.batch), queries, generator))
+                bar.advance(len(queries))
+        config = self.tokenizer.config
+        nobody = np.zeros((0, config.height, config.picture_width, 3), dtype=np.uint8)
+        return np.concatenate([nobody, *parts])
+
+    def best(
+        self, histories: Histories, queries: Sequence[Query], generator: torch.Generator
+    ) -> PictureArray:
+        """[U, Y, X, 3] of several pictures each, the one that the picker prefers."""
+        draws = self.sampling.draws if self.reranker is not None else 1
+        pictures = paint(self.tokenizer, self.draw(histories, queries, generator, draws))
+        if self.reranker is None or draws == 1:
+            return pictures
+        pictures_UN = pictures.reshape(len(queries), draws, *pictures.shape[1:])
+        chosen = self.reranker.score(histories, queries, pictures_UN).argmax(axis=1)
+        return pictures_UN[np.arange(len(queries)), chosen]
+
+    def draw(
+        self, histories: Histories, queries: Sequence[Query], generator: torch.Generator, draws: int = 1
+    ) -> Tensor:
+        """[U * draws, S] codes, those of one user beside each other."""
+        vocabulary = self.encoder.vocabulary
+        first, places = vocabulary.first_code, vocabulary.num_places
+        going = [self.read(histories, queries, self.kept)]
+        if self.sampling.guidance != 1.0:
+            going.append(self.read(histories.first(0), [Query()] * len(queries)))
+        if draws > 1:
+            rows = torch.arange(len(queries), device=self.state.table_ID.device).repeat_interleave(draws)
+            for one in going:
+                one.keep(rows)
+        codes: list[Tensor] = []
+        for place in range(places):
+            self.check()
+            logits = [
+                self.model.token_logits(one.hidden_BD, first, vocabulary.first_place).float() for one in going
+            ]
+            code_U = sample(guided(logits, self.sampling.guidance), self.sampling, generator)
+            codes.append(code_U)
+            if place + 1 < places:
+                following = torch.full_like(code_U, vocabulary.first_place + place + 1)
+                for one in going:
+                    one.step(torch.stack((first + code_U, following), dim=1))
+        return torch.stack(codes, dim=1)
+
+    def read(self, histories: Histories, queries: Sequence[Query], kept: Kept | None = None) -> Continuation:
+        sentences = [
+            self.encoder.encode(self.task.question(histories, user, query))
+            for user, query in enumerate(queries)
+        ]
+        return Continuation(self.model, self.state, sentences, self.encoder.vocabulary.num_places, kept)
+
+
+def guided(logits: Sequence[Tensor], scale: float) -> Tensor:
+    """[U, C] what is known scaled in the likelihood; logits: with words and history, and without either."""
+    if len(logits) == 1:
+        return logits[0]
+    told, untold = (torch.log_softmax(one, dim=-1) for one in logits)
+    return untold + scale * (told - untold)
+
+
+def sample(logits_UC: Tensor, config: SamplingConfig, generator: torch.Generator) -> Tensor:
+    """[U] one code each; drawn on the CPU, so that a seed means the same on every device."""
+    if config.temperature < COLDEST:
+        return logits_UC.argmax(dim=-1)
+    p_UC = torch.softmax(logits_UC.cpu() / config.temperature, dim=-1)
+    ordered = p_UC.sort(dim=-1, descending=True)
+    outside = ordered.values.cumsum(dim=-1) - ordered.values >= config.top_p
+    p_UC = p_UC.scatter(1, ordered.indices, ordered.values.masked_fill(outside, 0.0))
+    return torch.multinomial(p_UC, 1, generator=generator)[:, 0].to(logits_UC.device)
+
+
+def paint(tokenizer: ImageTokenizer, codes_US: Tensor) -> PictureArray:
+    """uint8 [U, Y, X, 3]."""
+    pixels = tokenizer.decode(codes_US.cpu())
+    array = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return np.ascontiguousarray(array)

@@ -1,0 +1,126 @@
+"""How generated pictures are judged: by a classifier of real ones, and by the distance of its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unimp.answer import Imaginer, Query
+from unimp.core.errors import ConfigError
+from unimp.data.catalog import Catalog
+from unimp.data.histories import Cases, FloatArray
+from unimp.features.image_tokenizer import tokenizer_report
+from unimp.features.pixels import Pixels, load_pixels
+from unimp.metrics.pictures import label_agreement, picture_metrics
+from unimp.metrics.scored import mean_or_nan
+from unimp.model.image_tokenizer import ImageTokenizer
+from unimp.tasks.image_generation.attribute_judge import AttributeJudge, train_judge
+from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.task import TaskScore
+
+MOST_CASES = 1000
+"""Pictures that are drawn for an evaluation, the first of the cases."""
+READABLE = 1.3
+"""An attribute counts when the judge's held-out accuracy is so many times the most frequent label's share."""
+
+
+@dataclass(frozen=True)
+class PictureJudge:
+    """Reads attributes from pictures; its own accuracy stands beside everything it says."""
+
+    judge: AttributeJudge
+    pixels: Pixels
+    catalog: Catalog
+    attributes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, catalog: Catalog, tokenizer: ImageTokenizer, *, seed: int, show: bool) -> PictureJudge:
+        """Trained on the catalogue's real pictures; ConfigError when nothing can be read from them."""
+        config = tokenizer.config
+        pixels = load_pixels(catalog, config.height, config.picture_width, show_progress=show)
+        if pixels is None:
+            raise ConfigError("imagination: the catalogue's pictures are gone; put them back")
+        judge = train_judge(catalog, pixels, seed=seed, show=show)
+        readable = [
+            one.attribute for one in judge.examinations if one.accuracy >= READABLE * one.most_frequent
+        ]
+        if not readable:
+            raise ConfigError("imagination: no attribute can be read from the pictures")
+        return cls(judge, pixels, catalog, tuple(readable))
+
+    def score(
+        self, task: ImageGenerationTask, answerer: Imaginer, cases: Cases, guidance: list[Query] | None = None
+    ) -> TaskScore:
+        """FID, KID, diversity, and agreement with the target in every attribute the judge can read.
+
+        `X-told`: cases whose words name the attribute; `X-untold`: those whose words leave it to taste.
+        `agreement` alone is the mean over the attributes.
+        """
+        drawn_for = np.flatnonzero((cases.target_rows >= 0) & self.pixels.present[cases.target_rows])
+        drawn_for = drawn_for[:MOST_CASES]
+        batch = cases.select(drawn_for)
+        queries = guidance or task.guidance(batch)
+        pictures = answerer.imagine(batch.histories, queries, 0)
+        real = self.pixels.values[batch.target_rows]
+        metrics = picture_metrics(self.features(pictures), self.features(real))
+        read = self.judge.read(pictures)
+        for attribute in self.attributes:
+            metrics |= self.agreement(attribute, read[attribute], batch, queries)
+        values = np.full(len(cases), np.nan)
+        values[drawn_for] = self.hits(read, batch)
+        metrics["agreement"] = mean_or_nan(values[~np.isnan(values)].tolist())
+        return TaskScore(metrics, len(cases), len(cases) - len(batch), values=values, values_of="agreement")
+
+    def hits(self, read: dict[str, list[str]], cases: Cases) -> FloatArray:
+        """[cases] the share of the readable attributes in which a picture is as the target's; NaN if none."""
+        hits = np.full((len(self.attributes), len(cases)), np.nan)
+        for number, attribute in enumerate(self.attributes):
+            for case, wanted in enumerate(self.wanted(attribute, cases)):
+                if wanted is not None:
+                    hits[number, case] = float(read[attribute][case] == wanted)
+        asked = (~np.isnan(hits)).sum(axis=0)
+        share = np.nansum(hits, axis=0) / np.maximum(asked, 1)
+        return np.asarray(np.where(asked > 0, share, np.nan))
+
+    def wanted(self, attribute: str, cases: Cases) -> list[str | None]:
+        """Each target's label; None where it has none that the judge knows."""
+        known, texts = set(self.judge.labels[attribute]), self.catalog.texts[attribute]
+        return [text if (text := texts[row]) in known else None for row in cases.target_rows.tolist()]
+
+    def features(self, pictures: np.ndarray) -> FloatArray:
+        return self.judge.features(pictures)
+
+    def agreement(
+        self, attribute: str, read: list[str], cases: Cases, queries: list[Query]
+    ) -> dict[str, float]:
+        wanted = self.wanted(attribute, cases)
+        told = [
+            label is not None and label in query.text for label, query in zip(wanted, queries, strict=True)
+        ]
+        name = f"agreement-{attribute}"
+        return {
+            name: label_agreement(read, wanted)["agreement"],
+            f"{name}-told": label_agreement(read, only(wanted, told))["agreement"],
+            f"{name}-untold": label_agreement(read, only(wanted, [not one for one in told]))["agreement"],
+        }
+
+    def facts(self, tokenizer: ImageTokenizer, seed: int) -> dict[str, float]:
+        """What the judge itself is worth, and how well the codes keep pictures."""
+        facts: dict[str, float] = {}
+        for one in self.judge.examinations:
+            if one.attribute in self.attributes:
+                facts[f"judge-accuracy-{one.attribute}"] = one.accuracy
+                facts[f"chance-{one.attribute}"] = one.uniform
+                facts[f"most-frequent-{one.attribute}"] = one.most_frequent
+        report = tokenizer_report(tokenizer, self.pixels, seed=seed)
+        return facts | {
+            "tokenizer-PSNR": report.train_psnr,
+            "tokenizer-PSNR-held-out": report.held_out_psnr,
+            "tokenizer-usage": report.usage,
+        }
+
+
+def only(labels: list[str | None], kept: list[bool]) -> list[str | None]:
+    """The labels where `kept`, None elsewhere."""
+    return [label if keep else None for label, keep in zip(labels, kept, strict=True)]

@@ -1,0 +1,60 @@
+"""Of several drawn pictures the one that the model itself would find first: its search, turned on them."""
+
+# U users, N pictures per user, X = U * N pictures from outside, D width
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unimp.answer import PictureArray, Query
+from unimp.data.histories import FloatArray, Histories
+from unimp.data.pictures import fit_pixels
+from unimp.inference.continuation import hidden_at_end
+from unimp.inference.kept import Kept
+from unimp.model.inputs import ItemState
+from unimp.model.unimp import UnimpModel
+from unimp.sentence.encoder import SentenceEncoder
+from unimp.sentence.parts import UserSentence
+
+Question = Callable[[Histories, int, Query], UserSentence]
+See = Callable[[PictureArray], Tensor]
+"""uint8 pictures [X, Y, X', 3] at the encoder's size -> visual tokens [X, V, E]."""
+
+
+@dataclass
+class PictureReranker:
+    """How well pictures suit a user and a wish: as re-ranking by CLIP does for words (Ramesh et al. 2021)."""
+
+    model: UnimpModel
+    state: ItemState
+    encoder: SentenceEncoder
+    question: Question
+    """The sentence whose answer is an item: that of search, or of recommendation."""
+    see: See
+    size: tuple[int, int]
+    """Rows and columns of the pixels that `see` reads."""
+    kept: Kept | None = None
+
+    def score(self, histories: Histories, queries: Sequence[Query], pictures: PictureArray) -> FloatArray:
+        """[U, N] the picture's part in the logit of an item that looked so; pictures [U, N, Y, X, 3]."""
+        users, number = pictures.shape[:2]
+        with torch.inference_mode():
+            asked = [self.question(histories, user, query) for user, query in enumerate(queries)]
+            encoded = [self.encoder.encode(one) for one in asked]
+            hidden_UD = hidden_at_end(self.model, self.state, encoded, self.kept)
+            state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
+            assert state.pictures_ID is not None
+            vectors_UND = state.pictures_ID[-users * number :].view(users, number, -1)
+            scores = torch.einsum("ud,und->un", hidden_UD, vectors_UND)
+        return np.asarray(scores.cpu().numpy(), dtype=np.float32)
+
+    def fitted(self, pictures: PictureArray) -> PictureArray:
+        """[U * N, height, width, 3] as the catalogue's own pictures are brought to size."""
+        flat = pictures.reshape(-1, *pictures.shape[2:])
+        return np.stack([fit_pixels(Image.fromarray(one), *self.size) for one in flat])

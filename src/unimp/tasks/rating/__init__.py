@@ -1,0 +1,1 @@
+"""Preference prediction: the rating of an item."""

@@ -1,0 +1,1 @@
+"""Recommendation: the next item."""

@@ -1,0 +1,1 @@
+"""Search: items for words, a picture, or both."""

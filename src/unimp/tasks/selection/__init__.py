@@ -1,0 +1,1 @@
+"""Selection: which of several candidates suit."""

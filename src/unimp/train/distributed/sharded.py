@@ -1,0 +1,133 @@
+"""`ShardedProcessGroup`: several processes, each with a part of every weight, gradient and moment (FSDP2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+from unimp.core.errors import ConfigError
+from unimp.model.unimp import UnimpModel
+from unimp.train.distributed.sharded_state import forget_state, read_state, write_state
+from unimp.train.process_group import ProcessGroup
+from unimp.train.state import Position
+
+CPU = torch.device("cpu")
+Value = TypeVar("Value")
+
+
+class ShardedProcessGroup(ProcessGroup):
+    """Weights are gathered layer by layer as they are needed; each process computes its own batches."""
+
+    shards = True
+
+    def __init__(self, rank: int, size: int, neighbours: int, device: torch.device) -> None:
+        self.rank, self.size, self.neighbours = rank, size, neighbours
+        self.mesh = init_device_mesh(device.type, (size,))
+        self.used: dict[str, bool] = {}
+        """Parameters outside the decoder's layers, and whether they have had a gradient in this step."""
+        self.scalars: set[str] = set()
+
+    def broadcast(self, make: Callable[[], Value]) -> Value:
+        said: list[Any] = [make() if self.is_main else None]
+        dist.broadcast_object_list(said, src=0, device=CPU)
+        value: Value = said[0]
+        return value
+
+    def merge(self, position: Position) -> None:
+        counted: list[Any] = [None] * self.size
+        dist.all_gather_object(counted, position)
+        position.forget_counts()
+        if self.is_main:
+            for one in counted:
+                position.take(one)
+
+    def shard(self, step: nn.Module, model: UnimpModel, layer_dtype: torch.dtype | None, seed: int) -> None:
+        """Every decoder layer is a unit of its own; all else, needed from first to last, is one more."""
+        if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
+            raise ConfigError(
+                f"torch {torch.__version__}: several processes need 2.13; pip install 'torch>=2.13'"
+            )
+        self.lengthen_scalars(model)
+        policy = MixedPrecisionPolicy(
+            param_dtype=layer_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
+        layers = model.decoder.layers
+        inner = {parameter for layer in layers for parameter in layer.parameters()}
+        outer = [n for n, p in model.named_parameters() if p.requires_grad and p not in inner]
+        self.used = dict.fromkeys(outer, False)
+        step.register_forward_hook(self.watch(model))
+        for layer in layers:
+            fully_shard(layer, mesh=self.mesh, mp_policy=policy)
+        whole = fully_shard(step, mesh=self.mesh)
+        # A batch without pictures leaves cross-attention without gradients, in this process alone.
+        whole.set_reduce_scatter_unused_params(True)
+        torch.manual_seed(seed + (self.rank << 32))
+
+    def lengthen_scalars(self, model: UnimpModel) -> None:
+        """A number cannot be shared out; a list of one can."""
+        for name, parameter in list(model.named_parameters()):
+            if parameter.ndim == 0:
+                self.scalars.add(name)
+                path, _, last = name.rpartition(".")
+                longer = nn.Parameter(parameter.detach().reshape(1), parameter.requires_grad)
+                setattr(model.get_submodule(path), last, longer)
+
+    def watch(self, model: UnimpModel) -> Callable[..., None]:
+        """A hook that, once the parameters are there as a whole, asks each to tell of its gradient."""
+        broadcast: set[str] = set()
+
+        def ask(*_: Any) -> None:
+            for name, parameter in model.named_parameters():
+                if name in self.used and name not in broadcast:
+                    broadcast.add(name)
+                    tell = partial(self.tell, name)
+                    parameter.register_post_accumulate_grad_hook(tell)
+
+        return ask
+
+    def tell(self, name: str, _: Tensor) -> None:
+        self.used[name] = True
+
+    def sync_unused_grads(self, model: UnimpModel) -> None:
+        used = torch.tensor(list(self.used.values()), dtype=torch.uint8)
+        dist.all_reduce(used, dist.ReduceOp.MAX)
+        unused = {name for name, one in zip(self.used, used.tolist(), strict=True) if not one}
+        for name, parameter in model.named_parameters():
+            if name in unused:
+                parameter.grad = None
+        self.used = dict.fromkeys(self.used, False)
+
+    def gathered(self, model: UnimpModel) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for name, tensor in model.learned_state().items():
+            whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+            if self.is_main:
+                kept = whole.detach().to(CPU)
+                found[name] = kept[0] if name in self.scalars else kept
+        return found
+
+    def write_state(
+        self, folder: Path, model: UnimpModel, optimizer: torch.optim.Optimizer, position: Position
+    ) -> None:
+        write_state(self, folder, model, optimizer, position)
+
+    def read_state(
+        self, folder: Path, model: UnimpModel, optimizer: torch.optim.Optimizer
+    ) -> Position | None:
+        return read_state(self, folder, model, optimizer)
+
+    def forget_state(self, folder: Path) -> None:
+        forget_state(folder)
+
+    def close(self) -> None:
+        dist.all_reduce(torch.zeros(()))  # nobody leaves while another still speaks
+        dist.destroy_process_group()

@@ -1,0 +1,281 @@
+"""The one training loop: dense supervision, early stopping on validation, exact resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unimp.core.errors import ConfigError
+from unimp.core.files import write_tensors
+from unimp.core.progress import ProgressBar, progress_bar
+from unimp.model.decoder import CompactDecoder
+from unimp.model.unimp import UnimpModel
+from unimp.runs.artifacts import RunArtifacts
+from unimp.runs.folder import BEST, LOG
+from unimp.runs.recipe import Recipe
+from unimp.runs.training_split import TrainingSplit
+from unimp.sentence.batch import Batch
+from unimp.tasks.task import Task
+from unimp.train.batches import Planned, TrainingSentences
+from unimp.train.objective import Loss, Objective
+from unimp.train.prefetch import prefetch
+from unimp.train.process_group import ProcessGroup
+from unimp.train.state import Position
+from unimp.train.step import Step, check_compute
+from unimp.train.validator import ValidationScores, Validator
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """What one process does in one step."""
+
+    planned: Planned
+    batch: Batch
+    weight: float
+    """1, but at an epoch's end: 0 where no batch is left, more for those that have one."""
+
+    @property
+    def task(self) -> Task:
+        return self.planned.task
+
+
+class Training:
+    """Trains one model into one run folder; made anew, it goes on where the folder's state stopped."""
+
+    def __init__(
+        self,
+        folder: Path,
+        artifacts: RunArtifacts,
+        training_split: TrainingSplit,
+        device: torch.device,
+        *,
+        show: bool = True,
+        process_group: ProcessGroup | None = None,
+    ) -> None:
+        self.folder, self.artifacts, self.device = folder, artifacts, device
+        self.process_group = process_group or ProcessGroup()
+        self.show = show and self.process_group.is_main
+        self.config = artifacts.recipe.train
+        self.overlaps = device.type == "cuda"
+        """Lay batches out while a step runs; on a CPU both would want the same cores."""
+        check_compute(artifacts.recipe, device)
+        torch.manual_seed(self.config.seed)
+        self.model = self._new_model()
+        self.judged = self.model
+        """The whole model, in the leading process."""
+        if self.process_group.shards and self.process_group.is_main:
+            self.judged = artifacts.new_model()
+        self.sentences = TrainingSentences(artifacts, training_split.train)
+        self.validator = Validator(artifacts, training_split.valid)
+        first = self.sentences.plan(0)
+        self.steps_per_epoch = math.ceil(len(first) / self.process_group.size)
+        whole = self.config.epochs * self.steps_per_epoch
+        self.total_steps = min(whole, self.config.max_steps or whole)
+        self.task_weights = self.sentences.task_weights(first)
+        objective = Objective(self.model, artifacts.vocabulary, artifacts.recipe.objective, artifacts.items)
+        short = self.config.precision == "bfloat16"
+        self.step = Step(self.model, objective, artifacts.items, short)
+        layer_dtype = torch.bfloat16 if short else getattr(self.model.decoder, "autocast", None)
+        self.process_group.shard(self.step, self.model, layer_dtype, self.config.seed)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, artifacts.recipe), lr=self.config.lr, betas=(0.9, 0.98)
+        )
+        self.position = Position(total_steps=self.total_steps)
+        found = self.process_group.read_state(folder, self.model, self.optimizer)
+        if found is not None:
+            self._go_on(found)
+
+    def _new_model(self) -> UnimpModel:
+        """On the device, or on the CPU where it is to be shared out."""
+        model = self.artifacts.new_model()
+        if not self.process_group.shards:
+            model = model.to(self.device)
+        candidates = self.artifacts.items.candidates
+        if candidates is not None:
+            model.items.forget_identities(candidates.to(model.items.identity.weight.device))
+        if self.config.compile:
+            assert isinstance(model.decoder, CompactDecoder)
+            model.decoder.compile_layers()
+        return model
+
+    def run(self) -> Position:
+        """Train to the end, or to the epoch where validation stopped getting better."""
+        position = self.position
+        with progress_bar("training", self.total_steps, show=self.show) as bar:
+            bar.advance(position.step)
+            while position.epoch < self.config.epochs and not position.finished:
+                self._epoch(bar)
+        return position
+
+    def _epoch(self, bar: ProgressBar) -> None:
+        position, started = self.position, time.monotonic()
+        saved = started
+        plan = self.sentences.plan(position.epoch)
+        lay_out = prefetch if self.overlaps else map
+        for step_batch in lay_out(self._step_batch, self._step_batches(plan)):
+            loss = self._step(step_batch)
+            total, used = float(loss.total.detach()), step_batch.batch.num_positions
+            position.step += 1
+            position.batch = min(position.batch + self.process_group.size, len(plan))
+            if step_batch.weight:
+                places = step_batch.batch.items.numel()
+                position.count(step_batch.task.name, total, loss.components, places, used)
+            now = time.monotonic()
+            rate = self.process_group.size * used / max(now - started, 1e-9)
+            position.seconds += now - started
+            started = now
+            bar.advance(note=f"epoch {position.epoch + 1} loss {total:.3f} {rate:,.0f} tokens/s")
+            due = now - saved > self.config.checkpoint_seconds
+            if self.process_group.broadcast(partial(bool, due)):
+                self._save()
+                saved = time.monotonic()
+                started = saved
+            if position.step >= self.total_steps:
+                break
+        self._end_of_epoch(started)
+
+    def _step_batches(self, plan: Sequence[Planned]) -> Iterator[tuple[Planned, float]]:
+        """This process's batches of the epoch, as many as every other's, and what each counts.
+
+        The mean over the processes is the mean over the batches that are left.
+        """
+        size, rank = self.process_group.size, self.process_group.rank
+        for first in range(self.position.batch, len(plan), size):
+            active = min(size, len(plan) - first)
+            idle = rank >= active
+            yield plan[first if idle else first + rank], 0.0 if idle else size / active
+
+    def _step_batch(self, planned_weight: tuple[Planned, float]) -> StepBatch:
+        planned, weight = planned_weight
+        batch = self.sentences.batch(planned)
+        return StepBatch(planned, batch.pinned() if self.device.type == "cuda" else batch, weight)
+
+    def _step(self, step_batch: StepBatch) -> Loss:
+        self.step.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate() * group["share"]
+        try:
+            loss: Loss = self.step(step_batch.batch.to(self.device), self.task_weights[step_batch.task.name])
+            self.optimizer.zero_grad(set_to_none=True)
+            (loss.total * step_batch.weight).backward()
+            self.process_group.sync_unused_grads(self.model)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            self.optimizer.step()
+        except torch.OutOfMemoryError:
+            raise ConfigError(self._too_large(step_batch.batch)) from None
+        return loss
+
+    def _too_large(self, batch: Batch) -> str:
+        """What a step that did not fit into memory held, and what makes it smaller."""
+        recipe, (sentences, positions) = self.artifacts.recipe, batch.items.shape
+        further = ", set backbone.gradient_checkpointing = true" if recipe.backbone.name else ""
+        return (
+            f"train.batch_positions {self.config.batch_positions}: a step of {sentences} sentences of "
+            f"{positions} positions does not fit into the memory of {self.device}; lower "
+            f"train.batch_positions or sentence.max_items ({recipe.sentence.max_items}){further}, "
+            "and train into another --out"
+        )
+
+    def _learning_rate(self) -> float:
+        """Linear warm-up, then cosine decay to `final_lr`."""
+        config, total = self.config, self.total_steps
+        warm = max(1, round(config.warmup * total))
+        if self.position.step < warm:
+            return config.lr * (self.position.step + 1) / warm
+        done = min(1.0, (self.position.step - warm) / max(1, total - warm))
+        return config.lr * (config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * done)) / 2)
+
+    def _end_of_epoch(self, started: float) -> None:
+        position = self.position
+        weights = self.process_group.gathered(self.model)
+        validation_scores = self.process_group.broadcast(lambda: self._validation_scores(weights))
+        position.seconds += time.monotonic() - started
+        position.epoch += 1
+        position.batch = 0
+        better = validation_scores.score > position.best
+        position.stale = 0 if better else position.stale + 1
+        if better:
+            position.best, position.best_epoch = validation_scores.score, position.epoch
+        self.process_group.merge(position)
+        if self.process_group.is_main:
+            if better:
+                facts = {"epoch": position.epoch, "step": position.step, "valid": validation_scores.metrics}
+                write_tensors(self.folder / BEST, weights, facts | self.artifacts.identities)
+            self._log(validation_scores)
+        position.forget_counts()
+        position.finished = position.stale >= self.config.patience or position.step >= self.total_steps
+        self._save()
+
+    def _validation_scores(self, weights: dict[str, Tensor]) -> ValidationScores:
+        """What validation says of the whole model."""
+        if self.judged is self.model:
+            return self.validator.validation_scores(self.model)
+        self.judged.load_learned(weights)
+        self.judged.to(self.device)
+        validation_scores = self.validator.validation_scores(self.judged)
+        self.judged.to("cpu")
+        return validation_scores
+
+    def _log(self, validation_scores: ValidationScores) -> None:
+        position = self.position
+        row = {
+            "epoch": position.epoch,
+            "step": position.step,
+            "loss": position.loss_sum / max(position.loss_count, 1),
+            "components": {name: total / n for name, (total, n) in position.components.items()},
+            "padding": position.padding / max(position.places, 1),
+            "lr": self._learning_rate(),
+            "valid": validation_scores.metrics,
+            "score": validation_scores.score,
+            "gates": self.judged.gates(),
+            "seconds": position.seconds,
+        }
+        with (self.folder / LOG).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _save(self) -> None:
+        self.process_group.merge(self.position)
+        self.process_group.write_state(self.folder, self.model, self.optimizer, self.position)
+
+    def _go_on(self, found: Position) -> None:
+        """From where the folder's training stopped, perhaps with another number of processes."""
+        if found.total_steps and found.total_steps != self.total_steps:
+            found.step = round(found.step * self.total_steps / found.total_steps)
+        found.total_steps = self.total_steps
+        self.position = found
+        if self.process_group.is_main:
+            self._trim_log()
+
+    def _trim_log(self) -> None:
+        """Drop log lines that a killed run wrote after its last state."""
+        path = self.folder / LOG
+        if path.exists():
+            rows = [line for line in path.read_text().splitlines() if line.endswith("}")]
+            kept = [line for line in rows if json.loads(line)["epoch"] <= self.position.epoch]
+            path.write_text("".join(line + "\n" for line in kept))
+
+
+def parameter_groups(model: UnimpModel, recipe: Recipe) -> list[dict[str, Any]]:
+    """Matrices decay; gates, norms and biases do not. Pretrained weights learn more slowly."""
+    own = ("decoder.", "tokens.words.", "tokens.head.") if recipe.backbone.name else ()
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = recipe.train.weight_decay if parameter.ndim >= 2 else 0.0
+            share = recipe.backbone.lr_share if name.startswith(own) else 1.0
+            if name.startswith("vision.encoder."):
+                share = recipe.vision.lr_share
+            groups.setdefault((share, decay), []).append(parameter)
+    return [
+        {"params": groups[share, decay], "weight_decay": decay, "share": share}
+        for share, decay in sorted(groups, reverse=True)
+    ]

@@ -1,0 +1,114 @@
+"""Train a recipe on a data set into a run folder, or go on where it stopped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unimp.core.compute import device_name, peak_memory_mib, pick_device, set_threads
+from unimp.core.files import read_json, write_json
+from unimp.data.dataset import Dataset
+from unimp.fusion.weights import fit_fusion_weights
+from unimp.model.unimp import UnimpModel
+from unimp.runs.artifact_files import load_artifacts, save_artifacts
+from unimp.runs.artifacts import RunArtifacts
+from unimp.runs.folder import RESULT, claim
+from unimp.runs.open_run import load_model
+from unimp.runs.recipe import Recipe
+from unimp.runs.training_split import TrainingSplit, make_split
+from unimp.train.preparation import build_artifacts, for_training
+from unimp.train.process_group import ProcessGroup
+from unimp.train.step import check_compute
+from unimp.train.trainer import Training
+
+
+def train(
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    device: torch.device | None = None,
+    show: bool = True,
+    process_group: ProcessGroup | None = None,
+) -> dict[str, Any]:
+    """Train into `folder`, or go on where it stopped; returns its result (validation only, no test figure).
+
+    With several processes each calls this; all but the main one return an empty result.
+    CheckpointError when the folder belongs to other data or another recipe.
+    """
+    device, process_group = device or pick_device(), process_group or ProcessGroup()
+    check_compute(recipe, device)
+    set_threads(recipe.train.threads, process_group.neighbours)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not process_group.broadcast(lambda: claim(folder, dataset, recipe)):
+        return dict(read_json(folder / RESULT)) if process_group.is_main else {}
+    training_split = TrainingSplit.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
+    if not process_group.is_main:
+        process_group.broadcast(dict)  # what the leading process prepares is in the folder now
+        Training(
+            folder,
+            load_prepared(folder, recipe, dataset, device),
+            training_split,
+            device,
+            process_group=process_group,
+        ).run()
+        process_group.close()
+        return {}
+    _, _, result = learn(training_split, recipe, folder, device, show=show, process_group=process_group)
+    write_json(folder / RESULT, result)
+    process_group.forget_state(folder)
+    return result
+
+
+def learn(
+    training_split: TrainingSplit,
+    recipe: Recipe,
+    folder: Path,
+    device: torch.device,
+    *,
+    show: bool,
+    process_group: ProcessGroup | None = None,
+) -> tuple[RunArtifacts, UnimpModel, dict[str, Any]]:
+    """Prepare, train, and choose the mixture on validation; state and weights go to `folder`."""
+    started, process_group = time.monotonic(), process_group or ProcessGroup()
+    artifacts = build_artifacts(training_split, recipe, device=device, show_progress=show)
+    save_artifacts(folder, artifacts)
+    process_group.broadcast(dict)
+    prepared = time.monotonic() - started
+    training = Training(folder, artifacts, training_split, device, show=show, process_group=process_group)
+    position = training.run()
+    process_group.close()
+    # A pretrained backbone is not read a second time.
+    model = load_model(folder, artifacts, device, training.judged if artifacts.backbone is not None else None)
+    seen = training.validator.cases[0]
+    del training
+    fitted = fit_fusion_weights(artifacts.answerer(model), artifacts.tasks, seen, recipe.structure)
+    result = {
+        "valid": {
+            "score": position.best,
+            "users": len(seen),
+            "reached": {name: one.reached for name, one in fitted.items()},
+        },
+        "mixtures": {name: one.fusion_weights.model_dump() for name, one in fitted.items()},
+        "best_epoch": position.best_epoch,
+        "epochs": position.epoch,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "learned_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "processes": process_group.size,
+        "seconds": {"preparation": prepared, "training": position.seconds},
+        "peak_memory_mib": peak_memory_mib(),
+        "device": device_name(device),
+        "versions": {name: metadata.version(name) for name in ("unimp", "torch", "numpy", "polars")},
+    }
+    return artifacts, model, result
+
+
+def load_prepared(folder: Path, recipe: Recipe, dataset: Dataset, device: torch.device) -> RunArtifacts:
+    """What another process prepared, ready to train on."""
+    artifacts = load_artifacts(folder, recipe, dataset, device)
+    return replace(artifacts, items=for_training(artifacts.items, artifacts.popularity, recipe, device))

@@ -1,0 +1,228 @@
+"""batch and keys as a user meets them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from tests.six import Six
+from unimp.cli import batch, serve
+from unimp.core.errors import CheckpointError, ConfigError, DataError
+from unimp.personalizer import Personalizer
+from unimp.runs.folder import BEST
+from unimp.runs.open_run import TrainedRun
+
+app = typer.Typer()
+batch.register(app)
+serve.register(app)
+
+
+def call(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def run(six: Six, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run folder that opens as the small shop."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / BEST).write_bytes(b"weights")
+    opened = TrainedRun(folder, {}, {}, six.artifacts, six.model(), {}, six.dataset)
+    personalizer = Personalizer(opened, opened.answerer)
+    monkeypatch.setattr("unimp.personalizer.load", lambda *_, **__: personalizer)
+    return folder
+
+
+@pytest.fixture
+def users(six: Six) -> list[str]:
+    return six.dataset.interactions.histories.user_ids.tolist()
+
+
+def test_shards_hold_the_personalizers_answers_and_are_resumed(
+    run: Path, users: list[str], tmp_path: Path
+) -> None:
+    listed, out = tmp_path / "users.txt", tmp_path / "out"
+    listed.write_text("\n".join(users[:7]))
+    command = [
+        "batch",
+        run,
+        "--task",
+        "recommendation",
+        "--users",
+        listed,
+        "--out",
+        out,
+        "--shard",
+        3,
+        "-k",
+        4,
+    ]
+    report = json.loads(call(*command, "--json").stdout)
+    assert (report["answered"], report["shards"], report["written"]) == (7, 3, 3)
+    first = pl.read_parquet(out / "*.parquet")
+    assert first["user_id"].to_list() == users[:7]
+
+    from unimp.personalizer import load
+
+    for user, items in zip(users, first["item_ids"].to_list(), strict=False):
+        assert items == [item.item_id for item in load(run).recommend(user=user, k=4).items]
+    (out / "part-00001.parquet").unlink()
+    assert json.loads(call(*command, "--json").stdout)["written"] == 1
+    assert pl.read_parquet(out / "*.parquet").equals(first)
+    with pytest.raises(ConfigError, match=r"another k \(4, now 5\)"):
+        call(*command[:-1], 5)
+
+
+def scored(run: Path, task: str, asked: Path, *more: object) -> pl.DataFrame:
+    out = asked.parent / f"{asked.stem}-{task}"
+    call("batch", run, "--task", task, "--users", asked, "--out", out, *more)
+    return pl.read_parquet(out / "*.parquet")
+
+
+def test_every_task_gives_the_personalizers_answers(
+    run: Path, six: Six, users: list[str], tmp_path: Path
+) -> None:
+    from unimp.personalizer import load
+
+    personalizer, items = load(run), six.dataset.catalog.item_ids
+    asked = tmp_path / "asked.parquet"
+    columns = {
+        "user_id": users[:3],
+        "item_id": items[:3],
+        "text": ["bag", "red", "blue mug"],
+        "candidates": [items[4:8], items[20:22], items[9:6:-1]],
+        "count": [2, None, 1],
+    }
+    pl.DataFrame(columns).write_parquet(asked)
+    found = scored(run, "search", asked, "-k", 3)
+    assert found.columns == ["user_id", "text", "item_ids", "scores"]
+    best = personalizer.search("bag", user=users[0], k=3).items
+    assert found["item_ids"][0].to_list() == [item.item_id for item in best]
+    rated, forecast = scored(run, "rating", asked), personalizer.rate(items[1], user=users[1])
+    assert rated["rating"][1] == pytest.approx(forecast.mean, abs=1e-3)
+    assert rated["probabilities"][1].to_list() == pytest.approx(forecast.probabilities, abs=1e-3)
+    said = scored(run, "explanation", asked)
+    assert said["text"][2] == personalizer.explain(items[2], user=users[2]).text
+    chosen = scored(run, "selection", asked)
+    for row, (user, candidates, count) in enumerate(
+        zip(users, columns["candidates"], (2, 1, 1), strict=False)
+    ):
+        answer = personalizer.select(candidates, count=count, user=user)
+        assert chosen["chosen"][row].to_list() == list(answer.chosen)
+        shares = [one.probability for one in answer.candidates]
+        assert chosen["probabilities"][row].to_list() == pytest.approx(shares, abs=1e-3)
+
+
+def test_imagined_pictures_are_png_and_stay_the_same(
+    run: Path, six: Six, users: list[str], tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked.csv"
+    pl.DataFrame({"user_id": users[:3], "text": ["bag", "red", "blue mug"]}).write_csv(asked)
+    drawn = scored(run, "imagination", asked, "--seed", 7, "--shard", 2)
+    tokenizer = six.artifacts.tokenizer
+    assert tokenizer is not None
+    for data in drawn["picture"]:
+        assert Image.open(io.BytesIO(data)).size == (tokenizer.config.picture_width, tokenizer.config.height)
+    (tmp_path / "asked-imagination" / "part-00001.parquet").unlink()
+    assert scored(run, "imagination", asked, "--seed", 7, "--shard", 2).equals(drawn)
+    with pytest.raises(ConfigError, match="another seed"):
+        scored(run, "imagination", asked, "--seed", 8, "--shard", 2)
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "reason"),
+    [
+        ("recommendation", "nobody,,,,", 'unknown user "nobody"'),
+        ("recommendation", ",,,,", "user_id is missing"),
+        ("rating", "USER,nope,,,", 'unknown item "nope"'),
+        ("explanation", "USER,,,,", "item_id is missing"),
+        ("search", 'USER,,"  ",,', "text is empty"),
+        ("imagination", f"USER,,{'x' * 1001},,", "text has 1,001 letters, at most 1,000"),
+        ("selection", "USER,,,ITEM,", "give 2 to 1,000 different candidates (got 1)"),
+        ("selection", 'USER,,,"ITEM,nope",', 'unknown item "nope" among the candidates'),
+        ("selection", 'USER,,,"ITEM,OTHER",3', "count must be 1 to 2, the number of candidates (got '3')"),
+    ],
+)
+def test_a_wrong_line_is_named_or_left_out(
+    run: Path, six: Six, users: list[str], tmp_path: Path, task: str, row: str, reason: str
+) -> None:
+    items = six.dataset.catalog.item_ids
+    good = f'{users[0]},{items[0]},bag,"{items[0]},{items[1]}",1'
+    wrong = row.replace("USER", users[1]).replace("ITEM", items[0]).replace("OTHER", items[1])
+    asked, out = tmp_path / "asked.csv", tmp_path / "asked-out"
+    asked.write_text("\n".join(["user_id,item_id,text,candidates,count", good, wrong, good, wrong]) + "\n")
+    command = ["batch", run, "--task", task, "--users", asked, "--out", out]
+    with pytest.raises(DataError) as caught:
+        call(*command)
+    first = f"{asked}:3: {reason} (2 wrong lines in all); mend it, or leave it out: --skip-wrong"
+    assert str(caught.value) == first
+    assert not out.exists()
+    report = json.loads(call(*command, "--skip-wrong", "--json").stdout)
+    assert (report["answered"], report["skipped"]) == (2, 2)
+    skipped = pl.read_csv(out / "skipped.csv")
+    assert skipped.to_dict(as_series=False) == {"line": [3, 5], "reason": [reason, reason]}
+    assert pl.read_parquet(out / "*.parquet")["user_id"].to_list() == [users[0]] * 2
+
+
+def test_mistakes(run: Path, users: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, out = tmp_path / "users.csv", tmp_path / "out"
+
+    def ask(task: str) -> None:
+        call("batch", run, "--task", task, "--users", listed, "--out", out)
+
+    with pytest.raises(ConfigError, match='did you mean "search"'):
+        ask("serch")
+    with pytest.raises(DataError, match="cannot be read"):
+        ask("rating")
+    listed.write_text("user_id\n")
+    with pytest.raises(DataError, match="no users"):
+        ask("recommendation")
+    listed.write_text(f"user_id\n{users[0]}\n")
+    with pytest.raises(DataError, match=r"column\(s\) missing for search: text"):
+        ask("search")
+    out.mkdir()
+    (out / "mine").touch()
+    with pytest.raises(ConfigError, match="not a batch folder"):
+        ask("recommendation")
+    monkeypatch.setattr(Personalizer, "tasks", ("rating",))
+    with pytest.raises(ConfigError, match="trained without the task recommendation"):
+        ask("recommendation")
+
+
+def test_blank_lines_of_a_list_keep_the_count(run: Path, users: list[str], tmp_path: Path) -> None:
+    listed = tmp_path / "users.txt"
+    listed.write_text(f"{users[0]}\n\n  \nnobody\n")
+    with pytest.raises(DataError, match=r"users.txt:4: unknown user"):
+        scored(run, "recommendation", listed)
+
+
+def test_keys_are_shown_once(tmp_path: Path) -> None:
+    store = ("--store", f"sqlite:///{tmp_path / 'store.db'}")
+    secret = call("keys", "add", "shop", *store, "--role", "read,write-events").stdout.strip()
+    assert len(secret) > 40
+    assert json.loads(call("keys", "list", *store, "--json").stdout) == {"shop": ["read", "write-events"]}
+    assert secret not in call("keys", "list", *store).stdout
+    with pytest.raises(ConfigError, match="exists already"):
+        call("keys", "add", "shop", *store)
+    with pytest.raises(ConfigError, match="known: admin, read, write-events"):
+        call("keys", "add", "other", *store, "--role", "root")
+    call("keys", "remove", "shop", *store)
+    with pytest.raises(ConfigError, match="there is none"):
+        call("keys", "remove", "shop", *store)
+
+
+def test_serve_refuses_before_it_loads(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="only on loopback"):
+        call("serve", tmp_path / "run", "--host", "0.0.0.0", "--no-keys")
+    with pytest.raises(CheckpointError, match="no such run folder"):
+        call("serve", tmp_path / "nowhere", "--port", 0)

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+
+from unimp.core.errors import ConfigError
+from unimp.data.histories import Histories
+from unimp.features.item_graph import (
+    ItemGraph,
+    cosine_graph,
+    ease_graph,
+    keep_largest,
+    mirror_upper,
+    user_item_matrix,
+)
+
+
+def dense(matrix) -> np.ndarray:
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
+def test_a_repeated_item_counts_once_at_its_latest_event() -> None:
+    matrix = user_item_matrix(Histories.from_lists([[0, 1, 0], [], [2, 2]]), 3, recency=0.5)
+    np.testing.assert_allclose(matrix.toarray(), [[1.0, 0.5, 0.0], [0, 0, 0], [0, 0, 1.0]])
+    plain = user_item_matrix(Histories.from_lists([[0, 1, 0], [], [2, 2]]), 3)
+    np.testing.assert_allclose(plain.toarray(), [[1, 1, 0], [0, 0, 0], [0, 0, 1]])
+
+
+def test_recency_is_counted_back_from_the_latest_event() -> None:
+    matrix = user_item_matrix(Histories.from_lists([[3, 1, 0, 2]]), 4, recency=0.6)
+    np.testing.assert_allclose(matrix.toarray(), [[0.6, 0.36, 1.0, 0.216]], rtol=1e-6)
+
+
+LOG = Histories.from_lists([[0, 1], [0, 1], [0, 2], [1, 1]])
+"""Item 0 with three users, 1 with three, 2 with one; 0 and 1 share two, 0 and 2 one."""
+
+
+def test_cosine_by_hand() -> None:
+    expected = [[0, 2 / 3, 1 / 3**0.5], [2 / 3, 0, 0], [1 / 3**0.5, 0, 0]]
+    np.testing.assert_allclose(dense(cosine_graph(LOG, 3).weights), expected, rtol=1e-6)
+    np.testing.assert_allclose(dense(cosine_graph(LOG, 3, neighbours=None).weights), expected, rtol=1e-6)
+
+
+def test_shrink_is_added_below_the_line() -> None:
+    weights = dense(cosine_graph(LOG, 3, shrink=1.0).weights)
+    assert weights[0, 1] == pytest.approx(2 / (3 + 1))
+    assert weights[0, 2] == pytest.approx(1 / (3**0.5 + 1))
+
+
+def test_only_the_best_neighbours_stay() -> None:
+    weights = dense(cosine_graph(LOG, 3, neighbours=1).weights)
+    np.testing.assert_allclose(weights, [[0, 2 / 3, 0], [2 / 3, 0, 0], [1 / 3**0.5, 0, 0]], rtol=1e-6)
+
+
+def test_an_item_nobody_had_has_no_neighbours() -> None:
+    assert not dense(cosine_graph(LOG, 5).weights)[3:].any()
+
+
+@pytest.mark.parametrize("as_array", [True, False])
+def test_keep_largest_is_by_magnitude(as_array: bool) -> None:
+    import scipy.sparse as sp
+
+    matrix = np.array([[1.0, -3.0, 2.0, 0.0], [0.0, 0.5, 0.0, 0.0]])
+    kept = keep_largest(matrix if as_array else sp.csr_matrix(matrix), 2).toarray()
+    np.testing.assert_array_equal(kept, [[0, -3, 2, 0], [0, 0.5, 0, 0]])
+
+
+def test_ease_of_two_items_by_hand() -> None:
+    # XᵀX + λI = [[2 + 1, 1], [1, 1 + 1]], its inverse is [[2, -1], [-1, 3]] / 5, and B = -P_ij / P_jj.
+    graph = ease_graph(Histories.from_lists([[0, 1], [0]]), 2, l2=1.0)
+    np.testing.assert_allclose(graph.weights, [[0, 1 / 3], [1 / 2, 0]], rtol=1e-5)
+
+
+def random_log(seed: int, num_users: int, num_items: int) -> Histories:
+    random = np.random.default_rng(seed)
+    return Histories.from_lists(
+        [random.choice(num_items, random.integers(0, 9), replace=False).tolist() for _ in range(num_users)]
+    )
+
+
+@pytest.mark.parametrize("l2", [0.5, 20.0, 500.0])
+def test_ease_is_its_closed_form(l2: float) -> None:
+    log, num_items = random_log(0, 80, 30), 30
+    users = user_item_matrix(log, num_items).toarray().astype(np.float64)
+    precision = np.linalg.inv(users.T @ users + l2 * np.eye(num_items))
+    expected = np.eye(num_items) - precision / np.diag(precision)
+    np.fill_diagonal(expected, 0.0)
+    np.testing.assert_allclose(ease_graph(log, num_items, l2=l2).weights, expected, rtol=2e-3, atol=2e-5)
+
+
+def test_ease_solves_its_ridge_regression() -> None:
+    """Each column is the least-squares fit of one item by the others: no small step does better."""
+    log, num_items, l2 = random_log(1, 60, 12), 12, 3.0
+    users = user_item_matrix(log, num_items).toarray().astype(np.float64)
+    weights = ease_graph(log, num_items, l2=l2).weights.astype(np.float64)
+
+    def loss(candidate: np.ndarray) -> float:
+        return float(((users - users @ candidate) ** 2).sum() + l2 * (candidate**2).sum())
+
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        step = random.normal(scale=1e-2, size=weights.shape)
+        np.fill_diagonal(step, 0.0)
+        assert loss(weights + step) > loss(weights)
+
+
+def test_ease_with_neighbours_is_sparse() -> None:
+    log = random_log(2, 50, 20)
+    full, few = ease_graph(log, 20, l2=5.0), ease_graph(log, 20, l2=5.0, neighbours=4)
+    assert (np.diff(few.weights.indptr) == 4).all()
+    kept = few.weights.toarray()
+    np.testing.assert_array_equal(kept[kept != 0], full.weights[kept != 0])
+
+
+def test_ease_refuses_what_cannot_be_held() -> None:
+    with pytest.raises(ConfigError, match="use cosine neighbours instead"):
+        ease_graph(LOG, 30_000, l2=1.0)
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 100])
+def test_mirror_upper(block: int) -> None:
+    matrix = np.random.default_rng(0).normal(size=(7, 7)).astype(np.float32)
+    upper = np.triu(matrix)
+    np.testing.assert_array_equal(mirror_upper(matrix.copy(), block), upper + np.triu(upper, 1).T)
+
+
+@pytest.mark.parametrize("as_array", [True, False])
+def test_score_sums_the_rows_of_a_history(as_array: bool) -> None:
+    import scipy.sparse as sp
+
+    weights = np.arange(9, dtype=np.float32).reshape(3, 3)
+    graph = ItemGraph(weights if as_array else sp.csr_matrix(weights))
+    scores = graph.score(Histories.from_lists([[0, 2], []]), recency=0.5)
+    np.testing.assert_allclose(scores, [0.5 * weights[0] + weights[2], [0, 0, 0]])
+    assert scores.dtype == np.float32
