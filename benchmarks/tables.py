@@ -20,7 +20,7 @@ from unimp.evaluate.bench.publish import as_markdown
 from unimp.evaluate.bench.table import Table, TableRow, build_table
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = ROOT / "results"
 SIXTEEN = (
     "mf", "macr", "lightgcn", "ultragcn", "hgn", "gru4rec", "sasrec", "s3rec", "bert4rec", "unisrec",
     "p5", "vip5", "vbpr", "causalrec", "mmgcl", "mmssl",
