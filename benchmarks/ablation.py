@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from unimp.core.compute import pick_device
 from unimp.core.config import merge, parse_overrides
 from unimp.data.dataset import Dataset
+from unimp.devices import pick_device
 from unimp.evaluate.evaluation import document
 from unimp.runs.open_run import open_run
 from unimp.runs.recipe import Recipe, read_recipe

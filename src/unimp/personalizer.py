@@ -42,7 +42,8 @@ class Personalizer:
     """Answers for any user: one of the data (`user=`), or any `history=` of item ids, oldest first.
 
     Every method raises DataError for an unknown item or user, ConfigError for a request that cannot be
-    answered; an empty history is a cold start, and the answer says so.
+    answered; an empty history is a cold start, and the answer says so. `exclude_history` leaves out the items
+    of the history; None: as the run was validated.
     """
 
     run: TrainedRun
@@ -63,7 +64,7 @@ class Personalizer:
         *,
         user: str | None = None,
         k: int = 10,
-        exclude_history: bool = True,
+        exclude_history: bool | None = None,
     ) -> Recommendation:
         """The k best next items, from the whole catalogue, in falling order of score."""
         histories = self.histories(history, user)
@@ -78,7 +79,7 @@ class Personalizer:
         history: Sequence[str] | None = None,
         user: str | None = None,
         k: int = 10,
-        exclude_history: bool = True,
+        exclude_history: bool | None = None,
     ) -> SearchResult:
         """The k items that answer words, a picture, or both, in this user's taste."""
         histories = self.histories(history, user)
@@ -208,11 +209,11 @@ class Personalizer:
         return self.answerer.seeing(visual), Query(checked(text.strip()), picture_row=row)
 
     def _best(
-        self, scores: FloatArray, histories: Histories, k: int, exclude_history: bool
+        self, scores: FloatArray, histories: Histories, k: int, exclude_history: bool | None
     ) -> tuple[RankedItem, ...]:
         if k < 1:
             raise ConfigError(f"k: must be at least 1 (got {k})")
-        if exclude_history:
+        if self.run.exclude_history if exclude_history is None else exclude_history:
             scores[histories.item_rows] = -np.inf
         return best_items(self.run.dataset.catalog, scores[None], [k])[0]
 

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from tests.six import Six
+from unimp.batch.lines import as_text, listed_ids
 from unimp.cli import batch, serve
 from unimp.core.errors import CheckpointError, ConfigError, DataError
 from unimp.personalizer import Personalizer
@@ -123,6 +124,44 @@ def test_every_task_gives_the_personalizers_answers(
         assert chosen["probabilities"][row].to_list() == pytest.approx(shares, abs=1e-3)
 
 
+def test_users_that_the_data_do_not_know_come_with_their_history(
+    run: Path, six: Six, users: list[str], tmp_path: Path
+) -> None:
+    from unimp.personalizer import load
+
+    personalizer, items = load(run), six.dataset.catalog.item_ids
+    pasts = [[items[3], items[5]], None, []]
+    lists, table = tmp_path / "lists.parquet", tmp_path / "table.csv"
+    named = ["new", users[1], "cold"]
+    pl.DataFrame({"user_id": named, "history": pasts}).write_parquet(lists)
+    found = scored(run, "recommendation", lists, "-k", 3)
+    expected = [
+        personalizer.recommend(history=pasts[0], k=3),
+        personalizer.recommend(user=users[1], k=3),
+        personalizer.recommend(history=[], k=3),
+    ]
+    assert found["item_ids"].to_list() == [[item.item_id for item in one.items] for one in expected]
+    assert found["history"].to_list() == pasts
+    table.write_text(f'user_id,history\nnew,"{items[3]}, {items[5]}"\n')
+    again = scored(run, "recommendation", table, "-k", 3)
+    assert again["item_ids"][0].to_list() == found["item_ids"][0].to_list()
+    table.write_text("user_id,history\nnew,gone\nunknown,\n")
+    with pytest.raises(DataError, match=r'table\.csv:2: unknown item "gone" in the history'):
+        scored(run, "recommendation", table)
+    skipped = ["--skip-wrong", "--out", tmp_path / "x"]
+    table.write_text(f"user_id,history\nunknown,\nnew,{items[1]}\n")
+    call("batch", run, "--task", "recommendation", "--users", table, *skipped)
+    assert 'give their history in a column ""history""' in (tmp_path / "x" / "skipped.csv").read_text()
+
+
+def test_ids_with_commas_stay_whole_in_lists() -> None:
+    table = pl.DataFrame({"user_id": ["u"], "history": [["a,b", "c"]], "one": [["d,e"]]})
+    texts = table.select(as_text(table, "history"), as_text(table, "one"))
+    assert listed_ids(texts["history"][0]) == ["a,b", "c"]
+    assert listed_ids(texts["one"][0]) == ["d,e"]
+    assert listed_ids("a, b,,c ") == ["a", "b", "c"]
+
+
 def test_imagined_pictures_are_png_and_stay_the_same(
     run: Path, six: Six, users: list[str], tmp_path: Path
 ) -> None:
@@ -142,7 +181,7 @@ def test_imagined_pictures_are_png_and_stay_the_same(
 @pytest.mark.parametrize(
     ("task", "row", "reason"),
     [
-        ("recommendation", "nobody,,,,", 'unknown user "nobody"'),
+        ("recommendation", "nobody,,,,", 'unknown user "nobody": give their history in a column "history"'),
         ("recommendation", ",,,,", "user_id is missing"),
         ("rating", "USER,nope,,,", 'unknown item "nope"'),
         ("explanation", "USER,,,,", "item_id is missing"),

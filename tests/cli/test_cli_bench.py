@@ -85,6 +85,11 @@ def test_an_extra_method_is_run_like_any_other(
         (("--methods", "ease", "--set", "ease.l2=none"), "--set ease: l2: "),
         (("--methods", "pop", "--split", "leave-two-out"), "unimp bench run: split: "),
         (("--methods", "pop", "--cutoffs", "five"), "unimp bench run: cutoffs.0: "),
+        (
+            ("--methods", "pop", "--cutoffs", "0"),
+            "cutoffs: Value error, 0: give different whole",
+        ),
+        (("--methods", "pop", "--cutoffs", "5,3,5"), "5,3,5: give different whole numbers of at least 1"),
         (("--methods", " , "), "--methods: name at least one"),
     ],
 )

@@ -11,10 +11,10 @@ import polars as pl
 from PIL import Image
 
 from unimp.answer import PictureArray, Query
-from unimp.batch.lines import COUNT, LINE, candidate_ids
+from unimp.batch.lines import COUNT, HISTORY, LINE, candidate_ids, listed_ids
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.personalizer import Personalizer
-from unimp.serve.http.people import Past, Remembering
+from unimp.serve.http.people import Past, Remembering, together
 from unimp.tasks.rating.decoder import normalised
 
 AT_ONCE = 256
@@ -40,9 +40,7 @@ class BatchAnswers:
 
     def piece(self, asked: pl.DataFrame, start: int) -> pl.DataFrame:
         """The answers of at most AT_ONCE lines, by one call of the model."""
-        interactions = self.personalizer.run.dataset.interactions
-        positions = [interactions.user_position[user] for user in asked["user_id"].to_list()]
-        histories = interactions.histories.select(positions)
+        histories = self.histories(asked)
         tasks: dict[str, Callable[[], list[pl.Series]]] = {
             "recommendation": lambda: self.best(histories, self.personalizer.answerer.score(histories)),
             "search": lambda: self.search(histories, asked["text"].to_list()),
@@ -51,7 +49,27 @@ class BatchAnswers:
             "selection": lambda: self.select(histories, asked),
             "imagination": lambda: self.imagine(histories, asked["text"].to_list(), start),
         }
-        return asked.drop(LINE).with_columns(tasks[self.task]())
+        answered = asked.drop(LINE).with_columns(tasks[self.task]())
+        if HISTORY not in asked.columns:
+            return answered
+        given = [None if text is None else listed_ids(text) for text in asked[HISTORY].to_list()]
+        return answered.with_columns(pl.Series(HISTORY, given, dtype=pl.List(pl.String)))
+
+    def histories(self, asked: pl.DataFrame) -> Histories:
+        """Each line's history: as the line gives it, else that of its user in the data."""
+        dataset = self.personalizer.run.dataset
+        log, row_of = dataset.interactions, dataset.catalog.row_of
+        given = asked[HISTORY].to_list() if HISTORY in asked.columns else [None] * asked.height
+        if not any(text is not None for text in given):
+            return log.histories.select([log.user_position[user] for user in asked["user_id"].to_list()])
+        return together(
+            [
+                Past.of_histories(log.histories.select([log.user_position[user]]))
+                if text is None
+                else Past.of_items([row_of[item_id] for item_id in listed_ids(text)])
+                for user, text in zip(asked["user_id"].to_list(), given, strict=True)
+            ]
+        )
 
     def best(self, histories: Histories, scores: FloatArray) -> list[pl.Series]:
         """The k best new items."""
@@ -59,7 +77,7 @@ class BatchAnswers:
         for place, of_items in enumerate(scores):
             past = Past.of_histories(histories.slice(place, place + 1))
             asker = Remembering(self.personalizer.run, self.personalizer.answerer, past)
-            found.append(asker.best(of_items, self.k, exclude_history=True))
+            found.append(asker.best(of_items, self.k, exclude_history=None))
         ids = [[item.item_id for item in items] for items in found]
         values = [[item.score for item in items] for items in found]
         return [

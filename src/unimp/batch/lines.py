@@ -22,6 +22,11 @@ NEEDED = {
 """Task -> columns that the file must have. `candidates` are item ids, a list or separated by commas."""
 COUNT = "count"
 """Column that selection may have: how many to choose; 1 where it is empty."""
+HISTORY = "history"
+"""Column that any file may have: item ids, oldest first, as `candidates` are. A row with one is answered by
+that history, whether or not the data know its user; an empty list is a cold start."""
+SEPARATOR = "\x1f"
+"""Parts the ids of a list (Parquet): no id holds this sign."""
 LINE = "line"
 """Where a row stands: the line of a text file or CSV, the row of a Parquet file counted from 1."""
 
@@ -47,7 +52,8 @@ def read_lines(path: Path, task: str) -> pl.DataFrame:
         raise DataError(f"{path}: column(s) missing for {task}: {', '.join(missing)}")
     if table.is_empty():
         raise DataError(f"{path}: no users; name one a line")
-    optional = [COUNT] if task == "selection" and COUNT in table.columns else []
+    asked = (HISTORY, COUNT) if task == "selection" else (HISTORY,)
+    optional = [name for name in asked if name in table.columns]
     return table.select(LINE, *(as_text(table, name) for name in [*NEEDED[task], *optional]))
 
 
@@ -64,7 +70,9 @@ def read_table(path: Path) -> pl.DataFrame:
 def as_text(table: pl.DataFrame, name: str) -> pl.Expr:
     column = pl.col(name)
     if isinstance(table.schema[name], pl.List):
-        return column.cast(pl.List(pl.String)).list.join(",")
+        # also behind the last, so that a list of one id with a comma stays one id
+        parts = column.cast(pl.List(pl.String)).list.eval(pl.element() + SEPARATOR)
+        return parts.list.join("").alias(name)
     return column.cast(pl.String)
 
 
@@ -86,10 +94,14 @@ class Checks:
     def reason(self, row: dict[str, Any]) -> str | None:
         """Why a line cannot be answered; None when it can."""
         for name, value in row.items():
-            if value is None and name != COUNT:
+            if value is None and name not in (COUNT, HISTORY):
                 return f"{name} is missing"
-        if row["user_id"] not in self.users:
-            return f'unknown user "{row["user_id"]}"'
+        history = row.get(HISTORY)
+        if history is None and row["user_id"] not in self.users:
+            return f'unknown user "{row["user_id"]}": give their history in a column "{HISTORY}"'
+        for item_id in listed_ids(history or ""):
+            if item_id not in self.items:
+                return f'unknown item "{item_id}" in the history'
         if "item_id" in row and row["item_id"] not in self.items:
             return f'unknown item "{row["item_id"]}"'
         if "text" in row:
@@ -119,7 +131,13 @@ def query_reason(text: str) -> str | None:
 
 def candidate_ids(text: str) -> list[str]:
     """Different ids in the order given."""
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    return list(dict.fromkeys(listed_ids(text)))
+
+
+def listed_ids(text: str) -> list[str]:
+    """Ids of a cell: parted by SEPARATOR where it was a list, else by commas."""
+    separator = SEPARATOR if SEPARATOR in text else ","
+    return [part.strip() for part in text.split(separator) if part.strip()]
 
 
 def refuse(path: Path, wrong: list[Wrong]) -> DataError:

@@ -8,6 +8,10 @@ from typing import Annotated
 
 import typer
 
+from unimp.cli.asking import KeepHistory, masked
+
+SHOWN_APART = ("HR@5", "NDCG@5", "HR@10", "NDCG@10")
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")],
@@ -19,9 +23,7 @@ def evaluate(
         Path | None, typer.Option(help="Write user_id, target item_id and rank to this Parquet file.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
-    keep_history: Annotated[
-        bool, typer.Option("--keep-history", help="Let items of the user's own history be ranked too.")
-    ] = False,
+    keep_history: KeepHistory = None,
     references: Annotated[
         bool, typer.Option("--references", help="Judge each task's simple references on the same cases.")
     ] = False,
@@ -37,12 +39,14 @@ def evaluate(
         tasks=task,
         split_name=split,
         ranks_file=ranks,
-        exclude_history=not keep_history,
+        exclude_history=masked(keep_history),
         with_references=references,
     )
     if as_json:
         print(json.dumps(report))
         return
+    for note in report["notes"]:
+        print(f"note: {note}")
     for name, values in report["tasks"].items():
         print(f"{name} ({report['split']}, {values['cases']:,} users, {values['unscored']} unscored)")
         others = values.get("references", {})
@@ -54,6 +58,13 @@ def evaluate(
         for metric, value in values["metrics"].items():
             cells = [("UniMP", value), *((name, one["metrics"].get(metric)) for name, one in others.items())]
             print(f"  {metric:{width}}" + "".join(f"  {figure(cell):>{max(8, len(n))}}" for n, cell in cells))
+        for kind, words in (("repeat", "already had"), ("explore", "new to them")):
+            if kind in values:
+                metrics = values[kind]["metrics"]
+                print(
+                    f"  {values[kind]['cases']:,} users whose item was {words}: "
+                    + ", ".join(f"{name} {figure(metrics[name])}" for name in SHOWN_APART)
+                )
         for metric, value in values.get("judge", {}).items():
             print(f"  {metric}: {value:.4f}")
 

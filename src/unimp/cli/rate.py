@@ -15,6 +15,7 @@ from unimp.cli.asking import (
     User,
     as_document,
     bar,
+    named,
     opened,
     show_history,
     whose,
@@ -40,7 +41,7 @@ def rate(
         print(as_document(answer))
         return
     show_history(personalizer, answer.history)
-    print(f"{answer.item_id}  {answer.title}: {answer.mean:.2f}")
+    print(f"{named(answer.item_id, answer.title).strip()}: {answer.mean:.2f}")
     for level, share in zip(answer.levels, answer.probabilities, strict=True):
         print(f"{level:6g} {share:6.1%} {bar(share)}")
 
@@ -62,7 +63,7 @@ def explain(
         print(as_document(answer))
         return
     show_history(personalizer, answer.history)
-    print(f"{answer.item_id}  {answer.title}: {answer.rating:.2f}")
+    print(f"{named(answer.item_id, answer.title).strip()}: {answer.rating:.2f}")
     print(f"    {answer.text or '(nothing to say)'}")
     if answer.named:
         print(f"    names: {', '.join(answer.named)}")

@@ -14,6 +14,7 @@ from unimp.cli.asking import (
     RunPath,
     User,
     as_document,
+    masked,
     opened,
     show_history,
     show_items,
@@ -26,7 +27,7 @@ def recommend(
     user: User = None,
     history: History = None,
     k: Count = 10,
-    keep_history: KeepHistory = False,
+    keep_history: KeepHistory = None,
     data: DataPath = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -34,7 +35,7 @@ def recommend(
     """Recommend the next items."""
     asked = whose(user, history)
     personalizer = opened(run, data, device)
-    answer = personalizer.recommend(**asked, k=k, exclude_history=not keep_history)
+    answer = personalizer.recommend(**asked, k=k, exclude_history=masked(keep_history))
     if as_json:
         print(as_document(answer))
         return

@@ -17,6 +17,7 @@ from unimp.cli.asking import (
     RunPath,
     User,
     as_document,
+    masked,
     opened,
     show_history,
     show_items,
@@ -31,7 +32,7 @@ def search(
     user: User = None,
     history: History = None,
     k: Count = 10,
-    keep_history: KeepHistory = False,
+    keep_history: KeepHistory = None,
     data: DataPath = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -39,7 +40,7 @@ def search(
     """Search with words, a picture, or both."""
     asked = whose(user, history)
     personalizer = opened(run, data, device)
-    answer = personalizer.search(text, picture, **asked, k=k, exclude_history=not keep_history)
+    answer = personalizer.search(text, picture, **asked, k=k, exclude_history=masked(keep_history))
     if as_json:
         print(as_document(answer))
         return

@@ -24,7 +24,10 @@ from unimp.cli.asking import (
 
 def select(
     run: RunPath,
-    candidates: Annotated[str, typer.Option(help="Item ids separated by commas; their order is all one.")],
+    candidates: Annotated[
+        list[str],
+        typer.Option(help="Item ids as --history takes them: a,b,c, or repeated, or @FILE. Any order."),
+    ],
     count: Annotated[int, typer.Option(help="How many to choose; 0 leaves it to the model.", min=0)] = 1,
     user: User = None,
     history: History = None,
@@ -35,7 +38,7 @@ def select(
     """Choose among candidates."""
     asked = whose(user, history)
     personalizer = opened(run, data, device)
-    answer = personalizer.select(ids(candidates), count=count or None, **asked)
+    answer = personalizer.select(ids(candidates, "--candidates"), count=count or None, **asked)
     if as_json:
         print(as_document(answer))
         return
@@ -43,7 +46,8 @@ def select(
     for candidate in sorted(answer.candidates, key=lambda one: -one.probability):
         mark = "→" if candidate.chosen else " "
         share = candidate.probability
-        print(f"{mark} {candidate.item_id:>14}  {candidate.title:32.32} {share:6.1%} {bar(share)}")
+        title = candidate.title if candidate.title != candidate.item_id else ""
+        print(f"{mark} {candidate.item_id:>14}  {title:32.32} {share:6.1%} {bar(share)}")
 
 
 def register(app: typer.Typer) -> None:

@@ -28,8 +28,8 @@ def train(
     from unimp.runs.recipe import load_recipe
 
     chosen = load_recipe(recipe, settings or ())
-    from unimp.core.compute import pick_device
     from unimp.data.dataset import Dataset
+    from unimp.devices import pick_device
     from unimp.train.distributed.processes import find_process_group
     from unimp.train.training_run import train as train_run
 
@@ -52,7 +52,7 @@ def train(
             + (f" ({share['recency']:g} a step)" if share["recency"] < 1 else "")
             for name, share in fusion_weights["shares"].items()
         )
-        print(f"  {task:13}alone {steps[0]:.4f}, mixed {steps[-1]:.4f}: {shares or 'nothing'}")
+        print(f"  {task:15}alone {steps[0]:.4f}, mixed {steps[-1]:.4f}: {shares or 'nothing'}")
     print(f"seconds        {seconds['preparation']:.0f} preparing, {seconds['training']:.0f} training")
     print(f"peak memory    {result['peak_memory_mib']:,.0f} MiB")
 

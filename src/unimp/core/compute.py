@@ -15,12 +15,6 @@ def set_threads(threads: int, neighbours: int = 1) -> None:
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // neighbours))
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
 def peak_memory_mib() -> float:
     """Largest resident size of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -12,6 +12,8 @@ import polars as pl
 from unimp.data.dataset import Dataset
 from unimp.data.histories import NO_TIME, Histories
 from unimp.data.picture_check import undecodable_pictures
+from unimp.data.splits import held_out_tests
+from unimp.data.targets import TargetCounts, count_targets
 
 QUANTILES = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 
@@ -33,6 +35,8 @@ class Report:
     items_without_events: int
     duplicate_events: int
     """Events whose user met the same item in an earlier event."""
+    test_targets: TargetCounts
+    """Of leave-one-out: each user's last event, from three events on."""
     events_without_time: int
     tied_events: int
     """Events at the same second as their user's previous event: their order is that of the source file."""
@@ -82,6 +86,7 @@ def check_dataset(folder: Path, *, decode: bool = True, show_progress: bool = Fa
         users_under_3_events=int((histories.lengths < 3).sum()),
         items_without_events=len(catalog) - events["item_row"].n_unique(),
         duplicate_events=events.height - events.n_unique(["user_id", "item_row"]),
+        test_targets=count_targets(held_out_tests(histories)),
         events_without_time=events["timestamp"].null_count(),
         tied_events=int(tied.sum()),
         users_with_ties=len(np.unique(histories.owners()[tied])),
@@ -112,6 +117,14 @@ def length_quantiles(histories: Histories) -> dict[str, float]:
     return values | {"mean": round(float(lengths.mean()), 2)}
 
 
+def target_lines(targets: TargetCounts) -> Iterator[str]:
+    """How many test targets can be hit, and what to do about the others."""
+    said = targets.words("test", masked=True)
+    if not said:
+        yield f"test targets (leave-one-out): {targets.cases:,}, none in the user's own history"
+    yield from said
+
+
 def rating_counts(events: pl.DataFrame) -> dict[str, int]:
     counted = events["rating"].drop_nulls().value_counts().sort("rating")
     return {f"{rating:g}": count for rating, count in counted.iter_rows()}
@@ -126,6 +139,7 @@ def report_lines(report: Report) -> Iterator[str]:
     yield f"users with fewer than 3 events: {report.users_under_3_events:,}"
     yield f"items without an event: {report.items_without_events:,}"
     yield f"repeated (user, item): {report.duplicate_events:,}"
+    yield from target_lines(report.test_targets)
     if report.first_time is None:
         yield "times: none, order only"
     else:

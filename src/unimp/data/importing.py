@@ -20,6 +20,8 @@ from unimp.data.interactions import COLUMNS, Interactions
 from unimp.data.picture_check import attach_pictures, check_kept_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, Rows
 from unimp.data.sources import load_source
+from unimp.data.splits import held_out_tests
+from unimp.data.targets import count_targets
 from unimp.data.values import reject, required_text
 
 SHORTEST_TESTABLE = 3
@@ -66,16 +68,22 @@ def import_dataset(
             pictured, raw.pictures, options.check_pictures, show_progress=show_progress
         )
     queries, query_counts = kept_queries(raw.queries, kept)
+    interactions = Interactions(kept.events, raw.rating_scale)
+    targets = count_targets(held_out_tests(interactions.histories))
     columns = ["item_id", "picture", *(attribute.name for attribute in raw.attributes)]
     return Dataset.write(
         folder,
         Catalog(pictured.frame.select(columns), raw.attributes, raw.title, raw.pictures),
-        Interactions(kept.events, raw.rating_scale),
+        interactions,
         source=source,
         options={"path": str(path)} | options.model_dump(mode="json", exclude_none=True),
         queries=queries,
         counts=raw.counts | read | {"bad_rows": bad.count} | kept.counts | pictures | query_counts,
-        notes=raw.notes + bad.notes + filter_notes(kept.counts, options) + picture_notes,
+        notes=raw.notes
+        + bad.notes
+        + filter_notes(kept.counts, options)
+        + targets.words("test", masked=True)
+        + picture_notes,
         overwrite=overwrite,
     )
 

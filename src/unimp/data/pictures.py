@@ -8,20 +8,38 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from unimp.core.errors import DataError
 
 MAX_PIXELS = 50_000_000
 """A picture with more pixels than this is refused before it is decoded."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *(("AVIF",) if features.check("avif") else ()))
 """Formats that Pillow decodes by itself: others may start a program (PostScript) on a stranger's file."""
+ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
+    | ({".avif", ".avifs"} if "AVIF" in FORMATS else set())
+)
+"""Endings, in small letters, of files that may be pictures."""
+ORIENTATION = 0x0112
+"""The EXIF tag."""
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the stored pixels the way that the photographer saw them."""
 HEADER_LOCK = threading.Lock()
 
 PixelArray = npt.NDArray[np.uint8]
@@ -85,19 +103,18 @@ class PictureSource:
 
 
 def open_picture(data: bytes, place: str) -> Image.Image:
-    """Decode a picture to RGB; DataError when it is broken, truncated or larger than MAX_PIXELS."""
+    """Decode a picture to RGB as a browser shows it; DataError when it is broken or over MAX_PIXELS.
+
+    EXIF orientation is applied, transparent parts are white, 16 bits a channel are scaled to 8.
+    """
     try:
-        # Pillow only warns where we refuse; the lock because warning filters belong to the whole process
-        with HEADER_LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            header = Image.open(io.BytesIO(data), formats=FORMATS)
-        with header as image:
+        with open_header(data) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise DataError(
                     f"{place}: picture has {width}x{height} pixels, more than {MAX_PIXELS:,}; make it smaller"
                 )
-            return image.convert("RGB")
+            return as_shown(image)
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -108,10 +125,90 @@ def open_picture(data: bytes, place: str) -> Image.Image:
         ) from None
 
 
+def open_header(data: bytes) -> Image.Image:
+    """The picture with nothing decoded but its header; raises what Pillow raises."""
+    with no_warnings():
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Pillow warns of sizes, which we refuse, and of damaged metadata, which we do without."""
+    # the lock because warning filters belong to the whole process
+    with HEADER_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def as_shown(image: Image.Image) -> Image.Image:
+    """An open picture in RGB, upright, on white."""
+    image.load()  # Pillow turns a TIFF by itself here, and takes its tag away
+    turn = UPRIGHT.get(orientation(image))
+    rgb = as_rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 (as stored) where there is none or the metadata are damaged."""
+    try:
+        with no_warnings():
+            value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a picture is not refused for damaged metadata, whichever error Pillow makes of it
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Any of Pillow's modes as RGB, what is transparent laid on white."""
+    if image.mode.startswith(("I", "F")):
+        return deep_grey(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode in ("La", "RGBa"):  # colours already multiplied by their opacity
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    coloured = image.convert("RGBA")
+    canvas = Image.new("RGB", image.size, "white")
+    canvas.paste(coloured, mask=coloured.getchannel("A"))
+    return canvas
+
+
+def deep_grey(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits in 8: 16 bits by their upper half, other numbers by the range they are in."""
+    values = np.asarray(image)
+    if values.dtype.itemsize == 2:
+        grey = (values >> 8).astype(np.uint8)
+    else:
+        known = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        largest = float(known.max(initial=0))
+        # The ranges that such pictures are written in: floats to 1, then 8 bits, 16 bits, and their own.
+        whole = 255.0 if image.mode != "F" else 1.0
+        top = next((end for end in (whole, 255.0, 65535.0) if largest <= end), largest)
+        grey = np.clip(known * (255.0 / top), 0, 255).astype(np.uint8)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey = np.where(values == clear, np.uint8(255), grey)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def reading_mark(data: bytes) -> bytes:
+    """What a cache by content adds to its key: empty for a picture that every version has read alike.
+
+    Turned, transparent and 16-bit pictures came out otherwise once, and caches may hold features of that.
+    """
+    try:
+        with open_header(data) as image:
+            # Asking a PNG for its EXIF decodes it; those that carry any are rare, and are marked all.
+            turned = "exif" in image.info if image.format == "PNG" else orientation(image) != 1
+            changed = turned or image.has_transparency_data or image.mode.startswith(("I", "F"))
+            return b"upright on white" if changed else b""
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        return b""  # it is refused when it is decoded
+
+
 def read_upload(picture: bytes | Path | Image.Image) -> Image.Image:
     """A picture from outside: its bytes, its file, or already open; DataError when it is none."""
     if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
+        return as_shown(picture)
     if isinstance(picture, bytes):
         return open_picture(picture, "query picture")
     try:

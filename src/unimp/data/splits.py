@@ -28,15 +28,18 @@ def make_split(name: SplitName, train: Histories, valid: Cases, test: Cases, num
     return Split(name, train, valid, test, num_items, trained)
 
 
+def held_out_tests(histories: Histories) -> Cases:
+    """The test cases of leave-one-out: the last event of each user with three or more."""
+    return last_item_cases(histories.select(np.flatnonzero(histories.lengths >= 3)))
+
+
 def leave_one_out(histories: Histories, num_items: int) -> Split:
     """Last event = test, the one before = validation, the rest = training.
 
     Users with fewer than three events train only. The history of a test case includes the validation item.
     """
-    testable = np.flatnonzero(histories.lengths >= 3)
-    held = histories.select(testable)
-    test = last_item_cases(held)
-    valid = last_item_cases(held.first(-1))
+    test = held_out_tests(histories)
+    valid = last_item_cases(test.histories)
     kept = histories.lengths - np.where(histories.lengths >= 3, 2, 0)
     return make_split("leave-one-out", histories.first(kept), valid, test, num_items)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from unimp.core.compute import peak_memory_mib, set_threads
 from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases
+from unimp.data.targets import count_targets, in_history
 from unimp.evaluate.references import references
-from unimp.metrics.ranking import RankArray
+from unimp.metrics.ranking import RankArray, ranking_metrics
 from unimp.runs.open_run import TrainedRun
 from unimp.runs.training_split import make_split
 from unimp.tasks.image_generation.picture_judge import PictureJudge
@@ -32,11 +34,14 @@ def evaluate_run(
     tasks: Sequence[str] | None = None,
     split_name: str = "test",
     ranks_file: Path | None = None,
-    exclude_history: bool = True,
+    exclude_history: bool | None = None,
     with_references: bool = False,
     show: bool = True,
 ) -> dict[str, Any]:
     """The metrics of every task (or the named ones), as a document for people and programs.
+
+    `exclude_history` None: as the run was validated. With history kept, metrics over targets that the user
+    already had (`repeat`) and over the others (`explore`) are given apart.
 
     `with_references` judges the simple references of each task on the same cases.
     """
@@ -47,6 +52,8 @@ def evaluate_run(
     set_threads(recipe.train.threads)
     split = make_split(run.dataset, recipe.train.split, recipe.train.seed)
     cases = split.test if split_name == "test" else split.valid
+    masked = run.exclude_history if exclude_history is None else exclude_history
+    targets, repeats = count_targets(cases), in_history(cases)
     answerer = run.artifacts.answerer(run.model, run.weights_by_task, show=show)
     started = time.monotonic()
     report: dict[str, Any] = {
@@ -54,23 +61,27 @@ def evaluate_run(
         "split": split_name,
         "protocol": {
             "split": recipe.train.split,
-            "exclude_history": exclude_history,
+            "exclude_history": masked,
             "ranking": "full catalogue",
         },
         "data_hash": run.dataset.data_hash,
+        "targets": asdict(targets),
+        "notes": targets.words(split_name, masked=masked),
         "tasks": {},
     }
     for task in chosen:
         judge = picture_judge(run, task, show)
 
-        score = judged_by(task, judge, answerer, cases, exclude_history=exclude_history, show=show)
+        score = judged_by(task, judge, answerer, cases, exclude_history=masked, show=show)
         section = document(score, task)
+        if score.ranks is not None and not masked and 0 < targets.in_history < targets.cases:
+            section |= {"repeat": part(score.ranks[repeats]), "explore": part(score.ranks[~repeats])}
         if judge is not None and run.artifacts.tokenizer is not None:
             section["judge"] = judge.facts(run.artifacts.tokenizer, recipe.train.seed)
         if with_references:
             section["references"] = {}
             for name, one in references(run, task, judge).items():
-                other = judged_by(task, judge, one, cases, exclude_history=exclude_history, show=show)
+                other = judged_by(task, judge, one, cases, exclude_history=masked, show=show)
                 section["references"][name] = document(other, task) | compared(score, other, task.headline)
         report["tasks"][task.name] = section
         if score.ranks is not None and ranks_file is not None:
@@ -113,6 +124,11 @@ def document(score: TaskScore, task: Task) -> dict[str, Any]:
         "cases": score.cases,
         "unscored": score.unscored,
     }
+
+
+def part(ranks: RankArray) -> dict[str, Any]:
+    """The ranking metrics over some of the cases."""
+    return {"cases": len(ranks), "metrics": ranking_metrics(ranks)}
 
 
 def compared(score: TaskScore, other: TaskScore, headline: str) -> dict[str, Any]:

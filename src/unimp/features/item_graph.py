@@ -119,8 +119,8 @@ def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int |
 
     if num_items > EASE_MAX_ITEMS:
         raise ConfigError(
-            f"EASE: {num_items:,} items need {num_items**2 * 4 / 2**30:.0f} GiB; at most {EASE_MAX_ITEMS:,}, "
-            "use cosine neighbours instead"
+            f"EASE: {num_items:,} items need {num_items**2 * 4 / 2**30:.0f} GiB; at most {EASE_MAX_ITEMS:,}; "
+            "use cosine neighbours instead: `--set structure.kind=cosine` in training, itemknn in a benchmark"
         )
     users = user_item_matrix(train, num_items)
     gram = np.asarray((users.T @ users).toarray(), dtype=np.float32)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.catalog import Catalog
-from unimp.data.pictures import PixelArray, fit_pixels, open_picture
+from unimp.data.pictures import PixelArray, fit_pixels, open_picture, reading_mark
 
 
 class VisionConfig(Config):
@@ -79,7 +79,7 @@ def load_pixels(catalog: Catalog, height: int, width: int, *, show_progress: boo
     named = [reference for reference in references if reference is not None]
     with progress_bar("decoding pictures", len(rows), show=show_progress) as bar:
         for row, (reference, data) in zip(rows, catalog.pictures.read(named), strict=True):
-            digest.update(hashlib.sha256(data).digest())
+            digest.update(hashlib.sha256(data).digest() + reading_mark(data))
             picture = open_picture(data, f"{catalog.pictures.path}:{reference}")
             values[row] = fit_pixels(picture, height, width)
             bar.advance()

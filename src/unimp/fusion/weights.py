@@ -35,7 +35,12 @@ class FittedWeights:
 
 
 def fit_fusion_weights(
-    answerer: Answerer, tasks: Sequence[Task], valid: Cases, config: StructureConfig
+    answerer: Answerer,
+    tasks: Sequence[Task],
+    valid: Cases,
+    config: StructureConfig,
+    *,
+    exclude_history: bool = True,
 ) -> dict[str, FittedWeights]:
     """One mixture per task that has sources; the model runs once per task, every trial re-uses its scores.
 
@@ -44,7 +49,9 @@ def fit_fusion_weights(
     found: dict[str, FittedWeights] = {}
     for task in sorted(tasks, key=lambda one: one.name != "recommendation"):
         if isinstance(task, SearchTask) and answerer.searcher is not None:
-            found[task.name] = fit_search(answerer.searcher, task, valid, config)
+            found[task.name] = fit_search(
+                answerer.searcher, task, valid, config, exclude_history=exclude_history
+            )
         elif isinstance(task, RatingTask) and answerer.rater is not None:
             rater = answerer.rater
             if answerer.ranker is not None and "recommendation" in found:
@@ -54,7 +61,9 @@ def fit_fusion_weights(
         elif isinstance(task, SelectionTask) and answerer.selector is not None:
             found[task.name] = fit_selection(answerer.selector, task, valid, config)
         elif task.name == "recommendation" and answerer.ranker is not None:
-            found[task.name] = fit_recommendation_weights(answerer.ranker, valid, config)
+            found[task.name] = fit_recommendation_weights(
+                answerer.ranker, valid, config, exclude_history=exclude_history
+            )
     return found
 
 
@@ -107,12 +116,15 @@ def in_batches(cases: Cases, score: Callable[[Histories, int], FloatArray]) -> F
     return np.concatenate([score(cases.histories.slice(start, start + BATCH), start) for start in starts])
 
 
-def fit_recommendation_weights(ranker: ModelRanker, valid: Cases, config: StructureConfig) -> FittedWeights:
-    """Recommendation: the best NDCG@5 over the full catalogue, history masked."""
+def fit_recommendation_weights(
+    ranker: ModelRanker, valid: Cases, config: StructureConfig, *, exclude_history: bool = True
+) -> FittedWeights:
+    """Recommendation: the best NDCG@5 over the full catalogue."""
 
     def scored(histories: Histories, start: int) -> FloatArray:
         scores = ranker.log_probabilities(histories)
-        mask_history(scores, histories)
+        if exclude_history:
+            mask_history(scores, histories)
         return scores
 
     def unit(name: str, recency: float) -> FloatArray:
@@ -125,7 +137,12 @@ def fit_recommendation_weights(ranker: ModelRanker, valid: Cases, config: Struct
 
 
 def fit_search(
-    searcher: ModelSearcher, task: SearchTask, valid: Cases, config: StructureConfig
+    searcher: ModelSearcher,
+    task: SearchTask,
+    valid: Cases,
+    config: StructureConfig,
+    *,
+    exclude_history: bool = True,
 ) -> FittedWeights:
     """Search: the best NDCG@5 of the users' own items."""
     posed = task.queries(valid)
@@ -136,7 +153,8 @@ def fit_search(
 
     def scored(histories: Histories, start: int) -> FloatArray:
         scores = searcher.log_probabilities(histories, queries[start : start + len(histories)])
-        mask_history(scores, histories)
+        if exclude_history:
+            mask_history(scores, histories)
         return scores
 
     def unit(name: str, recency: float) -> FloatArray:

@@ -38,6 +38,8 @@ from unimp.tasks.rating.factors import BiasedMF
 VOCABULARY, ITEMS, TOKENIZER = "vocabulary.json", "items.safetensors", "image_tokenizer.safetensors"
 VISUAL = "visual.npy"
 """Visual tokens of a frozen pretrained encoder, as a memory map: they may be larger than the memory."""
+PREPARED = (VOCABULARY, ITEMS, TOKENIZER, VISUAL)
+"""Files that are made before anything is learned."""
 
 
 def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:

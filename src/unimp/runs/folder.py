@@ -8,7 +8,9 @@ from typing import Any
 from unimp.core.errors import CheckpointError
 from unimp.core.files import read_json, write_json
 from unimp.data.dataset import Dataset
+from unimp.runs.open_run import clear, has_learned
 from unimp.runs.recipe import Recipe
+from unimp.train.lock import LOCK
 
 FORMAT = 2
 RUN, RESULT = "run.json", "result.json"
@@ -24,8 +26,10 @@ def claim(folder: Path, dataset: Dataset, recipe: Recipe) -> bool:
         "data_hash": dataset.data_hash,
     }
     path = folder / RUN
+    if path.exists() and not has_learned(folder):
+        clear(folder)  # it was ended while it prepared, perhaps with another recipe
     if not path.exists():
-        if any(folder.iterdir()):
+        if any(found.name != LOCK for found in folder.iterdir()):
             raise CheckpointError(f"{folder}: exists and is not a run folder; choose another --out")
         write_json(path, facts)
         return True

@@ -26,8 +26,9 @@ from unimp.tasks.image_generation.decoder import SamplingConfig
 class StructureConfig(Config):
     """Item–item scores mixed into the model's log-probabilities; validation chooses their shares."""
 
-    kind: Literal["none", "cosine", "ease"] = "ease"
-    """Which closed form of the log's co-occurrence; `none` leaves it out."""
+    kind: Literal["auto", "none", "cosine", "ease"] = "auto"
+    """Which closed form of the log's co-occurrence; `none` leaves it out, `auto` is EASE up to 25,000 items
+    and cosine past that, where EASE would want gigabytes."""
     l2: float = Field(250.0, gt=0)
     """Ridge of EASE."""
     neighbours: int = Field(300, ge=1)
@@ -128,6 +129,10 @@ class Recipe(Config):
     name: str = "small"
     tasks: tuple[str, ...] = ("recommendation",)
     """Tasks trained together, one checkpoint for all of them."""
+    exclude_history: bool | Literal["auto"] = "auto"
+    """Take the items of a user's own history out of every ranking: in validation, in evaluation and in
+    answers. `auto` keeps them where users buy again: where a tenth or more of the validation targets are
+    items that their user already had."""
     sentence: SentenceConfig = SentenceConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     content: ContentConfig = ContentConfig()

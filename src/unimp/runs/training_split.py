@@ -39,9 +39,11 @@ class TrainingSplit:
     events: pl.DataFrame | None = None
     """The interaction table, for the texts of the events that `train` and `valid` name."""
     queries: pl.DataFrame | None = None
+    exclude_history: bool = True
+    """Whether validation masks the items of a user's own history."""
 
     @classmethod
-    def of(cls, dataset: Dataset, split: Split) -> TrainingSplit:
+    def of(cls, dataset: Dataset, split: Split, *, exclude_history: bool = True) -> TrainingSplit:
         interactions = dataset.interactions
         return cls(
             dataset.catalog,
@@ -50,6 +52,7 @@ class TrainingSplit:
             split.valid,
             interactions.events,
             dataset.queries,
+            exclude_history,
         )
 
     def context(self, template: Template, codes: IntArray | None = None) -> TaskContext:

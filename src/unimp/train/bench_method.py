@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from pydantic import Field
 
-from unimp.core.compute import pick_device, set_threads
+from unimp.core.compute import set_threads
 from unimp.core.config import Config, merge
 from unimp.core.errors import ConfigError
 from unimp.core.search_space import Real, SearchSpace, Whole
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories
+from unimp.devices import pick_device
 from unimp.inference.retrieval import ModelRanker
 from unimp.inference.score_sources import FusionWeights
 from unimp.runs.open_run import open_run
@@ -32,6 +33,8 @@ class BenchTrainingData(Protocol):
     def valid(self) -> Cases: ...
     @property
     def catalog(self) -> Catalog: ...
+    @property
+    def exclude_history(self) -> bool: ...
 
 
 class UnimpMethodConfig(Config):
@@ -91,7 +94,9 @@ class UnimpMethod:
             return
         recipe = self.recipe(seed)
         set_threads(recipe.train.threads)
-        training_split = TrainingSplit(data.catalog, None, data.train, data.valid)
+        training_split = TrainingSplit(
+            data.catalog, None, data.train, data.valid, exclude_history=data.exclude_history
+        )
         with tempfile.TemporaryDirectory() as folder:
             artifacts, model, result = learn(
                 training_split, recipe, Path(folder), pick_device(), show=show_progress

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from unimp.core.errors import ConfigError
+from unimp.core.progress import progress_bar, say
 from unimp.data.catalog import Catalog
-from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.data.histories import Cases, FloatArray, Histories, IntArray
+from unimp.data.targets import REPEATS_KEEP, count_targets
 from unimp.features.image_tokenizer import encode_codes, tokenizer_for
-from unimp.features.item_graph import ItemGraph, content_graph, cosine_graph, ease_graph
+from unimp.features.item_graph import EASE_MAX_ITEMS, ItemGraph, content_graph, cosine_graph, ease_graph
 from unimp.features.pixels import VisionConfig, load_pixels
 from unimp.features.sentence_embeddings import fit_sentences, joint_text
 from unimp.features.text import fit_text, log_factors
@@ -32,6 +34,24 @@ from unimp.tasks import load_tasks
 from unimp.tasks.rating.factors import BiasedMF
 
 
+def masks_history(recipe: Recipe, valid: Cases, *, show: bool = False) -> bool:
+    """Whether this run takes a user's own items out of rankings, as recipe or data have it; said aloud."""
+    targets = count_targets(valid)
+    masked = recipe.exclude_history
+    if masked == "auto":
+        masked = targets.repeat_share < REPEATS_KEEP
+    remedy = "`--set exclude_history=false` keeps it, `--deduplicate first` imports without repeats"
+    for line in targets.words("validation", masked=masked, remedy=remedy):
+        say(line, show=show)
+    if recipe.exclude_history == "auto" and not masked:
+        say(
+            "so a user's own items stay in the rankings, here, in evaluation and in answers "
+            "(`--set exclude_history=true` masks them)",
+            show=show,
+        )
+    return masked
+
+
 def build_artifacts(
     training_split: TrainingSplit, recipe: Recipe, *, device: torch.device, show_progress: bool = True
 ) -> RunArtifacts:
@@ -44,14 +64,16 @@ def build_artifacts(
         tokenizer, codes = picture_codes(catalog, recipe, show=show_progress)
     context = training_split.context(Template(catalog, recipe.sentence), codes)
     tasks = load_tasks(recipe.tasks, context)
-    projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
+    with progress_bar("directions of the items' texts", None, show=show_progress):
+        projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
     sentences = fit_sentences(catalog, recipe.content, show=show_progress)
     text = joint_text(projector, sentences)
     content: dict[str, np.ndarray] = {}
     if text is not None:
         content["text"] = text.project(catalog)
     if recipe.content.log:
-        content["log"] = log_factors(train, len(catalog), recipe.content.log)
+        with progress_bar("factors of the log", None, show=show_progress):
+            content["log"] = log_factors(train, len(catalog), recipe.content.log)
     items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
     items = for_training(items, popularity, recipe, device)
@@ -71,7 +93,7 @@ def build_artifacts(
         vision,
         visual_width,
         popularity,
-        fit_graphs(train, content, len(catalog), recipe.structure),
+        fit_graphs(train, content, len(catalog), recipe.structure, show=show_progress),
         projector,
         factors,
         tokenizer,
@@ -154,15 +176,32 @@ def check_resampler(config: VisionConfig, tokens: int) -> None:
 
 
 def fit_graphs(
-    train: Histories, content: dict[str, np.ndarray], num_items: int, config: StructureConfig
+    train: Histories,
+    content: dict[str, np.ndarray],
+    num_items: int,
+    config: StructureConfig,
+    *,
+    show: bool = False,
 ) -> dict[str, ItemGraph]:
+    """Item–item scores of the log and of the content; what `auto` comes to for want of memory is said."""
     graphs: dict[str, ItemGraph] = {}
-    if config.kind == "ease":
-        graphs["log"] = ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
-    elif config.kind == "cosine":
-        graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours)
+    kind = config.kind
+    if kind == "auto":
+        kind = "ease" if num_items <= EASE_MAX_ITEMS else "cosine"
+        if kind == "cosine":
+            say(
+                f"{num_items:,} items, EASE takes {EASE_MAX_ITEMS:,} at most: cosine neighbours instead "
+                "(structure.kind=cosine)",
+                show=show,
+            )
+    with progress_bar("item-item scores of the log", None, show=show):
+        if kind == "ease":
+            graphs["log"] = ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
+        elif kind == "cosine":
+            graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours)
     if config.content and "text" in content:
-        graphs["content"] = content_graph(
-            content["text"], neighbours=config.content_neighbours, threshold=config.content_threshold
-        )
+        with progress_bar("item-item scores of the texts", None, show=show):
+            graphs["content"] = content_graph(
+                content["text"], neighbours=config.content_neighbours, threshold=config.content_threshold
+            )
     return graphs

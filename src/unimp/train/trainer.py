@@ -75,7 +75,9 @@ class Training:
         if self.process_group.shards and self.process_group.is_main:
             self.judged = artifacts.new_model()
         self.sentences = TrainingSentences(artifacts, training_split.train)
-        self.validator = Validator(artifacts, training_split.valid)
+        self.validator = Validator(
+            artifacts, training_split.valid, exclude_history=training_split.exclude_history
+        )
         first = self.sentences.plan(0)
         self.steps_per_epoch = math.ceil(len(first) / self.process_group.size)
         whole = self.config.epochs * self.steps_per_epoch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -10,18 +11,19 @@ from typing import Any
 
 import torch
 
-from unimp.core.compute import device_name, peak_memory_mib, pick_device, set_threads
+from unimp.core.compute import device_name, peak_memory_mib, set_threads
 from unimp.core.files import read_json, write_json
 from unimp.data.dataset import Dataset
+from unimp.devices import pick_device
 from unimp.fusion.weights import fit_fusion_weights
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifact_files import load_artifacts, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
-from unimp.runs.folder import RESULT, claim
-from unimp.runs.open_run import load_model
+from unimp.runs.folder import RESULT
+from unimp.runs.open_run import claimed, load_model
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit, make_split
-from unimp.train.preparation import build_artifacts, for_training
+from unimp.train.preparation import build_artifacts, for_training, masks_history
 from unimp.train.process_group import ProcessGroup
 from unimp.train.step import check_compute
 from unimp.train.trainer import Training
@@ -44,25 +46,22 @@ def train(
     device, process_group = device or pick_device(), process_group or ProcessGroup()
     check_compute(recipe, device)
     set_threads(recipe.train.threads, process_group.neighbours)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not process_group.broadcast(lambda: claim(folder, dataset, recipe)):
-        return dict(read_json(folder / RESULT)) if process_group.is_main else {}
-    training_split = TrainingSplit.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
-    if not process_group.is_main:
-        process_group.broadcast(dict)  # what the leading process prepares is in the folder now
-        Training(
-            folder,
-            load_prepared(folder, recipe, dataset, device),
-            training_split,
-            device,
-            process_group=process_group,
-        ).run()
-        process_group.close()
-        return {}
-    _, _, result = learn(training_split, recipe, folder, device, show=show, process_group=process_group)
-    write_json(folder / RESULT, result)
-    process_group.forget_state(folder)
-    return result
+    with ExitStack() as held:
+        if not process_group.broadcast(lambda: held.enter_context(claimed(folder, dataset, recipe))):
+            return dict(read_json(folder / RESULT)) if process_group.is_main else {}
+        split = make_split(dataset, recipe.train.split, recipe.train.seed)
+        masked = masks_history(recipe, split.valid, show=show and process_group.is_main)
+        training_split = TrainingSplit.of(dataset, split, exclude_history=masked)
+        if not process_group.is_main:
+            process_group.broadcast(dict)  # what the leading process prepares is in the folder now
+            artifacts = load_prepared(folder, recipe, dataset, device)
+            Training(folder, artifacts, training_split, device, process_group=process_group).run()
+            process_group.close()
+            return {}
+        _, _, result = learn(training_split, recipe, folder, device, show=show, process_group=process_group)
+        write_json(folder / RESULT, result)
+        process_group.forget_state(folder)
+        return result
 
 
 def learn(
@@ -87,7 +86,13 @@ def learn(
     model = load_model(folder, artifacts, device, training.judged if artifacts.backbone is not None else None)
     seen = training.validator.cases[0]
     del training
-    fitted = fit_fusion_weights(artifacts.answerer(model), artifacts.tasks, seen, recipe.structure)
+    fitted = fit_fusion_weights(
+        artifacts.answerer(model),
+        artifacts.tasks,
+        seen,
+        recipe.structure,
+        exclude_history=training_split.exclude_history,
+    )
     result = {
         "valid": {
             "score": position.best,
@@ -95,6 +100,7 @@ def learn(
             "reached": {name: one.reached for name, one in fitted.items()},
         },
         "mixtures": {name: one.fusion_weights.model_dump() for name, one in fitted.items()},
+        "exclude_history": training_split.exclude_history,
         "best_epoch": position.best_epoch,
         "epochs": position.epoch,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -37,9 +37,9 @@ class ValidationScores:
 class Validator:
     """Held-out cases, the same after every epoch."""
 
-    def __init__(self, artifacts: RunArtifacts, valid: Cases) -> None:
+    def __init__(self, artifacts: RunArtifacts, valid: Cases, *, exclude_history: bool = True) -> None:
         config = artifacts.recipe.train
-        self.artifacts = artifacts
+        self.artifacts, self.exclude_history = artifacts, exclude_history
         self.cases = [
             sample(
                 valid, config.valid_users if not place else min(config.valid_users, OTHER_CASES), config.seed
@@ -57,7 +57,7 @@ class Validator:
                 found = {LIKELIHOOD: self.likelihood(model, answerer.state, task, cases)}
                 headline = found[LIKELIHOOD]
             else:
-                found = task.score(answerer, cases).metrics
+                found = task.score(answerer, cases, exclude_history=self.exclude_history).metrics
                 headline = found[task.headline]
                 headline = 1.0 / max(headline, 1e-6) if task.lower_is_better else headline
             single = len(self.artifacts.tasks) == 1

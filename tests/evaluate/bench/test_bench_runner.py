@@ -14,7 +14,7 @@ from unimp.data.histories import FloatArray, Histories
 from unimp.evaluate.bench.cases import name_of
 from unimp.evaluate.bench.jobs import Job, plan_jobs
 from unimp.evaluate.bench.protocol import BenchmarkProtocol, held_out_items
-from unimp.evaluate.bench.result import RANK_COLUMNS, StoredResult, read_result
+from unimp.evaluate.bench.result import IN_HISTORY, RANK_COLUMNS, StoredResult, read_result
 from unimp.evaluate.bench.runner import run_jobs
 from unimp.evaluate.bench.table import build_table
 from unimp.metrics.ranking import rank_cases
@@ -54,7 +54,7 @@ def test_ranks_are_those_of_the_method(shop: Dataset, tmp_path: Path) -> None:
     method = METHODS["itemknn"].make()
     method.fit(world.training, seed=0)
     np.testing.assert_array_equal(found.rank_values(), rank_cases(method, world.split.test))
-    assert dict(found.ranks.schema) == RANK_COLUMNS
+    assert dict(found.ranks.schema) == RANK_COLUMNS | IN_HISTORY
     assert found.ranks["user_id"].to_list() == world.split.test.histories.user_ids.tolist()
     assert found.ranks["item_id"].to_list() == [f"item{row:02}" for row in world.split.test.target_rows]
     assert found.ranks["history_length"].to_list() == world.split.test.histories.lengths.tolist()

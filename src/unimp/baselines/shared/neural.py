@@ -16,6 +16,7 @@ from unimp.baselines.baseline import Arrays, Baseline, TrainingData
 from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.histories import FloatArray, Histories
+from unimp.devices import pick_device
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 
 
@@ -73,6 +74,7 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
         """[U, num_items] for users with at least one event; called in evaluation mode, without gradients."""
 
     def learn(self, data: TrainingData, *, seed: int, show_progress: bool) -> None:
+        pick_device(self.config.device, f"{type(self).__name__} device")
         devices = [self.config.device] if self.config.device.startswith("cuda") else []
         # The generator is torch's global one: dropout draws from it. Its state is given back afterwards.
         with torch_threads(self.config.threads), torch.random.fork_rng(devices):

@@ -42,14 +42,39 @@ class Netflix:
             Attribute("year", "number"),
             *(Attribute(name, "category") for name in columns[len(BASIC) :]),
         )
+        lists, copies = without_copies([read_lists(file, bad) for file in present])
+        order = "order only: training, validation, then test items, as listed"
         return RawTables(
             items,
             attributes,
-            tuple(read_lists(file, bad) for file in present),
+            tuple(lists),
             title="title",
             pictures=find_pictures(options.pictures, path, POSTERS),
-            notes=("order only: training, validation, then test items, as listed",),
+            counts={"validation_copies_dropped": copies} if copies else {},
+            notes=(order, *copy_notes(copies, len(lists[1].frame) if len(lists) > 1 else 0)),
         )
+
+
+def without_copies(lists: list[Rows]) -> tuple[list[Rows], int]:
+    """Without the validation events that are their user's test events too, and how many those were.
+
+    The published val.json and test.json hold the same lists (LLMRec issue 31): with both, every test item
+    would be the validation item before it, which a masked history can never hit.
+    """
+    if [table.file for table in lists] != list(PARTS):
+        return lists, 0
+    train, valid, test = lists
+    kept = valid.frame.join(test.frame, on=["user_id", "item_id"], how="anti", maintain_order="left")
+    return [train, Rows(valid.file, kept), test], valid.frame.height - kept.height
+
+
+def copy_notes(copies: int, left: int) -> tuple[str, ...]:
+    if not copies:
+        return ()
+    return (
+        f"{copies} of {copies + left} event(s) of val.json are in test.json too, for the same user: the "
+        "validation copies are left out",
+    )
 
 
 def read_items(path: Path, columns: Sequence[str], bad: BadRows) -> Rows:

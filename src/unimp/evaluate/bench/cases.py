@@ -10,6 +10,7 @@ import polars as pl
 
 from unimp.data.dataset import Dataset
 from unimp.data.histories import NO_TIME, Cases, Split
+from unimp.data.targets import in_history
 from unimp.evaluate.bench.result import DataIdentity
 from unimp.metrics.ranking import Ranks
 
@@ -24,6 +25,7 @@ def identify(dataset: Dataset, split: Split) -> DataIdentity:
         test_cases=len(split.test),
         cases_hash=cases_hash(split.test),
         targets_outside_catalogue=int((split.test.target_rows < 0).sum()),
+        targets_in_history=int(in_history(split.test).sum()),
         targets_tied_in_time=targets_tied_in_time(dataset, split.test),
     )
 
@@ -48,7 +50,7 @@ def targets_tied_in_time(dataset: Dataset, test: Cases) -> int:
 
 
 def rank_table(dataset: Dataset, split: Split, ranks: Ranks, with_ids: bool = True) -> pl.DataFrame:
-    """RANK_COLUMNS of every test case."""
+    """RANK_COLUMNS and IN_HISTORY of every test case."""
     targets = split.test.target_rows
     item_ids, events = dataset.catalog.item_ids, np.bincount(split.train.item_rows, minlength=split.num_items)
     table = pl.DataFrame(
@@ -58,6 +60,7 @@ def rank_table(dataset: Dataset, split: Split, ranks: Ranks, with_ids: bool = Tr
             "rank": pl.Series(ranks.values).fill_nan(None),
             "history_length": split.test.histories.lengths,
             "item_events": np.where(targets >= 0, events[np.maximum(targets, 0)], 0),
+            "in_history": in_history(split.test),
         },
         schema_overrides={"user_id": pl.String(), "item_id": pl.String()},
     )

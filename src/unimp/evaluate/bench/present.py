@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from unimp.data.targets import TargetCounts
 from unimp.evaluate.bench.table import Table, TableRow
 from unimp.evaluate.bench.tries import CHOSEN_BY
 
@@ -21,9 +22,20 @@ def header(table: Table) -> str:
     ]
     if data.targets_outside_catalogue:
         parts.append(f"{data.targets_outside_catalogue:,} targets outside the catalogue (misses)")
+    if data.targets_in_history:
+        parts.append(f"{data.targets_in_history:,} targets in the user's own history")
     if data.targets_tied_in_time:
         parts.append(f"{data.targets_tied_in_time:,} targets as old as the event before (file order)")
     return "; ".join(parts)
+
+
+def target_notes(table: Table) -> list[str]:
+    """What is to be known of targets that cannot be hit."""
+    data = table.data
+    counts = TargetCounts(
+        data.test_cases, data.targets_in_history or 0, 0, outside_catalogue=data.targets_outside_catalogue
+    )
+    return list(counts.words("test", masked=table.protocol.exclude_history))
 
 
 def tuning_line(table: Table) -> str:
@@ -45,8 +57,8 @@ def tuning_line(table: Table) -> str:
 
 def mark(table: Table, row: int, metric: str) -> str:
     """`*` best and better than any other method by the paired test, `+` best, else nothing."""
-    if table.best(metric) != row:
-        return ""
+    if table.best(metric) != row or not table.rows[row].values[metric].mean > 0:
+        return ""  # nobody is the best of a column of zeros
     lead = table.leads.get(metric)
     return "*" if lead is not None and lead.best == row and lead.significant else "+"
 
@@ -54,9 +66,10 @@ def mark(table: Table, row: int, metric: str) -> str:
 LEGEND = "+ best of its column; * best, and better than the next method (paired sign-flip test, p < 0.05)"
 
 
-def side_columns(row: TableRow) -> dict[str, str]:
-    """What stands beside the metrics."""
-    return {
+def side_columns(row: TableRow, apart: str = "") -> dict[str, str]:
+    """What stands beside the metrics; first the metric `apart` over repeated and over new targets."""
+    kinds = row.apart(apart) if apart else {}
+    return {f"{apart} {kind}": f"{value:.4f}" for kind, value in kinds.items()} | {
         "seeds": str(len(row.results)),
         "tries": str(len(row.tuning.tries)) if row.tuning else "–",
         "fit s": f"{row.average('seconds_fit'):.1f}",
@@ -76,16 +89,18 @@ def interval(row: TableRow, metric: str) -> str:
 
 def as_text(table: Table) -> str:
     """Aligned columns, the legend, and the files that were left out."""
-    lines = [["method", *table.metrics, f"{table.sorted_by} 95 %", *side_columns(table.rows[0])]]
+    lines = [["method", *table.metrics, f"{table.sorted_by} 95 %", *side_columns(table.rows[0], table.apart)]]
     for number, row in enumerate(table.rows):
         figures = [f"{row.values[m].mean:.4f}{mark(table, number, m) or ' '}" for m in table.metrics]
-        lines.append([row.label, *figures, interval(row, table.sorted_by), *side_columns(row).values()])
+        lines.append(
+            [row.label, *figures, interval(row, table.sorted_by), *side_columns(row, table.apart).values()]
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = [header(table), ""]
     for line in lines:
         cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         text.append("  ".join([line[0].ljust(widths[0]), *cells]).rstrip())
-    return "\n".join([*text, "", LEGEND, tuning_line(table), *left_out(table)])
+    return "\n".join([*text, "", LEGEND, tuning_line(table), *target_notes(table), *left_out(table)])
 
 
 def left_out(table: Table) -> list[str]:
@@ -123,6 +138,11 @@ def row_document(row: TableRow) -> dict[str, Any]:
         "tuning": row.tuning.model_dump(mode="json") if row.tuning else None,
         "seeds": [stored.result.seed for stored in row.results],
         "metrics": {name: number(value.mean) for name, value in row.values.items()},
+        "apart": {
+            metric: {kind: number(value) for kind, value in kinds.items()}
+            for metric in row.values
+            if (kinds := row.apart(metric))
+        },
         "intervals": {name: [number(value.low), number(value.high)] for name, value in row.values.items()},
         "seconds_fit": row.average("seconds_fit"),
         "cpu_seconds_fit": number(row.average("cpu_seconds_fit")),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from unimp.core.config import Config
 from unimp.core.errors import ConfigError, did_you_mean
@@ -37,6 +37,14 @@ class BenchmarkProtocol(Config):
     """The k of HR@k, NDCG@k and MRR@k."""
     features: str = ""
     """Pretrained encoders that made the item features, with the hash of their weights; empty: none."""
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _are_places(cls, cutoffs: tuple[int, ...]) -> tuple[int, ...]:
+        if min(cutoffs) < 1 or len(set(cutoffs)) < len(cutoffs):
+            listed = ",".join(map(str, cutoffs))
+            raise ValueError(f"{listed}: give different whole numbers of at least 1, such as 3,5,10")
+        return cutoffs
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unimp.evaluate.bench.present import LEGEND, header, interval, left_out, mark, side_columns, tuning_line
+from unimp.evaluate.bench.present import (
+    LEGEND,
+    header,
+    interval,
+    left_out,
+    mark,
+    side_columns,
+    target_notes,
+    tuning_line,
+)
 from unimp.evaluate.bench.table import Table
 
 BESIDE = ("tries", "cpu s", "MiB")
@@ -22,13 +31,20 @@ def cells(table: Table, bold: str, marked: str) -> Iterator[list[str]]:
         for metric in table.metrics:
             figure, sign = f"{row.values[metric].mean:.4f}", mark(table, number, metric)
             line.append(bold.format(figure) + marked.format(sign) if sign else figure)
-        beside = side_columns(row)
-        yield [*line, interval(row, table.sorted_by), *(beside[name] for name in BESIDE)]
+        beside = side_columns(row, table.apart)
+        kept = [value for name, value in beside.items() if name in BESIDE or is_apart(table, name)]
+        yield [*line, interval(row, table.sorted_by), *kept]
 
 
 def names(table: Table) -> list[str]:
     """The heads of the columns."""
-    return ["method", *table.metrics, f"{table.sorted_by} 95 %", *BESIDE]
+    beside = [n for n in side_columns(table.rows[0], table.apart) if n in BESIDE or is_apart(table, n)]
+    return ["method", *table.metrics, f"{table.sorted_by} 95 %", *beside]
+
+
+def is_apart(table: Table, name: str) -> bool:
+    """Whether a column is of repeated or of new targets alone."""
+    return bool(table.apart) and name.startswith(f"{table.apart} ")
 
 
 def as_markdown(table: Table) -> str:
@@ -36,14 +52,14 @@ def as_markdown(table: Table) -> str:
     heads = names(table)
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *cells(table, "**{}**", r"\{}")]
     text = [header(table), "", *("| " + " | ".join(line) + " |" for line in lines), ""]
-    return "\n".join([*text, LEGEND, "", tuning_line(table), *left_out(table)])
+    return "\n".join([*text, LEGEND, "", tuning_line(table), *target_notes(table), *left_out(table)])
 
 
 def as_latex(table: Table) -> str:
     """A `tabular` in the rules of the package booktabs; what it says in words stands above as comments."""
     heads = names(table)
     rows = [" & ".join(latex(cell) for cell in line) + r" \\" for line in [heads, *cells(table, BOLD, SIGN)]]
-    notes = [header(table), LEGEND, tuning_line(table), *left_out(table)]
+    notes = [header(table), LEGEND, tuning_line(table), *target_notes(table), *left_out(table)]
     return "\n".join(
         [
             *(f"% {note}" for note in notes),

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from unimp.evaluate.bench.plots import cost_plot, group_plot, quality_plot
-from unimp.evaluate.bench.present import LEGEND, header, mark, side_columns, tuning_line
+from unimp.evaluate.bench.present import LEGEND, header, mark, side_columns, target_notes, tuning_line
 from unimp.evaluate.bench.result import write_whole
 from unimp.evaluate.bench.table import Table, TableRow
 from unimp.evaluate.bench.tries import CHOSEN_BY, Tuning
@@ -50,10 +50,11 @@ def render(table: Table) -> str:
         chosen_by=CHOSEN_BY,
         tuned=[tuning_view(row, row.tuning) for row in table.rows if row.tuning],
         metrics=table.metrics,
-        side=list(side_columns(table.rows[0])),
+        side=list(side_columns(table.rows[0], table.apart)),
         rows=[row_view(table, number) for number in range(len(table.rows))],
         leads=[lead_view(table, name) for name in table.leads],
         plots=plots,
+        target_notes=target_notes(table),
         left_out=[(entry.path.name, entry.reason) for entry in table.rejected],
         runs=[stored for row in table.rows for stored in row.results],
     )
@@ -65,7 +66,7 @@ def row_view(table: Table, number: int) -> dict[str, Any]:
         (f"{value.mean:.4f}", f"{value.low:.4f} – {value.high:.4f}", mark(table, number, metric))
         for metric, value in row.values.items()
     ]
-    return {"label": row.label, "figures": figures, "side": list(side_columns(row).values())}
+    return {"label": row.label, "figures": figures, "side": list(side_columns(row, table.apart).values())}
 
 
 def tuning_view(row: TableRow, tuning: Tuning) -> tuple[str, ...]:

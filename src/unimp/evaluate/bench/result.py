@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import Field, ValidationError
 
@@ -33,6 +35,8 @@ RANK_COLUMNS: dict[str, pl.DataType] = {
 """Of the Parquet file: the target `item_id` (null outside the catalogue), its 1-based `rank` (mean rank on
 ties, null when unscored, infinity for a miss), the history's events and the target's training events.
 Both ids are null in a result without ids."""
+IN_HISTORY = {"in_history": pl.Boolean()}
+"""Column that ranks have since it was added: whether the case's own history holds the target."""
 
 
 class DataIdentity(Config):
@@ -50,6 +54,8 @@ class DataIdentity(Config):
     """Identity of the test users and their targets, in order: what makes two results comparable by user."""
     targets_outside_catalogue: int
     """Test targets that no method can name: misses."""
+    targets_in_history: int | None = None
+    """Test targets that the case's own history holds, misses while it is masked; null in older results."""
     targets_tied_in_time: int
     """Test targets as old as the event before them: their order is the file's."""
 
@@ -122,6 +128,13 @@ class StoredResult:
         """[N] ranks, NaN where unscored."""
         return rank_values(self.ranks)
 
+    def in_history(self) -> npt.NDArray[np.bool_] | None:
+        """[N] whether the own history holds the target; None in older results."""
+        if "in_history" not in self.ranks.columns:
+            return None
+        repeats: npt.NDArray[np.bool_] = self.ranks["in_history"].to_numpy()
+        return repeats
+
 
 def rank_values(ranks: pl.DataFrame) -> RankArray:
     values: RankArray = ranks["rank"].fill_null(float("nan")).to_numpy()
@@ -138,7 +151,8 @@ class Rejected:
 
 def write_ranks(path: Path, ranks: pl.DataFrame) -> str:
     """Write the Parquet file whole; return its hash."""
-    table = ranks.select(pl.col(name).cast(kind) for name, kind in RANK_COLUMNS.items())
+    columns = RANK_COLUMNS | {name: kind for name, kind in IN_HISTORY.items() if name in ranks.columns}
+    table = ranks.select(pl.col(name).cast(kind) for name, kind in columns.items())
     write_whole(path, lambda part: table.write_parquet(part, compression="zstd", compression_level=15))
     return file_hash(path)
 
@@ -181,7 +195,10 @@ def read_result(path: Path) -> StoredResult | Rejected:
     if file_hash(ranks_path) != result.ranks_sha256:
         return Rejected(path, f"its ranks have changed ({ranks_path.name})")
     ranks = pl.read_parquet(ranks_path)
-    if dict(ranks.schema) != RANK_COLUMNS or ranks.height != result.data.test_cases:
+    if (
+        dict(ranks.schema) not in (RANK_COLUMNS, RANK_COLUMNS | IN_HISTORY)
+        or ranks.height != result.data.test_cases
+    ):
         return Rejected(path, f"its ranks are of another form ({ranks_path.name})")
     wrong = disagreements(result, rank_values(ranks))
     return (

@@ -14,6 +14,7 @@ from unimp.baselines.baseline import ItemFeatures
 from unimp.core.errors import UnimpError
 from unimp.core.progress import progress_bar
 from unimp.data.dataset import Dataset
+from unimp.data.targets import count_targets
 from unimp.evaluate.bench.cases import identify, rank_table
 from unimp.evaluate.bench.environment import Environment, PeakMemory
 from unimp.evaluate.bench.fitting import FittedMethod, fit
@@ -50,6 +51,8 @@ def run_jobs(
     protocol = protocol or BenchmarkProtocol()
     split = protocol.make_split(dataset)
     session = Session(dataset, split, protocol, folder, with_ids, show_progress, features)
+    for line in count_targets(split.test).words("test", masked=protocol.exclude_history):
+        say(line)
     outcomes = []
     for job in jobs:
         try:

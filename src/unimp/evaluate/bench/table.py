@@ -17,6 +17,7 @@ from unimp.evaluate.bench.result import DataIdentity, Rejected, StoredResult, re
 from unimp.evaluate.bench.significance import Interval, PairedComparison, Values, compare_pairs, intervals_of
 from unimp.evaluate.bench.tries import Tuning
 from unimp.metrics.ranking import METRIC_NAMES, metric_values
+from unimp.metrics.scored import mean_or_nan
 
 SIGNIFICANT = 0.05
 """p below which the best of a column gets its `*`."""
@@ -45,6 +46,20 @@ class TableRow:
     def tuning(self) -> Tuning | None:
         """How the config was chosen, the same for all seeds."""
         return self.results[0].result.tuning
+
+    def apart(self, metric: str) -> dict[str, float]:
+        """`metric` over the targets that the user already had (`repeat`) and over the others (`explore`).
+
+        Empty where there is but one kind, or where a result does not know.
+        """
+        repeats = self.results[0].in_history()
+        if repeats is None or repeats.all() or not repeats.any():
+            return {}
+        values = user_values(self.results, metric)
+        return {
+            "repeat": mean_or_nan(values[repeats & ~np.isnan(values)]),
+            "explore": mean_or_nan(values[~repeats & ~np.isnan(values)]),
+        }
 
     def average(self, name: str) -> float:
         """The mean over seeds of a number of the result files, such as `seconds_fit`; NaN if one lacks it."""
@@ -78,6 +93,12 @@ class Table:
     """Per metric, where two rows or more were scored."""
     rejected: tuple[Rejected, ...]
     """Files of the folder that are in no row, and why."""
+
+    @property
+    def apart(self) -> str:
+        """The metric to show over repeated and over new targets apart; empty where only one kind counts."""
+        shown = not self.protocol.exclude_history and all(row.apart(self.sorted_by) for row in self.rows)
+        return self.sorted_by if shown else ""
 
     def best(self, metric: str) -> int:
         means = [row.values[metric].mean for row in self.rows]

@@ -13,7 +13,7 @@ from torch import Tensor
 from unimp.core.errors import ConfigError
 from unimp.core.progress import progress_bar
 from unimp.data.catalog import Catalog
-from unimp.data.pictures import PixelArray, fit_pixels, open_picture
+from unimp.data.pictures import PixelArray, fit_pixels, open_picture, reading_mark
 from unimp.features.cache import FeatureStore, HalfArray, content_key
 from unimp.features.pixels import VisionConfig, load_pixels
 from unimp.features.reduction import Reduction
@@ -89,7 +89,7 @@ def picture_features(catalog: Catalog, source: EncoderSource, *, show: bool) -> 
     pictures, references = catalog.pictures, catalog.picture_references
     assert pictures is not None
     keys = dict.fromkeys(reference for reference in references if reference is not None)
-    read = {reference: content_key(data) for reference, data in pictures.read(keys)}
+    read = {reference: content_key(reading_mark(data) + data) for reference, data in pictures.read(keys)}
     store = FeatureStore.of(f"{source.weights.identity}-{source.size or 'own'}-{source.tokens or 'all'}")
     with progress_bar("encoding pictures", len(read), show=show) as bar:
 

@@ -23,7 +23,8 @@ class Ranking:
 
     past: Past
     k: int
-    exclude_history: bool = True
+    exclude_history: bool | None = None
+    """None: as the run was validated."""
     text: str = ""
 
 
@@ -67,8 +68,9 @@ class Answering:
 
     def best(self, scores: FloatArray, questions: Sequence[Ranking]) -> list[tuple[RankedItem, ...]]:
         """Each question's k best of its row of [U, I] scores, equals in the catalogue's order."""
+        usual = self.stock.run.exclude_history
         for row, one in zip(scores, questions, strict=True):
-            if one.exclude_history:
+            if usual if one.exclude_history is None else one.exclude_history:
                 row[one.past.item_rows] = -np.inf
         return best_items(self.stock.catalog, scores, [one.k for one in questions])
 

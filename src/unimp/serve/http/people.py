@@ -95,7 +95,7 @@ class Remembering(Personalizer):
         """The user's, whatever is given."""
         return together([self.past])
 
-    def best(self, scores: FloatArray, k: int, *, exclude_history: bool) -> tuple[RankedItem, ...]:
+    def best(self, scores: FloatArray, k: int, *, exclude_history: bool | None) -> tuple[RankedItem, ...]:
         """The k best of [num_items] scores."""
         return self._best(scores, self.histories(), k, exclude_history)
 

@@ -85,7 +85,9 @@ class RecommendIn(Asker):
     model_config = with_example(user="U00001", k=5)
 
     k: int = Field(10, ge=1, le=MOST_ITEMS)
-    exclude_history: bool = True
+    exclude_history: bool | None = Field(
+        None, description="Leave out the items of the history; null: as the run was validated."
+    )
 
 
 class SearchIn(Asker):
@@ -96,7 +98,9 @@ class SearchIn(Asker):
     text: Words = ""
     picture: str | None = Field(None, description="The file's bytes in base64.")
     k: int = Field(10, ge=1, le=MOST_ITEMS)
-    exclude_history: bool = True
+    exclude_history: bool | None = Field(
+        None, description="Leave out the items of the history; null: as the run was validated."
+    )
 
     @model_validator(mode="after")
     def asks_something(self) -> Self:

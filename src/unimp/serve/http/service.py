@@ -158,11 +158,17 @@ class Service:
                     f"the data's ratings go from {scale.low:g} to {scale.high:g}"
                 )
 
-    async def recommend(self, past: Past, k: int, *, exclude_history: bool = True) -> Recommendation:
+    async def recommend(self, past: Past, k: int, *, exclude_history: bool | None = None) -> Recommendation:
         return await self.engine.ask(self.recommending, Ranking(past, k, exclude_history))
 
     async def search(
-        self, past: Past, text: str, picture: Image.Image | None, k: int, *, exclude_history: bool = True
+        self,
+        past: Past,
+        text: str,
+        picture: Image.Image | None,
+        k: int,
+        *,
+        exclude_history: bool | None = None,
     ) -> SearchResult:
         """Words alone are answered together with others'; a picture has to be looked at first."""
         if picture is None:
