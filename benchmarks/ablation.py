@@ -19,8 +19,8 @@ import numpy as np
 import polars as pl
 
 from unimp.core.config import merge, parse_overrides
+from unimp.core.devices import pick_device
 from unimp.data.dataset import Dataset
-from unimp.devices import pick_device
 from unimp.evaluate.evaluation import document
 from unimp.runs.open_run import open_run
 from unimp.runs.recipe import Recipe, read_recipe

@@ -28,8 +28,8 @@ def train(
     from unimp.runs.recipe import load_recipe
 
     chosen = load_recipe(recipe, settings or ())
+    from unimp.core.devices import pick_device
     from unimp.data.dataset import Dataset
-    from unimp.devices import pick_device
     from unimp.train.distributed.processes import find_process_group
     from unimp.train.training_run import train as train_run
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from unimp.core.errors import CheckpointError
 from unimp.core.files import read_json, write_json
 from unimp.data.dataset import Dataset
-from unimp.runs.open_run import clear, has_learned
+from unimp.runs.artifact_files import PREPARED
+from unimp.runs.lock import LOCK, RunLock
 from unimp.runs.recipe import Recipe
-from unimp.train.lock import LOCK
 
 FORMAT = 2
 RUN, RESULT = "run.json", "result.json"
 BEST, LOG = "model.safetensors", "log.jsonl"
+STATE = "state.safetensors"
+SHARDED_STATE = "state.json"
+"""Which folder holds the state of several processes (`unimp.train.distributed`), and its position."""
+LEARNED = (RESULT, STATE, SHARDED_STATE, BEST, LOG)
+"""Files that hold something learned: without any of them a run has only been begun."""
 
 
 def claim(folder: Path, dataset: Dataset, recipe: Recipe) -> bool:
@@ -55,3 +62,34 @@ def first_difference(old: Any, new: Any, path: str = "") -> str:
             if old.get(key) != new.get(key):
                 return first_difference(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     return f"{path}: {old!r}, now {new!r}"
+
+
+@contextmanager
+def claimed(folder: Path, dataset: Dataset, recipe: Recipe) -> Iterator[bool]:
+    """Hold the folder for this process; False when its run is finished. A refused run leaves no trace."""
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with RunLock(folder):
+        try:
+            yield claim(folder, dataset, recipe)
+        except BaseException:
+            if (folder / RUN).exists() and not has_learned(folder):
+                clear(folder)
+            raise
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+            if made and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def has_learned(folder: Path) -> bool:
+    """Whether there is anything in it to go on from."""
+    return any((folder / name).exists() for name in LEARNED)
+
+
+def clear(folder: Path) -> None:
+    """Remove what preparing wrote, and nothing that others put there."""
+    ours = (RUN, *PREPARED)
+    for path in list(folder.iterdir()):
+        if path.name in ours or path.name.startswith(tuple(f".{name}." for name in ours)):
+            path.unlink()

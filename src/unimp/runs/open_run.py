@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,23 +9,18 @@ from typing import Any
 
 import torch
 
+from unimp.core.devices import pick_device
 from unimp.core.errors import CheckpointError
 from unimp.core.files import read_json, read_tensors
 from unimp.data.dataset import Dataset
-from unimp.devices import pick_device
 from unimp.inference.score_sources import FusionWeights
 from unimp.model.backbones.lora import merge_adapters
 from unimp.model.unimp import UnimpModel
 from unimp.runs.answerer import Answerer
-from unimp.runs.artifact_files import PREPARED, load_artifacts
+from unimp.runs.artifact_files import load_artifacts
 from unimp.runs.artifacts import RunArtifacts
-from unimp.runs.folder import BEST, FORMAT, LOG, RESULT, RUN, claim
+from unimp.runs.folder import BEST, FORMAT, RESULT, RUN
 from unimp.runs.recipe import Recipe
-from unimp.train.lock import LOCK, RunLock
-from unimp.train.process_group import SHARDED_STATE, STATE
-
-LEARNED = (RESULT, STATE, SHARDED_STATE, BEST, LOG)
-"""Files that hold something learned: without any of them a run has only been begun."""
 
 
 @dataclass(frozen=True)
@@ -51,37 +44,6 @@ class TrainedRun:
     def answerer(self) -> Answerer:
         """Ready for every task."""
         return self.artifacts.answerer(self.model, self.weights_by_task)
-
-
-@contextmanager
-def claimed(folder: Path, dataset: Dataset, recipe: Recipe) -> Iterator[bool]:
-    """Hold the folder for this process; False when its run is finished. A refused run leaves no trace."""
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    with RunLock(folder):
-        try:
-            yield claim(folder, dataset, recipe)
-        except BaseException:
-            if (folder / RUN).exists() and not has_learned(folder):
-                clear(folder)
-            raise
-        finally:
-            (folder / LOCK).unlink(missing_ok=True)
-            if made and not any(folder.iterdir()):
-                folder.rmdir()
-
-
-def has_learned(folder: Path) -> bool:
-    """Whether there is anything in it to go on from."""
-    return any((folder / name).exists() for name in LEARNED)
-
-
-def clear(folder: Path) -> None:
-    """Remove what preparing wrote, and nothing that others put there."""
-    ours = (RUN, *PREPARED)
-    for path in list(folder.iterdir()):
-        if path.name in ours or path.name.startswith(tuple(f".{name}." for name in ours)):
-            path.unlink()
 
 
 def load_model(

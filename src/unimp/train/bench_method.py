@@ -11,11 +11,11 @@ from pydantic import Field
 
 from unimp.core.compute import set_threads
 from unimp.core.config import Config, merge
+from unimp.core.devices import pick_device
 from unimp.core.errors import ConfigError
 from unimp.core.search_space import Real, SearchSpace, Whole
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories
-from unimp.devices import pick_device
 from unimp.inference.retrieval import ModelRanker
 from unimp.inference.score_sources import FusionWeights
 from unimp.runs.open_run import open_run

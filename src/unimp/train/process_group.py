@@ -13,11 +13,8 @@ from torch import Tensor, nn
 from unimp.core.errors import CheckpointError
 from unimp.core.files import read_tensors, write_tensors
 from unimp.model.unimp import UnimpModel
+from unimp.runs.folder import SHARDED_STATE, STATE
 from unimp.train.state import Position, take_moments, take_weights, training_tensors
-
-STATE = "state.safetensors"
-SHARDED_STATE = "state.json"
-"""Which folder holds the state of several processes (`unimp.train.distributed`), and its position."""
 
 Value = TypeVar("Value")
 

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 
 from unimp.core.compute import device_name, peak_memory_mib, set_threads
+from unimp.core.devices import pick_device
 from unimp.core.files import read_json, write_json
 from unimp.data.dataset import Dataset
-from unimp.devices import pick_device
 from unimp.fusion.weights import fit_fusion_weights
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifact_files import load_artifacts, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
-from unimp.runs.folder import RESULT
-from unimp.runs.open_run import claimed, load_model
+from unimp.runs.folder import RESULT, claimed
+from unimp.runs.open_run import load_model
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.train.preparation import build_artifacts, for_training, masks_history

@@ -19,7 +19,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from unimp.core.errors import CheckpointError
 from unimp.core.files import read_json, read_tensors, write_json
 from unimp.model.unimp import UnimpModel
-from unimp.train.process_group import SHARDED_STATE, STATE, ProcessGroup
+from unimp.runs.folder import SHARDED_STATE, STATE
+from unimp.train.process_group import ProcessGroup
 from unimp.train.state import MOMENTS, Position, take_moments, training_tensors
 
 PARTS = "state-*"

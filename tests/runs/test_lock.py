@@ -18,15 +18,15 @@ from unimp.core.errors import CheckpointError, ConfigError
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
 from unimp.runs.folder import RUN
+from unimp.runs.lock import LOCK, RunLock
 from unimp.runs.recipe import StructureConfig
 from unimp.train import preparation
-from unimp.train.lock import LOCK, RunLock
 from unimp.train.training_run import train
 
 HOLD = """
 import sys
 from pathlib import Path
-from unimp.train.lock import RunLock
+from unimp.runs.lock import RunLock
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

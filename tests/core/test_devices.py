@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
+from unimp.core.devices import pick_device
 from unimp.core.errors import ConfigError
-from unimp.devices import pick_device
 
 
 def with_devices(monkeypatch: pytest.MonkeyPatch, count: int, cuda: str | None) -> None:
