@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from unimp.core.config import merge, parse_overrides
 from unimp.core.devices import pick_device
 from unimp.data.dataset import Dataset
 from unimp.evaluate.evaluation import document
 from unimp.runs.open_run import open_run
-from unimp.runs.recipe import Recipe, read_recipe
+from unimp.runs.recipe import Recipe, load_recipe
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.train.batches import TrainingSentences
 from unimp.train.preparation import build_artifacts
@@ -43,10 +42,6 @@ VARIANTS: dict[str, list[str]] = {
 RESAMPLES = 2000
 
 
-def recipe_of(name: str, settings: list[str]) -> Recipe:
-    return Recipe.parse(merge(read_recipe(name), parse_overrides(settings)), f"recipe {name}")
-
-
 def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
     training_split = TrainingSplit.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
     artifacts = build_artifacts(training_split, recipe, device=pick_device(), show_progress=False)
@@ -55,9 +50,9 @@ def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
 
 def variants(dataset: Dataset, name: str, settings: list[str]) -> dict[str, Recipe]:
     """The recipes by name; single-task ones with the multi-task model's number of steps."""
-    full = recipe_of(name, settings)
+    full = load_recipe(name, settings)
     steps = steps_per_epoch(dataset, full) * full.train.epochs
-    recipes = {label: recipe_of(name, [*settings, *changes]) for label, changes in VARIANTS.items()}
+    recipes = {label: load_recipe(name, [*settings, *changes]) for label, changes in VARIANTS.items()}
     for task in full.tasks:
         alone = full.model_copy(update={"tasks": (task,)})
         epochs = max(1, round(steps / steps_per_epoch(dataset, alone)))

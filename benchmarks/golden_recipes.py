@@ -11,11 +11,11 @@ from unimp.demo.shop.settings import ShopConfig
 
 SHOP = ShopConfig(num_items=320, num_users=60, picture_size=16)
 TASKS = ["recommendation", "search", "rating", "explanation", "selection", "imagination"]
-PICTURE_SIZE = {"height": 16, "picture_width": 16}
+PICTURE_SIZE = {"height": 16, "image_width": 16}
 SMALL: dict[str, Any] = {
     "tasks": ["recommendation"],
     "content": {"text": 8},
-    "vision": {**PICTURE_SIZE, "width": 8, "pretrain_epochs": 1, "trainable": True, "resampler": 4},
+    "vision": {**PICTURE_SIZE, "token_width": 8, "pretrain_epochs": 1, "trainable": True, "resampler": 4},
     "model": {"width": 16, "layers": 2, "heads": 2, "hidden": 32, "dropout": 0.1},
     "train": {"epochs": 3, "lr": 5e-3, "batch_positions": 512, "threads": 1, "valid_users": 30},
 }
@@ -23,7 +23,7 @@ SIX: dict[str, Any] = SMALL | {
     "tasks": TASKS,
     "sentence": {"fields": ["category"]},
     "tokenizer": {"size": 400},
-    "vision": {**PICTURE_SIZE, "width": 8, "pretrain_epochs": 1},
+    "vision": {**PICTURE_SIZE, "token_width": 8, "pretrain_epochs": 1},
     "image_tokenizer": {
         **PICTURE_SIZE,
         "enabled": True,

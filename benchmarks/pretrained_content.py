@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from unimp.core.config import merge, parse_overrides
 from unimp.data.dataset import Dataset
 from unimp.evaluate.bench.significance import compare
 from unimp.evaluate.evaluation import document
 from unimp.inference.score_sources import FusionWeights
 from unimp.runs.open_run import open_run
-from unimp.runs.recipe import Recipe, read_recipe
+from unimp.runs.recipe import load_recipe
 from unimp.runs.training_split import make_split
 from unimp.train.training_run import train
 from variants import load_variants, save_variant, variants_command
@@ -60,8 +59,7 @@ def run(data: Path, out: Path, name: str, settings: list[str], only: list[str]) 
         if place.with_suffix(".json").exists() or (only and label not in only):
             continue
         print(label, file=sys.stderr, flush=True)
-        values = merge(read_recipe(name), parse_overrides([*changes, *settings]))
-        recipe = Recipe.parse(values, f"recipe {name}")
+        recipe = load_recipe(name, [*changes, *settings])
         folder = out / "running" / place.name
         result = train(dataset, recipe, folder)
         judge(label, folder, result, place)

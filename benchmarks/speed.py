@@ -122,14 +122,14 @@ def measure_pictures(
     catalog, vision = dataset.catalog, artifacts.recipe.vision
     if catalog.pictures is None:
         return {}
-    encoder = ConvEncoder(vision.width).eval()
+    encoder = ConvEncoder(vision.token_width).eval()
     sample = histories.select(np.sort(np.random.default_rng(SEED).permutation(len(histories))[:users]))
     references = catalog.picture_references
     mentions = [references[row] for row in sample.item_rows.tolist()]
     shown = [reference for reference in mentions if reference is not None]
 
     def encode(names: list[str]) -> None:
-        pixels = read_pixels(catalog, names, vision.height, vision.picture_width)
+        pixels = read_pixels(catalog, names, vision.height, vision.image_width)
         encoder(pixels_from_bytes(torch.from_numpy(pixels)))
 
     def in_batches(names: list[str], size: int) -> None:

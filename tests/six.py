@@ -27,11 +27,11 @@ SIX: dict[str, Any] = {
     "sentence": {"fields": ["category"]},
     "tokenizer": {"size": 400},
     "content": {"text": 8},
-    "vision": {"height": 16, "picture_width": 16, "width": 8, "pretrain_epochs": 1},
+    "vision": {"height": 16, "image_width": 16, "token_width": 8, "pretrain_epochs": 1},
     "image_tokenizer": {
         "enabled": True,
         "height": 16,
-        "picture_width": 16,
+        "image_width": 16,
         "reduction": 8,
         "levels": (4, 4),
         "channels": 16,

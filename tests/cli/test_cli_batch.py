@@ -171,7 +171,7 @@ def test_imagined_pictures_are_png_and_stay_the_same(
     tokenizer = six.artifacts.tokenizer
     assert tokenizer is not None
     for data in drawn["picture"]:
-        assert Image.open(io.BytesIO(data)).size == (tokenizer.config.picture_width, tokenizer.config.height)
+        assert Image.open(io.BytesIO(data)).size == (tokenizer.config.image_width, tokenizer.config.height)
     (tmp_path / "asked-imagination" / "part-00001.parquet").unlink()
     assert scored(run, "imagination", asked, "--seed", 7, "--shard", 2).equals(drawn)
     with pytest.raises(ConfigError, match="another seed"):

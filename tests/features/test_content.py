@@ -48,7 +48,7 @@ def shop_data(shop_folder: Path, tmp_path: Path) -> Dataset:
 
 def test_pictures_are_pooled(shop_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIMP_CACHE", str(tmp_path / "cache"))
-    vision = VisionConfig(height=16, picture_width=16, width=8, pretrain_epochs=1)
+    vision = VisionConfig(height=16, image_width=16, token_width=8, pretrain_epochs=1)
     image = CatalogFeatures(shop_data.catalog, vision=vision).image()
     assert image is not None
     assert image.shape == (len(shop_data.catalog), 8)
@@ -64,7 +64,7 @@ def test_pretrained_features_are_named_with_their_weights(
     monkeypatch.setenv("UNIMP_CACHE", str(tmp_path / "cache"))
     clip = vision_folder(tmp_path / "clip", "clip_vision_model")
     bert = text_folder(tmp_path / "bert")
-    vision = VisionConfig(encoder=str(clip), tokens=1, width=0)
+    vision = VisionConfig(encoder=str(clip), tokens=1, token_width=0)
     features = CatalogFeatures(shop_data.catalog, text_encoder=str(bert), vision=vision)
     text, image = features.text(), features.image()
     assert text is not None

@@ -232,7 +232,7 @@ def test_pixels_from_outside_are_seen_as_the_catalogues_are(six: Six) -> None:
     """The same pixels, read-only as a decoded upload is, give the same visual tokens."""
     catalog, vision, visual = six.dataset.catalog, six.artifacts.recipe.vision, six.artifacts.items.visual_IVE
     assert visual is not None
-    pixels = load_pixels(catalog, vision.height, vision.picture_width)
+    pixels = load_pixels(catalog, vision.height, vision.image_width)
     assert pixels is not None
     rows = np.flatnonzero(pixels.present)[:3]
     upload = pixels.values[rows]

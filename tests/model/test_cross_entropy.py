@@ -10,11 +10,11 @@ from unimp.model import cross_entropy
 from unimp.model.cross_entropy import focal_mean, linear_cross_entropy
 
 
-@pytest.mark.parametrize(("gamma", "smoothing"), [(0.0, 0.0), (2.0, 0.0), (0.0, 0.1), (1.5, 0.2)])
+@pytest.mark.parametrize("gamma", [0.0, 1.5, 2.0])
 @pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize("chunk_bytes", [1, 4 * 50 * 7, 2**23])
 def test_equals_the_plain_loss(
-    gamma: float, smoothing: float, chunk_bytes: int, detach: bool, monkeypatch: pytest.MonkeyPatch
+    gamma: float, chunk_bytes: int, detach: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cross_entropy, "CHUNK_BYTES", chunk_bytes)
     torch.manual_seed(0)
@@ -25,17 +25,13 @@ def test_equals_the_plain_loss(
     parts /= parts.sum(dim=1, keepdim=True)
     answers = torch.zeros(23, 50, dtype=torch.float64).scatter_add(1, labels, parts)
     shares = torch.rand(23, dtype=torch.float64)
-    bias = torch.randn(50, dtype=torch.float64)
-    logits = hidden @ table.T + bias
+    logits = hidden @ table.T
     losses = F.cross_entropy(logits, answers, reduction="none")
-    smoothed = F.cross_entropy(logits, answers, reduction="none", label_smoothing=smoothing)
     weights = shares * (1 - torch.exp(-losses)) ** gamma
     weights = weights.detach() if detach else weights
-    expected = (weights * smoothed).sum() / weights.detach().sum()
+    expected = (weights * losses).sum() / weights.detach().sum()
     expected_grads = torch.autograd.grad(expected * 3.0, (hidden, table))
-    mean, plain = linear_cross_entropy(
-        hidden, table, labels, parts, shares, bias_I=bias, gamma=gamma, smoothing=smoothing, detach=detach
-    )
+    mean, plain = linear_cross_entropy(hidden, table, labels, parts, shares, gamma=gamma, detach=detach)
     grads = torch.autograd.grad(mean * 3.0, (hidden, table))
     torch.testing.assert_close(mean, expected)
     torch.testing.assert_close(plain, losses.detach())

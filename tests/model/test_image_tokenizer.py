@@ -14,7 +14,7 @@ from unimp.model.image_tokenizer import (
     round_straight_through,
 )
 
-TINY = ImageTokenizerConfig(height=24, picture_width=16, reduction=8, levels=(4, 3), channels=16, blocks=1)
+TINY = ImageTokenizerConfig(height=24, image_width=16, reduction=8, levels=(4, 3), channels=16, blocks=1)
 
 
 def random_pixels(count: int = 3) -> Tensor:
@@ -110,7 +110,7 @@ def test_encoder_learns_through_the_codes() -> None:
     ("values", "told"),
     [
         ({"height": 150, "reduction": 16}, "height is 150, not a multiple of reduction 16; take 144 or 160"),
-        ({"picture_width": 20, "reduction": 8}, "picture_width is 20, not a multiple of reduction 8"),
+        ({"image_width": 20, "reduction": 8}, "image_width is 20, not a multiple of reduction 8"),
         ({"reduction": 12}, "reduction is 12; take one of 4, 8, 16, 32"),
         ({"levels": (8, 2)}, "levels has 2; a channel needs 3 levels or more"),
         ({"levels": (64, 64, 64)}, "levels make 262144 codes"),

@@ -17,10 +17,10 @@ from tests.train.conftest import tiny_dataset, tiny_recipe  # noqa: F401 - a fix
 from unimp.core.errors import CheckpointError, ConfigError
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
+from unimp.features import item_graph
+from unimp.fusion.structure import StructureConfig
 from unimp.runs.folder import RUN
 from unimp.runs.lock import LOCK, RunLock
-from unimp.runs.recipe import StructureConfig
-from unimp.train import preparation
 from unimp.train.training_run import train
 
 HOLD = """
@@ -123,14 +123,13 @@ def test_past_the_limit_of_ease_cosine_stands_in_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = Histories.from_lists([[0, 1, 2], [0, 1], [1, 2], [0, 2, 3]])
-    content: dict[str, np.ndarray] = {}
-    fit = preparation.fit_graphs
-    ease = fit(log, content, 4, StructureConfig(kind="ease", l2=1.0))["log"].weights.toarray()
-    small = fit(log, content, 4, StructureConfig(l2=1.0), show=True)["log"].weights.toarray()
+    fit = item_graph.fit_graphs
+    ease = fit(log, None, 4, StructureConfig(kind="ease", l2=1.0))["log"].weights.toarray()
+    small = fit(log, None, 4, StructureConfig(l2=1.0), show=True)["log"].weights.toarray()
     np.testing.assert_array_equal(small, ease)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(preparation, "EASE_MAX_ITEMS", 3)
-    large = fit(log, content, 4, StructureConfig(l2=1.0), show=True)["log"].weights.toarray()
-    cosine = fit(log, content, 4, StructureConfig(kind="cosine"))["log"].weights.toarray()
+    monkeypatch.setattr(item_graph, "EASE_MAX_ITEMS", 3)
+    large = fit(log, None, 4, StructureConfig(l2=1.0), show=True)["log"].weights.toarray()
+    cosine = fit(log, None, 4, StructureConfig(kind="cosine"))["log"].weights.toarray()
     np.testing.assert_array_equal(large, cosine)
     assert "4 items, EASE takes 3 at most: cosine neighbours instead" in capsys.readouterr().err

@@ -10,9 +10,8 @@ import torch
 
 from tests.sentence.test_template import CATALOG
 from unimp.core.errors import CheckpointError
-from unimp.data.histories import Histories
 from unimp.data.interactions import RatingScale
-from unimp.features.text import fit_text, log_factors
+from unimp.features.text import fit_text
 from unimp.sentence.batch import collate
 from unimp.sentence.encoder import Kind, SentenceEncoder
 from unimp.sentence.parts import Role
@@ -122,11 +121,3 @@ def test_text_content_puts_like_items_together() -> None:
     again = fit_text(catalog, 3)
     assert again is not None
     assert np.array_equal(projector.components, again.components)
-
-
-def test_log_factors_put_companions_together() -> None:
-    train = Histories.from_lists([[0, 1, 2], [0, 1], [1, 2, 0], [3, 4], [4, 3], [3, 4]])
-    factors = log_factors(train, 7, 2)
-    assert abs(float(factors[0] @ factors[1])) > 0.9
-    assert abs(float(factors[0] @ factors[3])) < 0.1
-    assert not factors[5:].any()

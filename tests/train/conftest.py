@@ -22,7 +22,7 @@ NUM_ITEMS, NUM_USERS = 20, 60
 TINY = {
     "sentence": {"fields": []},
     "content": {"text": 8},
-    "vision": {"height": 16, "picture_width": 16, "width": 8, "pretrain_epochs": 1},
+    "vision": {"height": 16, "image_width": 16, "token_width": 8, "pretrain_epochs": 1},
     "model": {"width": 16, "layers": 2, "heads": 2, "hidden": 32, "dropout": 0.2},
     "structure": {"kind": "cosine", "neighbours": 10},
     "train": {"epochs": 4, "lr": 5e-3, "batch_positions": 128, "threads": 1},

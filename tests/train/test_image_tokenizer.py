@@ -28,7 +28,7 @@ from unimp.model.image_tokenizer import ImageTokenizer, ImageTokenizerConfig
 from unimp.model.vision import pixels_from_bytes
 
 TINY = ImageTokenizerConfig(
-    height=16, picture_width=16, reduction=8, levels=(4, 4, 4), channels=16, blocks=1, epochs=1, lr=5e-3
+    height=16, image_width=16, reduction=8, levels=(4, 4, 4), channels=16, blocks=1, epochs=1, lr=5e-3
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.six import Six
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
+from unimp.fusion.structure import StructureConfig
 from unimp.fusion.weights import (
     coordinate_search,
     fit_fusion_weights,
@@ -20,7 +21,6 @@ from unimp.fusion.weights import (
     taste_share,
 )
 from unimp.inference.score_sources import POPULARITY, WORDS, ScoreSources
-from unimp.runs.recipe import StructureConfig
 from unimp.tasks.rating.decoder import FACTORS, TASTE, lifted
 from unimp.tasks.rating.preference_percentile import PreferencePercentile
 

@@ -15,7 +15,7 @@ from tests.six import Six
 from unimp.inference.forward import read
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
-from unimp.runs.recipe import ObjectiveConfig
+from unimp.runs.training_config import ObjectiveConfig
 from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import Kind
 from unimp.sentence.parts import Role

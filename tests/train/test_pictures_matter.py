@@ -70,7 +70,7 @@ def colour_shop(tmp_path: Path) -> Dataset:
 
 def hit_rate(dataset: Dataset, folder: Path, *, sees: bool) -> float:
     recipe = tiny_recipe(
-        vision={"enabled": sees, "trainable": True, "width": 16},
+        vision={"enabled": sees, "trainable": True, "token_width": 16},
         model={"width": 32, "hidden": 64, "dropout": 0.1, "input_dropout": 0.1, "identity_dropout": 0.3},
         objective={"cold_negatives": False},
         structure={"kind": "none", "content": False},

@@ -75,7 +75,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
 
 
 def test_frozen_features_are_the_encoders_own(tiny_dataset: Dataset, clip: Path) -> None:
-    made = artifacts(tiny_dataset, vision={"encoder": str(clip), "tokens": 4, "width": 0})
+    made = artifacts(tiny_dataset, vision={"encoder": str(clip), "tokens": 4, "token_width": 0})
     items = made.items
     assert items.visual_IVE is not None
     assert items.visual_IVE.dtype == torch.float16
@@ -92,10 +92,10 @@ def test_frozen_features_are_the_encoders_own(tiny_dataset: Dataset, clip: Path)
 def test_an_unchanged_picture_is_never_encoded_again(
     tiny_dataset: Dataset, clip: Path, counting: Counting, tmp_path: Path
 ) -> None:
-    vision = {"encoder": str(clip), "width": 8}
+    vision = {"encoder": str(clip), "token_width": 8}
     first = artifacts(tiny_dataset, vision=vision)
     assert counting.pictures == 19
-    again = artifacts(tiny_dataset, vision={**vision, "width": 6})
+    again = artifacts(tiny_dataset, vision={**vision, "token_width": 6})
     assert (counting.pictures, counting.opened) == (19, 1), "another width is no other encoder"
     assert first.items.visual_IVE is not None
     assert again.items.visual_IVE is not None
@@ -131,7 +131,7 @@ def test_a_run_names_its_encoders_and_opens_them_when_they_are_needed(
     tiny_dataset: Dataset, clip: Path, bert: Path, counting: Counting, tmp_path: Path
 ) -> None:
     tables = {
-        "vision": {"encoder": str(clip), "tokens": 4, "width": 8},
+        "vision": {"encoder": str(clip), "tokens": 4, "token_width": 8},
         "content": {"text": 8, "encoder": str(bert)},
     }
     trained(tiny_dataset, tmp_path / "run", **tables)
@@ -157,7 +157,7 @@ def test_a_run_names_its_encoders_and_opens_them_when_they_are_needed(
 def test_a_run_whose_encoder_changed_or_went_says_so(
     tiny_dataset: Dataset, clip: Path, tmp_path: Path
 ) -> None:
-    opened = trained(tiny_dataset, tmp_path / "run", vision={"encoder": str(clip), "width": 8})
+    opened = trained(tiny_dataset, tmp_path / "run", vision={"encoder": str(clip), "token_width": 8})
     vision_folder(clip, "clip_vision_model", seed=1)
     with pytest.raises(
         CheckpointError, match=r"but the features were made by clip_vision_model-.*; put the old"
@@ -176,7 +176,7 @@ def test_a_run_whose_encoder_changed_or_went_says_so(
 def test_end_to_end_the_encoder_learns_and_is_saved_with_the_model(
     tiny_dataset: Dataset, clip: Path, tmp_path: Path
 ) -> None:
-    vision = {"encoder": str(clip), "width": 8, "trainable": True, "resampler": 3}
+    vision = {"encoder": str(clip), "token_width": 8, "trainable": True, "resampler": 3}
     opened = trained(tiny_dataset, tmp_path / "run", vision=vision)
     model = opened.answerer.model
     assert isinstance(model.vision, pretrained_vision.TrainableVision)
@@ -223,7 +223,7 @@ def test_text_alone_beside_tfidf_and_none(tiny_dataset: Dataset, bert: Path) -> 
             {"tokens": 4, "resampler": 5},
             r"vision.resampler 5: a picture has 4 visual tokens; ask for at most",
         ),
-        ({"width": 13}, r"vision.width 13: the encoder's tokens are 12 wide"),
+        ({"token_width": 13}, r"vision.token_width 13: the encoder's tokens are 12 wide"),
         ({"size": 18}, r"vision.size 18: .* reads multiples of 4; try 16"),
     ],
 )
@@ -231,7 +231,7 @@ def test_what_the_encoder_cannot_give_is_refused(
     tiny_dataset: Dataset, clip: Path, vision: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UnimpError, match=message):
-        artifacts(tiny_dataset, vision={"encoder": str(clip), "width": 8, **vision})
+        artifacts(tiny_dataset, vision={"encoder": str(clip), "token_width": 8, **vision})
 
 
 def test_our_own_encoder_can_be_resampled_within_its_grid(tiny_dataset: Dataset) -> None:
@@ -240,7 +240,7 @@ def test_our_own_encoder_can_be_resampled_within_its_grid(tiny_dataset: Dataset)
     with pytest.raises(ConfigError, match=r"vision.resampler 5: a picture has 4 visual tokens"):
         artifacts(tiny_dataset, vision={"resampler": 5})
     with pytest.raises(ConfigError, match=r"width must be at least 4, or 0 for the width of a pretrained"):
-        tiny_recipe(vision={"width": 0})
+        tiny_recipe(vision={"token_width": 0})
 
 
 def test_an_encoder_without_pictures_is_refused(tiny_dataset: Dataset, clip: Path) -> None:
@@ -255,7 +255,7 @@ def test_an_item_put_later_goes_through_the_same_encoders(
     opened = trained(
         tiny_dataset,
         tmp_path / "run",
-        vision={"encoder": str(clip), "tokens": 4, "width": 8},
+        vision={"encoder": str(clip), "tokens": 4, "token_width": 8},
         content={"text": 8, "encoder": str(bert)},
     )
     stock = Stock(opened)

@@ -21,7 +21,6 @@ from unimp.data.splits import leave_one_out, new_users
 from unimp.evaluate.evaluation import evaluate_run
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 from unimp.runs.open_run import open_run
-from unimp.runs.recipe import load_recipe, recipe_names
 from unimp.train import trainer
 from unimp.train.bench_method import UnimpMethod, UnimpMethodConfig
 from unimp.train.training_run import train
@@ -109,7 +108,7 @@ def test_attributes_and_ratings_in_the_sentence(
             "ratings": True,
             "show_missing": True,
         },
-        objective={"attribute": 0.5, "rating": 0.3, "gamma": 2.0, "label_smoothing": 0.1},
+        objective={"attribute": 0.5, "rating": 0.3, "gamma": 2.0},
         train={"epochs": 6, "patience": 6, "batch_positions": 256},
     )
     train(tiny_dataset, recipe, tmp_path / "run", show=False)
@@ -226,19 +225,3 @@ def test_changed_data_is_refused_at_load(run_folder: Path, tiny_dataset: Dataset
     shutil.rmtree(tiny_dataset.folder)
     with pytest.raises(DataError, match="no such data folder"):
         open_run(run_folder)
-
-
-def test_recipes_parse_and_wrong_keys_say_what_was_meant() -> None:
-    for name in recipe_names():
-        assert load_recipe(name).name == name
-    with pytest.raises(ConfigError, match=r"unknown key 'train.learning_rat'"):
-        load_recipe("small", ["train.learning_rat=1"])
-    with pytest.raises(ConfigError, match='did you mean "epochs"'):
-        load_recipe("small", ["train.epoch=1"])
-    with pytest.raises(ConfigError, match=r"unknown recipe 'smal'; did you mean \"small\""):
-        load_recipe("smal")
-    with pytest.raises(ConfigError, match="expected key=value"):
-        load_recipe("small", ["train.epochs"])
-    with pytest.raises(ConfigError, match=r"train.epochs: .*got 'many'"):
-        load_recipe("small", ["train.epochs=many"])
-    assert load_recipe("small", ["train.lr=5e-4"]).train.lr == 5e-4

@@ -103,7 +103,7 @@ def run(
     names = chosen_methods(methods)
     budget = tuning_budget(tune, tune_minutes)
     dataset = Dataset.load(data)
-    pictures = VisionConfig(encoder=vision_encoder, tokens=1, width=0) if vision_encoder else None
+    pictures = VisionConfig(encoder=vision_encoder, tokens=1, token_width=0) if vision_encoder else None
     features = CatalogFeatures(
         dataset.catalog, text_encoder=text_encoder, vision=pictures, show_progress=not quiet
     )

@@ -33,6 +33,7 @@ COMMANDS = (
     "rate",
     "select",
     "imagine",
+    "recipe",
     "bench",
     "serve",
     "batch",

@@ -20,12 +20,19 @@ class Config(BaseModel):
 
     search_space: ClassVar[SearchSpace] = {}
     """What tuning may vary; empty where there is nothing to tune."""
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
+    """Former key -> its present name. TOML files, `--set` and saved files may use either."""
+    removed_keys: ClassVar[Mapping[str, Any]] = {}
+    """Former key -> the value that this version always uses. Files may hold the key with that value only."""
 
     def value_at(self, key: str) -> Any:
-        """The value at a dotted key."""
+        """The value at a dotted key; a former key leads to the value of its present name."""
         value: Any = self
         for part in key.split("."):
-            value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+            if isinstance(value, Config):
+                value = getattr(value, value.renamed_keys.get(part, part))
+            else:
+                value = value[part]
         return value
 
     def changed(self, **values: Any) -> Self:
@@ -38,7 +45,7 @@ class Config(BaseModel):
     def parse(cls, values: Mapping[str, Any], place: str) -> Self:
         """Validate `values`; raise ConfigError with `place` (a file or an option) in one line."""
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(cls.current_keys(values, place))
         except ValidationError as error:
             first = error.errors()[0]
             path = ".".join(str(part) for part in first["loc"])
@@ -46,18 +53,48 @@ class Config(BaseModel):
                 known = known_keys(cls, first["loc"][:-1])
                 hint = did_you_mean(str(first["loc"][-1]), known)
                 raise ConfigError(f"{place}: unknown key {path!r}{hint}") from None
-            raise ConfigError(f"{place}: {path}: {first['msg']} (got {first.get('input')!r})") from None
+            reason = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{place}: {path}: {reason} (got {first.get('input')!r})") from None
+
+    @classmethod
+    def current_keys(cls, values: Mapping[str, Any], place: str, path: str = "") -> dict[str, Any]:
+        """`values` with every former key under its present name, section by section.
+
+        Lay one table upon another only after both went through this: else a file's present key and a
+        former key from the command line would stand side by side. ConfigError for a removed key that
+        holds another value than this version uses, and for a key that stands there under both names.
+        """
+        current: dict[str, Any] = {}
+        for key, value in values.items():
+            if key in cls.removed_keys:
+                if value != (always := cls.removed_keys[key]):
+                    raise ConfigError(
+                        f"{place}: {path}{key}: this version has no such key and always uses {always!r} "
+                        f"(got {value!r}); leave the key out"
+                    )
+                continue
+            name = cls.renamed_keys.get(key, key)
+            if name != key and name in values:
+                raise ConfigError(f"{place}: {path}{key} is the former name of {path}{name}; give only that")
+            section = section_of(cls, name)
+            if section is not None and isinstance(value, Mapping):
+                value = section.current_keys(value, place, f"{path}{name}.")
+            current[name] = value
+        return current
 
 
-def known_keys(config: type[BaseModel], path: Iterable[int | str]) -> list[str]:
+def section_of(config: type[Config], key: str) -> type[Config] | None:
+    """The class of the section that `key` of `config` holds; None for a plain value or an unknown key."""
+    field = config.model_fields.get(key)
+    inner = field.annotation if field is not None else None
+    return inner if isinstance(inner, type) and issubclass(inner, Config) else None
+
+
+def known_keys(config: type[Config], path: Iterable[int | str]) -> list[str]:
     """Field names of the section of `config` that `path` leads to."""
-    current: type[BaseModel] = config
     for part in path:
-        field = current.model_fields.get(str(part))
-        inner = field.annotation if field is not None else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            current = inner
-    return list(current.model_fields)
+        config = section_of(config, str(part)) or config
+    return list(config.model_fields)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class CatalogFeatures:
             seen = pretrained_pictures(self.catalog, config, show=show)
             assert seen.visual_IVF is not None
             return np.asarray(seen.visual_IVF.float().mean(dim=1).numpy(), dtype=np.float32)
-        pixels = load_pixels(self.catalog, config.height, config.picture_width, show_progress=show)
+        pixels = load_pixels(self.catalog, config.height, config.image_width, show_progress=show)
         if pixels is None:
             return None
         tokens = frozen_vision(self.catalog, pixels, config, seed=0, show=show).features_IVE

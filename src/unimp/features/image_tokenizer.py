@@ -84,7 +84,7 @@ def train_tokenizer(pixels: Pixels, config: ImageTokenizerConfig, *, seed: int, 
     if not len(rows):
         raise ConfigError("image_tokenizer.enabled: no item has a picture; set it to false")
     values = torch.from_numpy(pixels.values)
-    short = config.bfloat16 and multiplies_bfloat16()
+    short = multiplies_bfloat16()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ImageTokenizer(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,8 +95,7 @@ def train_tokenizer(pixels: Pixels, config: ImageTokenizerConfig, *, seed: int, 
             for _ in range(config.epochs):
                 for chosen in rows[torch.randperm(len(rows))].split(config.batch_pictures):
                     real = pixels_from_bytes(values[chosen])
-                    if config.flips:
-                        real = torch.where(torch.rand(len(real), 1, 1, 1) < 0.5, real.flip(3), real)
+                    real = torch.where(torch.rand(len(real), 1, 1, 1) < 0.5, real.flip(3), real)
                     with torch.autocast("cpu", torch.bfloat16, enabled=short):
                         made = model(real)[0].float()
                     loss = reconstruction_loss(made, real, config)
@@ -175,7 +174,7 @@ def tokenizer_for(
     again, never the run.
     """
     if pixels is None:
-        pixels = load_pixels(catalog, config.height, config.picture_width, show_progress=show)
+        pixels = load_pixels(catalog, config.height, config.image_width, show_progress=show)
     if pixels is None:
         raise ConfigError("image_tokenizer.enabled: no item has a picture; set it to false")
     identity = f"tokenizer-{config.model_dump_json(exclude={'enabled'})}-{seed}\n{pixels.digest}"

@@ -1,20 +1,42 @@
-"""`ItemGraph`: a sparse item–item score, and its two closed forms, cosine neighbours and EASE."""
+"""`ItemGraph`: a sparse item–item score, in closed form: cosine neighbours or EASE of the log, or cosine of
+content."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from pydantic import Field
 
+from unimp.core.config import Config
 from unimp.core.errors import ConfigError
+from unimp.core.progress import progress_bar, say
 from unimp.data.histories import FloatArray, Histories
 
 EASE_MAX_ITEMS = 25_000
 """EASE inverts an items x items matrix: past this it wants more than 5 GB and several minutes."""
+
+
+class GraphConfig(Config):
+    """How the item–item graphs are computed, before any training."""
+
+    kind: Literal["auto", "none", "cosine", "ease"] = "auto"
+    """Closed form of the training log's co-occurrence; `none` leaves this graph out,
+    `auto` is EASE up to 25,000 items and cosine past that, where EASE would want gigabytes."""
+    l2: float = Field(250.0, gt=0)
+    """Ridge penalty of EASE."""
+    neighbours: int = Field(300, ge=1)
+    """Entries of largest magnitude that each item keeps."""
+    content: bool = True
+    """Use the cosine of two items' text as a second graph."""
+    content_neighbours: int = Field(100, ge=1)
+    """Most similar items that each item keeps in the text graph."""
+    content_threshold: float = Field(0.5, ge=-1, lt=1)
+    """Pairs of items whose texts have a lower cosine have no edge in the text graph."""
 
 
 def user_item_matrix(histories: Histories, num_items: int, recency: float = 1.0) -> Any:
@@ -145,3 +167,34 @@ def mirror_upper(matrix: npt.NDArray[np.float32], block: int = 1024) -> npt.NDAr
         corner = np.triu(matrix[start:stop, start:stop])
         matrix[start:stop, start:stop] = corner + np.triu(corner, 1).T
     return matrix
+
+
+def fit_graphs(
+    train: Histories, text: FloatArray | None, num_items: int, config: GraphConfig, *, show: bool = False
+) -> dict[str, ItemGraph]:
+    """The configured graphs by name: `log` of the training part, `content` of the items' text.
+
+    text: [num_items, F] unit rows (or zeros); None leaves that graph out. `show` prints progress, and which
+    graph `auto` chose where memory decides.
+    """
+    graphs: dict[str, ItemGraph] = {}
+    kind = config.kind
+    if kind == "auto":
+        kind = "ease" if num_items <= EASE_MAX_ITEMS else "cosine"
+        if kind == "cosine":
+            say(
+                f"{num_items:,} items, EASE takes {EASE_MAX_ITEMS:,} at most: cosine neighbours instead "
+                "(structure.kind=cosine)",
+                show=show,
+            )
+    with progress_bar("item-item scores of the log", None, show=show):
+        if kind == "ease":
+            graphs["log"] = ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
+        elif kind == "cosine":
+            graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours)
+    if config.content and text is not None:
+        with progress_bar("item-item scores of the texts", None, show=show):
+            graphs["content"] = content_graph(
+                text, neighbours=config.content_neighbours, threshold=config.content_threshold
+            )
+    return graphs

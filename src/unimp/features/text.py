@@ -1,4 +1,4 @@
-"""Item content in closed form: text by latent semantic analysis, and the log's own co-occurrence factors."""
+"""Item text in closed form: TF-IDF, reduced by latent semantic analysis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,24 +14,24 @@ from pydantic import Field
 
 from unimp.core.config import Config
 from unimp.data.catalog import Attribute, Catalog
-from unimp.data.histories import FloatArray, Histories
+from unimp.data.histories import FloatArray
 
 WORD = re.compile(r"[^\W_]+")
 
 
 class ContentConfig(Config):
-    """What, beside its identity, an item's vector is made of."""
+    """The content part of an item's vector, added to its identity vector."""
+
+    removed_keys: ClassVar[dict[str, Any]] = {"log": 0}
 
     text: int = Field(128, ge=0)
-    """Dimensions of the text block (TF-IDF reduced by SVD); 0 leaves text out."""
+    """Dimensions of the text content (TF-IDF reduced by SVD); 0 leaves it out."""
     encoder: str = ""
-    """A pretrained sentence encoder beside it: `package:minilm-l6`, a folder, or a hub id."""
+    """A pretrained sentence encoder beside TF-IDF: `package:minilm-l6`, a folder, or a hub id."""
     encoder_width: int = Field(0, ge=0)
-    """Main directions of its vectors that are kept; 0 keeps all."""
-    log: int = Field(0, ge=0)
-    """Dimensions of the block of co-occurrence factors of the training log; 0 leaves it out."""
+    """Principal components of that encoder's vectors that are used; 0: the vectors as they are."""
     picture: bool = True
-    """Use the pooled picture as a block, when the model has a vision encoder."""
+    """Use the pooled picture as a part of the content, where the recipe reads pictures."""
 
 
 @dataclass(frozen=True)
@@ -163,23 +163,3 @@ def right_factors(matrix: Any, dimensions: int) -> FloatArray:
 def unit_rows(matrix: FloatArray) -> FloatArray:
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     return np.asarray(matrix / np.maximum(norms, 1e-9), dtype=np.float32)
-
-
-def log_factors(train: Histories, num_items: int, dimensions: int) -> FloatArray:
-    """[I, F] unit rows: factors of the positive pointwise mutual information of items in one history.
-
-    Levy & Goldberg (2014); items without an event are all zeros.
-    """
-    dimensions = min(dimensions, num_items - 1)
-    owners = train.owners()
-    ones = np.ones(len(owners), dtype=np.float32)
-    users = sp.csr_matrix((ones, (owners, train.item_rows)), shape=(len(train), num_items))
-    users.data = np.minimum(users.data, 1.0)
-    together: Any = (users.T @ users).tocoo()
-    counts = np.maximum(np.asarray(users.sum(axis=0)).ravel(), 1.0)
-    expected = counts[together.row] * counts[together.col] / len(train)
-    values = np.log(np.maximum(together.data / expected, 1.0))
-    values[together.row == together.col] = 0.0
-    pmi = sp.csr_matrix((values, (together.row, together.col)), shape=(num_items, num_items))
-    factors = right_factors(pmi, dimensions)
-    return unit_rows(np.asarray(pmi @ factors, dtype=np.float32))

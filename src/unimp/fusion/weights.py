@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unimp.data.histories import Cases, FloatArray, Histories
+from unimp.fusion.structure import StructureConfig
 from unimp.inference.retrieval import ModelRanker, ModelSearcher
 from unimp.inference.score_sources import PICTURE, POPULARITY, WORDS, FusionWeights, SourceWeight
 from unimp.metrics.ranking import mask_history, ranking_metrics, target_ranks
 from unimp.runs.answerer import Answerer
-from unimp.runs.recipe import StructureConfig
 from unimp.tasks.rating.decoder import FACTORS, TASTE, ModelRater, lifted, mixed, normalised
 from unimp.tasks.rating.preference_percentile import PreferencePercentile
 from unimp.tasks.rating.task import RatingTask

@@ -29,9 +29,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         labels_NH: Tensor,
         parts_NH: Tensor,
         shares_N: Tensor,
-        bias_I: Tensor | None,
         gamma: float,
-        smoothing: float,
         detach: bool,
     ) -> tuple[Tensor, Tensor]:
         """(the weighted mean, the plain losses [N])."""
@@ -45,10 +43,7 @@ class LinearCrossEntropy(torch.autograd.Function):
             rows = slice(start, start + chunk)
             h_CD, labels_CH, parts_CH = hidden_ND[rows], labels_NH[rows], parts_NH[rows]
             logits_CI = torch.mm(h_CD, table_ID.T, out=buffer[: len(h_CD)])
-            if bias_I is not None:
-                logits_CI.add_(bias_I)
             label_logit_C = (logits_CI.gather(1, labels_CH) * parts_CH).sum(dim=1)
-            mean_C = logits_CI.mean(dim=1) if smoothing else label_logit_C
             highest_C = logits_CI.amax(dim=1, keepdim=True)
             logits_CI.sub_(highest_C).exp_()
             sums_C = logits_CI.sum(dim=1, keepdim=True)
@@ -56,18 +51,14 @@ class LinearCrossEntropy(torch.autograd.Function):
             nll_C = log_sum_C - label_logit_C
             losses_N[rows] = nll_C
             weights_C = shares_N[rows] * (1.0 - torch.exp(-nll_C)).clamp(min=1e-6) ** gamma
-            smoothed_C = nll_C + smoothing * (label_logit_C - mean_C)
-            total = total + (weights_C * smoothed_C).sum()
+            total = total + (weights_C * nll_C).sum()
             weight_sum = weight_sum + weights_C.sum()
             slope_C = torch.zeros_like(nll_C)
             if gamma and not detach:
-                slope_C = shares_N[rows] * smoothed_C * focal_slope(nll_C, gamma)
+                slope_C = shares_N[rows] * nll_C * focal_slope(nll_C, gamma)
             # From here on the buffer holds weight x d loss / d logits + loss x d weight / d logits.
             logits_CI.mul_(((weights_C + slope_C) / sums_C[:, 0])[:, None])
-            if smoothing:
-                logits_CI.sub_((weights_C * smoothing / num_items)[:, None])
-            right_C = weights_C * (1.0 - smoothing) + slope_C
-            logits_CI.scatter_add_(1, labels_CH, -right_C[:, None] * parts_CH)
+            logits_CI.scatter_add_(1, labels_CH, -(weights_C + slope_C)[:, None] * parts_CH)
             grad_hidden[rows] = logits_CI @ table_ID
             grad_table.addmm_(logits_CI.T, h_CD)
         ctx.save_for_backward(grad_hidden.div_(weight_sum), grad_table.div_(weight_sum))
@@ -77,7 +68,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_table = ctx.saved_tensors
-        return grad * grad_hidden, grad * grad_table, None, None, None, None, None, None, None
+        return grad * grad_hidden, grad * grad_table, None, None, None, None, None
 
 
 def focal_slope(nll_N: Tensor, gamma: float) -> Tensor:
@@ -93,17 +84,12 @@ def linear_cross_entropy(
     parts_NH: Tensor,
     shares_N: Tensor,
     *,
-    bias_I: Tensor | None = None,
     gamma: float = 0.0,
-    smoothing: float = 0.0,
     detach: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """(weighted mean loss with gradient, plain losses [N] without), in nats.
-
-    `bias_I` is added to the logits of every prediction and gets no gradient.
-    """
+    """(weighted mean loss with gradient, plain losses [N] without), in nats."""
     result: tuple[Tensor, Tensor] = LinearCrossEntropy.apply(
-        hidden_ND, table_ID, labels_NH, parts_NH, shares_N, bias_I, gamma, smoothing, detach
+        hidden_ND, table_ID, labels_NH, parts_NH, shares_N, gamma, detach
     )
     return result
 

@@ -11,7 +11,7 @@ in the codebook, so none of it can collapse.
 from __future__ import annotations
 
 from math import atanh, prod
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,17 +25,20 @@ REDUCTIONS = (4, 8, 16, 32)
 
 
 class ImageTokenizerConfig(Config):
-    """How pictures become codes, and how that is learnt."""
+    """The image tokenizer: how pictures become codes, and how it is trained on the catalogue's pictures."""
+
+    renamed_keys: ClassVar[dict[str, str]] = {"picture_width": "image_width"}
+    removed_keys: ClassVar[dict[str, Any]] = {"bfloat16": True, "flips": True}
 
     enabled: bool = False
-    """Learn codes of the catalogue's pictures, so that pictures can be generated."""
+    """Train an image tokenizer, which image generation needs."""
     height: int = Field(144, ge=4)
-    """Pixels; a multiple of `reduction`."""
-    picture_width: int = Field(96, ge=4)
-    """Pixels; a multiple of `reduction`."""
+    """Height of a picture in pixels, a multiple of `reduction`."""
+    image_width: int = Field(96, ge=4)
+    """Width of a picture in pixels, a multiple of `reduction`."""
     reduction: int = 16
-    """Pixels per side of a code's cell: 4, 8, 16 or 32. A picture has height / reduction times
-    picture_width / reduction codes."""
+    """Pixels per side of the square that one code stands for: 4, 8, 16 or 32. A picture has
+    height / reduction times image_width / reduction codes."""
     levels: tuple[int, ...] = Field((8, 8, 8, 8), min_length=1)
     """Levels of each quantised channel, 3 or more; their product is the number of codes."""
     channels: int = Field(128, ge=8)
@@ -49,22 +52,17 @@ class ImageTokenizerConfig(Config):
     """Pictures per step."""
     lr: float = Field(4e-3, gt=0)
     """Peak learning rate of AdamW."""
-    bfloat16: bool = True
-    """Multiply in bfloat16 while training, twice as fast, where the processor has instructions for it;
-    weights stay float32."""
     edges: float = Field(1.0, ge=0)
     """Weight of the loss on differences between neighbouring pixels, which keeps edges sharp."""
     colour: float = Field(16.0, ge=0)
-    """Weight of the loss on coarse colour. A picture is mostly white and grey: low, rare colours come back
-    grey; high, outlines are learnt later."""
-    flips: bool = True
-    """Train on mirrored pictures too; off where left and right differ (writing)."""
+    """Weight of the loss on coarse colour. Product pictures are mostly white and grey: with a low weight rare
+    colours come back grey, with a high one outlines are learned later."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"reduction is {self.reduction}; take one of {', '.join(map(str, REDUCTIONS))}")
-        for name in ("height", "picture_width"):
+        for name in ("height", "image_width"):
             side, cell = getattr(self, name), self.reduction
             if side % cell:
                 lower = max(side // cell, 1) * cell
@@ -182,7 +180,7 @@ class ImageTokenizer(nn.Module):
     def __init__(self, config: ImageTokenizerConfig) -> None:
         super().__init__()
         self.config = config
-        self.grid = (config.height // config.reduction, config.picture_width // config.reduction)
+        self.grid = (config.height // config.reduction, config.image_width // config.reduction)
         self.quantizer = FiniteScalarQuantizer(config.levels)
         self.num_codes = self.quantizer.num_codes
         self.encoder = encoder_of(config)
@@ -212,9 +210,9 @@ class ImageTokenizer(nn.Module):
         return self.decoder(values_PKHC) * 0.5 + 0.5
 
     def _check_size(self, pixels_P3YX: Tensor) -> None:
-        wanted = (3, self.config.height, self.config.picture_width)
+        wanted = (3, self.config.height, self.config.image_width)
         if tuple(pixels_P3YX.shape[1:]) != wanted:
             raise ConfigError(
                 f"image_tokenizer: pictures are {tuple(pixels_P3YX.shape[1:])}, the tokenizer reads {wanted};"
-                " load them at its height and picture_width"
+                " load them at its height and image_width"
             )

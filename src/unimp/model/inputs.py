@@ -43,8 +43,6 @@ class ItemInputs:
     """Visual tokens of a frozen encoder; on the CPU they may be a memory map."""
     has_picture_I: Tensor | None = None
     """bool."""
-    log_popularity_I: Tensor | None = None
-    """log(training events + 1)."""
     candidates: Tensor | None = None
     """Rows among which training looks for the next item; None: the whole catalogue."""
     pooled_IP: Tensor | None = None

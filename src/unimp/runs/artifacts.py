@@ -138,7 +138,7 @@ class RunArtifacts:
         """(height, width) of the pictures that the vision encoder reads."""
         if isinstance(self.vision, PretrainedVision):
             return self.vision.size
-        return self.recipe.vision.height, self.recipe.vision.picture_width
+        return self.recipe.vision.height, self.recipe.vision.image_width
 
     @cached_property
     def word_match(self) -> WordMatch | None:
@@ -232,5 +232,4 @@ def sentence_encoder(vocabulary: Vocabulary, recipe: Recipe, text: TextEncoder |
         recipe.sentence.attributes,
         text.project_texts if text is not None else None,
         answers_see_all=recipe.sentence.answers_see == "all",
-        codes_hold_guidance=recipe.sentence.codes_hold_guidance,
     )

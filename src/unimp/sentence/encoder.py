@@ -142,13 +142,11 @@ class SentenceEncoder:
         project: Callable[[Sequence[str]], FloatArray] | None = None,
         *,
         answers_see_all: bool = True,
-        codes_hold_guidance: bool = True,
     ) -> None:
         """`project`: texts -> [N, F], where a query's words lie in the items' text content."""
         self.vocabulary = vocabulary
         self.attributes = attributes
         self.answers_see_all = answers_see_all
-        self.codes_hold_guidance = codes_hold_guidance
         self.project = project
         self._bags = lru_cache(maxsize=1_000_000)(self._text_bags)
         self._place = lru_cache(maxsize=100_000)(self._text_place)
@@ -227,11 +225,15 @@ class SentenceEncoder:
             draft.add(Kind.CHOICE, Role.ANSWER, part.block, (self.vocabulary.markers[END],), -1, 1)
 
     def _draw(self, part: Codes, draft: Draft) -> None:
-        """Each code with the place of the one to come; the answer's marker holds the first place."""
+        """Each code with the place of the next one; the answer's marker holds the first place.
+
+        Every position holds the guidance as well, not only the question before it: words say little about a
+        single code, and a small model would take long to learn to attend to the question.
+        """
         vocabulary = self.vocabulary
         first = vocabulary.first_place
         draft.bags[-1] = (*draft.bags[-1], first)
-        query_item = -1 - len(draft.query_items) if self.codes_hold_guidance and draft.query_items else -1
+        query_item = -1 - len(draft.query_items) if draft.query_items else -1
         draft.items[-1] = query_item
         for place, code in enumerate(part.codes, start=1):
             following = (first + place,) if place < vocabulary.num_places else ()

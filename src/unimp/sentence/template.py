@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -33,31 +33,30 @@ from unimp.sentence.parts import (
 
 
 class SentenceConfig(Config):
-    """What of a history is written into the sentence, and how long it may get."""
+    """Which parts of a history become sentence positions, and how many."""
+
+    removed_keys: ClassVar[dict[str, Any]] = {"codes_hold_guidance": True}
 
     attributes: Literal["words", "values"] = "values"
     """`words`: every word is a position (the paper's way). `values`: one position per attribute."""
     fields: tuple[str, ...] | None = None
-    """Attributes to write after each item, in this order; none given: all of the catalogue's. An empty list
-    leaves them to the item's own vector, which carries its content anyway (one position per item)."""
+    """Attributes to write after each item, in this order; not given: all of the catalogue's. With an empty
+    list an item is one position, whose vector carries the item's content."""
     budgets: dict[str, int] = Field(default_factory=dict)
-    """Most words kept of a field; the rest is cut at the end and counted."""
+    """Most words of an attribute, by its name; longer values are cut at the end, and counted."""
     default_budget: int = Field(16, ge=1)
-    """Budget of a field that `budgets` does not name."""
+    """Most words of an attribute that `budgets` does not name."""
     show_missing: bool = False
-    """Write a position for a missing value as well; otherwise the field is left out."""
+    """Write a position for a missing value as well; otherwise the attribute is left out."""
     ratings: bool = False
     """Write each item's rating after it."""
     max_items: int = Field(50, ge=1)
-    """Longest history in a sentence; the oldest items beyond it are dropped and counted."""
+    """Most items of a sentence; the oldest items beyond them are dropped, and counted."""
     task_words: bool = True
-    """Tell the task in words at the start of the sentence."""
-    codes_hold_guidance: bool = True
-    """Every position of a picture's codes holds what was asked for as well, not only the question before it:
-    words say little about a single code, and a small model would be long in learning to look back."""
+    """Begin the sentence with the task description in words."""
     answers_see: Literal["all", "own"] = "all"
-    """Mask M: which pictures the tokens of an answer see. `all` that were shown before it (the latest 24, or
-    all candidates and the history's latest), or the latest item's `own` (what the official code does)."""
+    """Mask M: which pictures the tokens of an answer attend to. `all` before it (the latest 24, or those of
+    all candidates and the history's latest), or the latest item's `own`, as in the official code."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from unimp.core.compute import set_threads
-from unimp.core.config import Config, merge
+from unimp.core.config import Config
 from unimp.core.devices import pick_device
 from unimp.core.errors import ConfigError
 from unimp.core.search_space import Real, SearchSpace, Whole
@@ -19,7 +19,7 @@ from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.inference.retrieval import ModelRanker
 from unimp.inference.score_sources import FusionWeights
 from unimp.runs.open_run import open_run
-from unimp.runs.recipe import Recipe, read_recipe
+from unimp.runs.recipe import Recipe, recipe_of
 from unimp.runs.training_split import TrainingSplit
 from unimp.train.training_run import learn
 
@@ -58,7 +58,7 @@ class UnimpMethodConfig(Config):
 
     def resolved(self) -> Recipe:
         """The recipe with the settings upon it."""
-        return Recipe.parse(merge(read_recipe(self.recipe), self.settings), f"recipe {self.recipe}")
+        return recipe_of(self.recipe, self.settings)
 
     def value_at(self, key: str) -> Any:
         """What a `settings.` key comes to: the recipe's own value where nothing is laid upon it."""

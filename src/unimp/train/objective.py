@@ -11,7 +11,7 @@ from torch import Tensor
 from unimp.model.cross_entropy import focal_mean, linear_cross_entropy
 from unimp.model.inputs import ItemInputs, ItemState
 from unimp.model.unimp import UnimpModel
-from unimp.runs.recipe import ObjectiveConfig
+from unimp.runs.training_config import ObjectiveConfig
 from unimp.sentence.batch import Batch
 from unimp.sentence.encoder import Kind
 from unimp.sentence.parts import Role
@@ -116,25 +116,19 @@ class Objective:
         return -torch.log_softmax(logits_NC, dim=-1).gather(1, targets.labels[:, None])[:, 0]
 
     def item_loss(self, hidden_ND: Tensor, state: ItemState, targets: TokenTargets) -> tuple[Tensor, Tensor]:
-        """(mean, losses [N]) of item targets among the candidates, logits adjusted by the items' prior."""
-        config, inputs = self.config, self.inputs
-        table_ID, labels_NH, bias_I = state.table_ID, targets.labels, None
-        if config.prior and inputs.log_popularity_I is not None:
-            bias_I = config.prior * inputs.log_popularity_I
-        if inputs.candidates is not None:
-            table_ID = table_ID.index_select(0, inputs.candidates)
-            labels_NH = torch.searchsorted(inputs.candidates, labels_NH)  # every label is a candidate
-            bias_I = None if bias_I is None else bias_I[inputs.candidates]
+        """(mean, losses [N]) of item targets among the candidates."""
+        table_ID, labels_NH, candidates = state.table_ID, targets.labels, self.inputs.candidates
+        if candidates is not None:
+            table_ID = table_ID.index_select(0, candidates)
+            labels_NH = torch.searchsorted(candidates, labels_NH)  # every label is a candidate
         return linear_cross_entropy(
             self.model.scale * hidden_ND.index_select(0, targets.positions),
             table_ID,
             labels_NH,
             targets.parts,
             targets.shares,
-            bias_I=bias_I,
-            gamma=config.gamma,
-            smoothing=config.label_smoothing,
-            detach=config.detach,
+            gamma=self.config.gamma,
+            detach=self.config.detach,
         )
 
 

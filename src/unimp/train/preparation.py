@@ -11,13 +11,13 @@ from torch import Tensor
 from unimp.core.errors import ConfigError
 from unimp.core.progress import progress_bar, say
 from unimp.data.catalog import Catalog
-from unimp.data.histories import Cases, FloatArray, Histories, IntArray
+from unimp.data.histories import Cases, FloatArray, IntArray
 from unimp.data.targets import REPEATS_KEEP, count_targets
 from unimp.features.image_tokenizer import encode_codes, tokenizer_for
-from unimp.features.item_graph import EASE_MAX_ITEMS, ItemGraph, content_graph, cosine_graph, ease_graph
+from unimp.features.item_graph import fit_graphs
 from unimp.features.pixels import VisionConfig, load_pixels
 from unimp.features.sentence_embeddings import fit_sentences, joint_text
-from unimp.features.text import fit_text, log_factors
+from unimp.features.text import fit_text
 from unimp.features.vision.catalog_features import pooled, pretrained_pictures
 from unimp.features.vision.pretrained import PretrainedVision
 from unimp.features.vision.pretraining import frozen_vision
@@ -26,7 +26,7 @@ from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemInputs
 from unimp.model.vision import ConvEncoder
 from unimp.runs.artifacts import RunArtifacts, sentence_encoder
-from unimp.runs.recipe import Recipe, StructureConfig
+from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import build_vocabulary
@@ -71,9 +71,6 @@ def build_artifacts(
     content: dict[str, np.ndarray] = {}
     if text is not None:
         content["text"] = text.project(catalog)
-    if recipe.content.log:
-        with progress_bar("factors of the log", None, show=show_progress):
-            content["log"] = log_factors(train, len(catalog), recipe.content.log)
     items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
     items = for_training(items, popularity, recipe, device)
@@ -93,7 +90,7 @@ def build_artifacts(
         vision,
         visual_width,
         popularity,
-        fit_graphs(train, content, len(catalog), recipe.structure, show=show_progress),
+        fit_graphs(train, content.get("text"), len(catalog), recipe.structure, show=show_progress),
         projector,
         factors,
         tokenizer,
@@ -105,8 +102,7 @@ def build_artifacts(
 def for_training(
     items: ItemInputs, popularity: FloatArray, recipe: Recipe, device: torch.device
 ) -> ItemInputs:
-    """With what the loss asks of the items beside their content."""
-    items = replace(items, log_popularity_I=torch.from_numpy(np.log1p(popularity)).to(device))
+    """`items` with the rows that the loss searches, where they are not the whole catalogue."""
     if recipe.objective.cold_negatives:
         return items
     return replace(items, candidates=torch.from_numpy(np.flatnonzero(popularity)).to(device))
@@ -115,7 +111,7 @@ def for_training(
 def picture_codes(catalog: Catalog, recipe: Recipe, *, show: bool) -> tuple[ImageTokenizer, IntArray]:
     """The image tokenizer and the [I, S] codes of the catalogue's pictures."""
     config = recipe.image_tokenizer
-    pixels = load_pixels(catalog, config.height, config.picture_width, show_progress=show)
+    pixels = load_pixels(catalog, config.height, config.image_width, show_progress=show)
     if pixels is None:
         raise ConfigError("image_tokenizer.enabled: no item has a picture; set it to false")
     tokenizer = tokenizer_for(catalog, pixels, config, seed=recipe.train.seed, show=show)
@@ -140,17 +136,17 @@ def item_inputs(
     if vision.enabled and vision.encoder:
         return pretrained_inputs(catalog, vision, blocks, device, show=show_progress)
     if vision.enabled:
-        pixels = load_pixels(catalog, vision.height, vision.picture_width, show_progress=show_progress)
+        pixels = load_pixels(catalog, vision.height, vision.image_width, show_progress=show_progress)
     if pixels is None:
         return ItemInputs(blocks), None, None
     present = torch.from_numpy(pixels.present).to(device)
-    check_resampler(vision, (vision.height // 8) * (vision.picture_width // 8))
+    check_resampler(vision, (vision.height // 8) * (vision.image_width // 8))
     if vision.trainable:
         values = torch.from_numpy(pixels.values).to(device)
-        return ItemInputs(blocks, values, None, present), None, vision.width
+        return ItemInputs(blocks, values, None, present), None, vision.token_width
     seen = frozen_vision(catalog, pixels, vision, seed=recipe.train.seed, show=show_progress)
     features = seen.features_IVE.to(device)
-    return ItemInputs(blocks, None, features, present), seen.encoder, vision.width
+    return ItemInputs(blocks, None, features, present), seen.encoder, vision.token_width
 
 
 def pretrained_inputs(
@@ -173,35 +169,3 @@ def check_resampler(config: VisionConfig, tokens: int) -> None:
         raise ConfigError(
             f"vision.resampler {config.resampler}: a picture has {tokens} visual tokens; ask for at most that"
         )
-
-
-def fit_graphs(
-    train: Histories,
-    content: dict[str, np.ndarray],
-    num_items: int,
-    config: StructureConfig,
-    *,
-    show: bool = False,
-) -> dict[str, ItemGraph]:
-    """Item–item scores of the log and of the content; what `auto` comes to for want of memory is said."""
-    graphs: dict[str, ItemGraph] = {}
-    kind = config.kind
-    if kind == "auto":
-        kind = "ease" if num_items <= EASE_MAX_ITEMS else "cosine"
-        if kind == "cosine":
-            say(
-                f"{num_items:,} items, EASE takes {EASE_MAX_ITEMS:,} at most: cosine neighbours instead "
-                "(structure.kind=cosine)",
-                show=show,
-            )
-    with progress_bar("item-item scores of the log", None, show=show):
-        if kind == "ease":
-            graphs["log"] = ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
-        elif kind == "cosine":
-            graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours)
-    if config.content and "text" in content:
-        with progress_bar("item-item scores of the texts", None, show=show):
-            graphs["content"] = content_graph(
-                content["text"], neighbours=config.content_neighbours, threshold=config.content_threshold
-            )
-    return graphs

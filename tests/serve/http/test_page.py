@@ -99,7 +99,7 @@ def test_what_mattered_is_shown_with_its_pictures(site: Site, ids: list[str]) ->
 
 
 def test_visual_tokens_without_a_place_are_not_drawn() -> None:
-    own = VisionConfig(height=48, picture_width=32)
+    own = VisionConfig(height=48, image_width=32)
     assert grid_of(own, 24) == (6, 4)
     assert grid_of(own, 8) is None
     assert grid_of(own.changed(resampler=8), 8) is None

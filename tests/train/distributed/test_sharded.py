@@ -138,7 +138,7 @@ def test_cuda_devices_train_together(ring: Dataset, tmp_path: Path) -> None:
     recipe = tmp_path / "ring.toml"
     recipe.write_text(
         "[sentence]\nfields = []\n[content]\ntext = 8\n"
-        "[vision]\nheight = 16\npicture_width = 16\nwidth = 8\npretrain_epochs = 1\n"
+        "[vision]\nheight = 16\nimage_width = 16\ntoken_width = 8\npretrain_epochs = 1\n"
         "[model]\nwidth = 16\nhidden = 32\n"
         '[train]\nepochs = 2\nbatch_positions = 128\nprecision = "bfloat16"\n'
     )

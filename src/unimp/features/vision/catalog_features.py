@@ -60,7 +60,7 @@ def frozen(catalog: Catalog, config: VisionConfig, source: EncoderSource, show: 
     features = picture_features(catalog, source, show=show)
     present = np.array([reference is not None for reference in catalog.picture_references])
     sight = PretrainedVision(
-        source, fit_reduction(features[sample_rows(present, features.shape[1])], config.width)
+        source, fit_reduction(features[sample_rows(present, features.shape[1])], config.token_width)
     )
     visual = torch.from_numpy(features)
     if sight.reduction is not None:
@@ -78,8 +78,8 @@ def trainable(
     rows = np.flatnonzero(pixels.present)[:TRAINED_SAMPLE]
     with torch.no_grad():
         seen_PVE = source.read(source.encoder, pixels_from_bytes(torch.from_numpy(pixels.values[rows])))
-    sight = PretrainedVision(source, fit_reduction(seen_PVE.numpy(), config.width))
-    tokens, width = seen_PVE.shape[1], config.width or seen_PVE.shape[2]
+    sight = PretrainedVision(source, fit_reduction(seen_PVE.numpy(), config.token_width))
+    tokens, width = seen_PVE.shape[1], config.token_width or seen_PVE.shape[2]
     present, values = torch.from_numpy(pixels.present), torch.from_numpy(pixels.values)
     return PretrainedPictures(sight, present, None, values, width, tokens)
 
@@ -139,7 +139,9 @@ def fit_reduction(features_PVE: np.ndarray, width: int) -> Reduction | None:
     """None when nothing is to be reduced."""
     wide = features_PVE.shape[2]
     if width > wide:
-        raise ConfigError(f"vision.width {width}: the encoder's tokens are {wide} wide; at most that, or 0")
+        raise ConfigError(
+            f"vision.token_width {width}: the encoder's tokens are {wide} wide; at most that, or 0"
+        )
     if not width:
         return None
     return Reduction.fit(torch.from_numpy(features_PVE.reshape(-1, wide).astype(np.float32)), width)

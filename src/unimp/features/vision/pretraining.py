@@ -64,7 +64,7 @@ def pretrain(catalog: Catalog, pixels: Pixels, config: VisionConfig, *, seed: in
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         words = word_targets(catalog)
-        model = Pretext(config.width, words.shape[1])
+        model = Pretext(config.token_width, words.shape[1])
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
         rows = torch.from_numpy(np.flatnonzero(pixels.present))
         values = torch.from_numpy(pixels.values)
@@ -108,7 +108,7 @@ def frozen_vision(
     cache = FeatureCache.at_default_place()
     key = hashlib.sha256(f"{identity}\n{pixels.digest}".encode()).hexdigest()[:24]
     path = cache.folder / f"{key}.encoder.safetensors"
-    encoder = ConvEncoder(config.width)
+    encoder = ConvEncoder(config.token_width)
     try:
         encoder.load_state_dict(read_tensors(path)[0])
     except (CheckpointError, RuntimeError):

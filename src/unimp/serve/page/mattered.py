@@ -122,7 +122,7 @@ def grid_of(vision: VisionConfig, tokens: int) -> tuple[int, int] | None:
         return None
     # our own encoder's strides make one token of 8 x 8 pixels; a pretrained one reads squares
     side = math.isqrt(tokens)
-    grid = (side, side) if vision.encoder else (vision.height // 8, vision.picture_width // 8)
+    grid = (side, side) if vision.encoder else (vision.height // 8, vision.image_width // 8)
     return grid if grid[0] * grid[1] == tokens else None
 
 

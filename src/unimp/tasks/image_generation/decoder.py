@@ -70,7 +70,7 @@ class ModelImageGenerator:
                 parts.append(self.best(histories.slice(start, start + self.batch), queries, generator))
                 bar.advance(len(queries))
         config = self.tokenizer.config
-        nobody = np.zeros((0, config.height, config.picture_width, 3), dtype=np.uint8)
+        nobody = np.zeros((0, config.height, config.image_width, 3), dtype=np.uint8)
         return np.concatenate([nobody, *parts])
 
     def best(

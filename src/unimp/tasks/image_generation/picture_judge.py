@@ -38,7 +38,7 @@ class PictureJudge:
     def of(cls, catalog: Catalog, tokenizer: ImageTokenizer, *, seed: int, show: bool) -> PictureJudge:
         """Trained on the catalogue's real pictures; ConfigError when nothing can be read from them."""
         config = tokenizer.config
-        pixels = load_pixels(catalog, config.height, config.picture_width, show_progress=show)
+        pixels = load_pixels(catalog, config.height, config.image_width, show_progress=show)
         if pixels is None:
             raise ConfigError("imagination: the catalogue's pictures are gone; put them back")
         judge = train_judge(catalog, pixels, seed=seed, show=show)
