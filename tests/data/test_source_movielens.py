@@ -106,3 +106,18 @@ def test_the_5_core_has_the_benchmarks_counts(shared_data: Path, tmp_path: Path)
     assert (counts["users"], counts["items"], counts["events"]) == (610, 3_650, 90_274)
     assert counts["queries"] + counts["queries_dropped"] == 3_683
     assert counts["pictures_missing"] < 225
+
+
+def test_10m_has_half_stars_and_tags(tmp_path: Path) -> None:
+    folder = tmp_path / "ml-10M100K"
+    folder.mkdir()
+    (folder / "movies.dat").write_text("1::Toy Story (1995)::Animation|Comedy\n2::Heat (1995)::Crime\n")
+    (folder / "ratings.dat").write_text("7::1::3.5::30\n7::2::5::20\n7::1::0.5::40\n")
+    (folder / "tags.dat").write_text("7::1::pixar::50\n8::2::heist::60\n")
+    dataset = import_from("movielens", folder, tmp_path / "out", k_core=0)
+    assert dataset.interactions.histories.ratings.tolist() == [5.0, 3.5, 0.5]
+    scale = dataset.interactions.rating_scale
+    assert scale is not None
+    assert (scale.low, scale.step) == (0.5, 0.5)
+    assert dataset.queries is not None
+    assert dataset.queries.rows() == [("7", 0, 50, "pixar")]

@@ -48,8 +48,12 @@ def import_(
     ),
     pictures: Path | None = typer.Option(None, "--pictures", help="Folder or zip of pictures."),
     transactions: str | None = typer.Option(None, "--transactions", help="hm: which transaction file."),
-    items: str | None = typer.Option(None, "--items", help="amazon, sequences, csv: the file of items."),
-    events: str | None = typer.Option(None, "--events", help="amazon, sequences, csv: the file of events."),
+    items: str | None = typer.Option(
+        None, "--items", help="The file of items, where the layout leaves a choice."
+    ),
+    events: str | None = typer.Option(
+        None, "--events", help="The file of events, likewise; retailrocket: kinds of events."
+    ),
     map_: list[str] = typer.Option([], "--map", help="csv: column=role; repeat it (docs/data.md)."),
     mapping: Path | None = typer.Option(None, "--mapping", help="csv: the mapping as a TOML file."),
     rating_scale: str | None = typer.Option(None, "--rating-scale", help="csv: LOW:HIGH:STEP (1:5:1)."),
@@ -131,3 +135,38 @@ def check(
     if not report.passed:
         broken = report.undecodable_pictures
         raise DataError(f"{folder}: {len(broken)} undecodable picture(s), the first: {broken[0]}")
+
+
+@data.command("fetch-pictures")
+def fetch(
+    folder: Path = typer.Argument(help="A data folder whose items have pictures on the web."),
+    parallel: int = typer.Option(8, min=1, max=64, help="Hosts asked at once, each for one at a time."),
+    delay: float = typer.Option(0.1, min=0.0, help="Seconds between two questions to one host."),
+    max_mib: float = typer.Option(20.0, min=0.001, help="Largest picture."),
+    timeout: float = typer.Option(30.0, min=0.1, help="Seconds that one picture may take."),
+    allow_private: bool = typer.Option(False, "--allow-private", hidden=True, help="For tests."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
+) -> None:
+    """Fetch the pictures that the items have on the web; what is there is not asked for again."""
+    from dataclasses import asdict
+
+    from unimp.data.fetching import FetchOptions, fetch_pictures
+
+    options = FetchOptions(
+        parallel=parallel, delay=delay, max_mib=max_mib, timeout=timeout, allow_private=allow_private
+    )
+    report = fetch_pictures(folder, options, show_progress=True)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=2, ensure_ascii=False))
+        return
+    typer.echo(
+        f"{folder}: {report.fetched:,} fetched, {report.there:,} were there, {len(report.failed):,} failed"
+    )
+    typer.echo(f"  {report.items:,} item(s) have a picture, {report.without:,} of the web's have none")
+    if report.placeholders:
+        typer.echo(f"  {report.placeholders:,} item(s) share placeholder pictures, which are left out")
+    for reason, count in report.causes.most_common(5):
+        first = next(address for address, why in report.failed.items() if why == reason)
+        typer.echo(f"  {count:,} × {reason}, the first: {first}")
+    if report.failed and not report.fetched + report.there:
+        raise DataError(f"{folder}: none of {len(report.failed):,} picture(s) could be fetched")

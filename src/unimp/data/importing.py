@@ -17,7 +17,7 @@ from unimp.data.dataset import Dataset, check_target
 from unimp.data.filtering import deduplicate, k_core
 from unimp.data.histories import IntArray
 from unimp.data.interactions import COLUMNS, Interactions
-from unimp.data.picture_check import attach_pictures, check_kept_pictures
+from unimp.data.picture_check import attach_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, Rows
 from unimp.data.sources import load_source
 from unimp.data.splits import held_out_tests
@@ -62,29 +62,33 @@ def import_dataset(
     items = valid_items(raw.items, bad)
     events, read = valid_events(raw.events, items, bad)
     kept = filter_events(items.frame, events, options)
-    pictured, pictures, picture_notes = attach_pictures(Rows(items.file, kept.items), raw.pictures)
-    if raw.pictures is not None:
-        picture_notes += check_kept_pictures(
-            pictured, raw.pictures, options.check_pictures, show_progress=show_progress
-        )
+    pictured = attach_pictures(
+        Rows(items.file, kept.items),
+        raw.pictures,
+        options.check_pictures,
+        bad,
+        title=raw.title,
+        show_progress=show_progress,
+    )
     queries, query_counts = kept_queries(raw.queries, kept)
     interactions = Interactions(kept.events, raw.rating_scale)
     targets = count_targets(held_out_tests(interactions.histories))
     columns = ["item_id", "picture", *(attribute.name for attribute in raw.attributes)]
     return Dataset.write(
         folder,
-        Catalog(pictured.frame.select(columns), raw.attributes, raw.title, raw.pictures),
+        Catalog(pictured.items.frame.select(columns), raw.attributes, raw.title, pictured.source),
         interactions,
         source=source,
         options={"path": str(path)} | options.model_dump(mode="json", exclude_none=True),
         queries=queries,
-        counts=raw.counts | read | {"bad_rows": bad.count} | kept.counts | pictures | query_counts,
+        counts=raw.counts | read | {"bad_rows": bad.count} | kept.counts | pictured.counts | query_counts,
         notes=raw.notes
         + bad.notes
         + filter_notes(kept.counts, options)
         + targets.words("test", masked=True)
-        + picture_notes,
+        + pictured.notes,
         overwrite=overwrite,
+        extra=pictured.write_listed,
     )
 
 

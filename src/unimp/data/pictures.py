@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,8 @@ class PictureSource:
     """A folder, or a zip archive, whose members are named by the catalogue's `picture` references."""
 
     path: Path
+    beside: Path | None = field(default=None, compare=False, kw_only=True)
+    """The folder of the tables, while they are imported: names may start there too."""
 
     def names(self) -> set[str]:
         """Every reference that can be read."""

@@ -35,7 +35,7 @@ SOURCES: dict[str, SourceEntry] = {
     ),
     "movielens": SourceEntry(
         "unimp.data.sources.movielens:MovieLens",
-        "MovieLens latest, 1M or 100k (folder)",
+        "MovieLens latest, 32M, 25M, 20M, 10M, 1M or 100k (folder)",
         k_core=5,
         options=("pictures",),
     ),
@@ -43,6 +43,51 @@ SOURCES: dict[str, SourceEntry] = {
         "unimp.data.sources.amazon:Amazon",
         "Amazon reviews 2014, 2018 or 2023 (folder or review file)",
         k_core=5,
+        options=("items", "events", "pictures"),
+    ),
+    "amazon-csv": SourceEntry(
+        "unimp.data.sources.amazon_csv:AmazonCsv",
+        "Amazon reviews 2023 as CSV, ratings only or the published splits (folder or file)",
+        k_core=5,
+        options=("items", "events", "pictures"),
+    ),
+    "yelp": SourceEntry(
+        "unimp.data.sources.yelp:Yelp",
+        "Yelp open data set (folder)",
+        k_core=5,
+        options=("pictures",),
+    ),
+    "goodreads": SourceEntry(
+        "unimp.data.sources.goodreads:Goodreads",
+        "Goodreads book graph (folder)",
+        k_core=5,
+        options=("items", "events", "pictures"),
+    ),
+    "mind": SourceEntry(
+        "unimp.data.sources.mind:Mind",
+        "MIND news clicks (folder of a part, or of several)",
+        deduplicate="first",
+        options=("pictures",),
+    ),
+    "retailrocket": SourceEntry(
+        "unimp.data.sources.retailrocket:Retailrocket",
+        "Retailrocket views, carts and transactions (folder)",
+        k_core=5,
+        options=("events", "pictures"),
+    ),
+    "recbole": SourceEntry(
+        "unimp.data.sources.recbole:RecBole",
+        "RecBole's atomic files (folder or .inter file)",
+        options=("events", "pictures"),
+    ),
+    "shopify": SourceEntry(
+        "unimp.data.sources.shopify:Shopify",
+        "Shopify's exports of products and orders (folder)",
+        options=("items", "events", "pictures"),
+    ),
+    "woocommerce": SourceEntry(
+        "unimp.data.sources.woocommerce:WooCommerce",
+        "WooCommerce's exports of products and orders (folder)",
         options=("items", "events", "pictures"),
     ),
     "netflix": SourceEntry(

@@ -1,4 +1,4 @@
-"""MovieLens: latest and latest-small (`ratings.csv`), 1M (`ratings.dat`) and 100k (`u.data`).
+"""MovieLens: latest, 20M, 25M, 32M (`ratings.csv`), 1M and 10M (`ratings.dat`), 100k (`u.data`).
 
 Posters, where there are any, are `posters/<movieId>.jpg` in a folder or in `posters.zip`.
 """
@@ -108,7 +108,18 @@ def read_1m(path: Path, bad: BadRows) -> Tables:
     events = read_fields(path / "ratings.dat", bad, EVENT_COLUMNS, "::", encoding="latin-1")
     movies = read_fields(path / "movies.dat", bad, ("item_id", "title", "genres"), "::", encoding="latin-1")
     items = movies.frame.with_columns(*title_and_year(), genres())
-    return Rows(movies.file, items), BASIC, events, WHOLE_STARS, None
+    tags = read_dat_tags(path, bad)
+    scale = WHOLE_STARS if tags is None else HALF_STARS  # 10M has tags and half stars, 1M has neither
+    return Rows(movies.file, items), BASIC, events, scale, tags
+
+
+def read_dat_tags(path: Path, bad: BadRows) -> Rows | None:
+    """The tags that 10M has, as queries."""
+    if not (path / "tags.dat").exists():
+        return None
+    tags = read_fields(path / "tags.dat", bad, ("user_id", "item_id", "text", "timestamp"), "::")
+    said = Rows(tags.file, tags.frame.filter(pl.col("text").is_not_null()))
+    return seconds(said, "timestamp", bad)
 
 
 def read_100k(path: Path, bad: BadRows) -> Tables:

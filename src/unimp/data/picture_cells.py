@@ -1,0 +1,117 @@
+"""What a cell of pictures says: one or several files or web addresses; and where such a file lies."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from unimp.data.pictures import ENDINGS, PictureSource
+
+WEB = re.compile(r"https?://", re.IGNORECASE)
+BETWEEN = re.compile(r"\s*[|;\n]\s*|\s*,\s*(?=https?://)|\s+(?=https?://)|,\s+", re.IGNORECASE)
+"""Between two pictures of one cell; a comma within a name or an address has no blank behind it."""
+
+
+def is_web(reference: str) -> bool:
+    return WEB.match(reference) is not None
+
+
+def split_cell(text: str) -> list[str]:
+    """The pictures of a cell, in order and each once: a JSON list, or parted as people do."""
+    text = text.strip()
+    if text.startswith("["):
+        try:
+            listed = json.loads(text)
+        except ValueError:
+            listed = None
+        if isinstance(listed, list):
+            return once(str(part) for part in listed if part)
+    if WEB.search(text):
+        text = html.unescape(text)  # an address from a page has &amp;, whose semicolon parts nothing
+    return once(name for part in BETWEEN.split(text) for name in by_commas(part))
+
+
+def by_commas(part: str) -> list[str]:
+    """`a.png,b.png` is two; a name with a comma in it, or an address, is one."""
+    pieces = part.split(",")
+    names = all(PurePosixPath(piece.strip().lower()).suffix in ENDINGS for piece in pieces)
+    return pieces if names and not is_web(part) else [part]
+
+
+def once(parts: Iterator[str]) -> list[str]:
+    return list(dict.fromkeys(stripped for part in parts if (stripped := part.strip())))
+
+
+class PictureFinder:
+    """Finds what a table calls a picture, by the pictures' folder or zip or by the folder of the table."""
+
+    def __init__(self, source: PictureSource) -> None:
+        self.source = source
+        self.is_folder = source.path.is_dir()
+
+    @cached_property
+    def names(self) -> set[str]:
+        return self.source.names()
+
+    @cached_property
+    def by_small_name(self) -> dict[str, str]:
+        """Names in small letters -> as they are; the last part alone stands for the one file that has it."""
+        whole = {name.lower(): name for name in sorted(self.names, reverse=True)}
+        last = [(PurePosixPath(name).name, name) for name in whole]
+        count = Counter(short for short, _ in last)
+        return {short: whole[name] for short, name in last if count[short] == 1} | whole
+
+    def find(self, reference: str) -> str | None:
+        """The member of the source that is meant; None where there is none."""
+        if is_web(reference):  # somebody fetched it: it goes by the last part of its address
+            name = PurePosixPath(unquote(urlsplit(reference).path)).name
+            return self.by_small_name.get(name.lower()) if name else None
+        for name in self.spellings(reference):
+            if self.has(name):
+                return name
+        small = (name.lower() for name in self.spellings(reference))
+        return next((self.by_small_name[name] for name in small if name in self.by_small_name), None)
+
+    def has(self, name: str) -> bool:
+        return not self.source.missing([name]) if self.is_folder else name in self.names
+
+    def spellings(self, reference: str) -> Iterator[str]:
+        """As it is, unquoted, without the folder's own name, and with every usual ending."""
+        plain = re.sub(r"^file:/+(?=/)", "", reference.replace("\\", "/"))
+        for text in dict.fromkeys((plain, unquote(plain))):
+            path = PurePosixPath(text)
+            if path.is_absolute():
+                own = PurePosixPath(self.source.path.resolve().as_posix())
+                if not path.is_relative_to(own):
+                    continue
+                path = path.relative_to(own)
+            shorter = PurePosixPath(*path.parts[1:]) if path.parts[:1] == (self.source.path.stem,) else path
+            for one in dict.fromkeys((path, shorter)):
+                if one.parts:
+                    yield one.as_posix()
+                    if one.suffix.lower() not in ENDINGS:
+                        yield from (f"{one.as_posix()}{ending}" for ending in sorted(ENDINGS))
+
+
+def lies_beside(source: PictureSource, reference: str) -> bool:
+    """Whether a file of that name, seen from the table's folder, is there and in no folder above it."""
+    folder = source.beside
+    return folder is not None and PictureSource(folder).missing([reference]) == set()
+
+
+def joined(source: PictureSource) -> tuple[PictureSource, str] | None:
+    """The table's folder as a source, and what names of `source` begin with there; None if elsewhere."""
+    folder: Path | None = source.beside
+    if folder is None or not source.path.is_dir():
+        return None
+    own, outer = source.path.resolve(), folder.resolve()
+    if not own.is_relative_to(outer):
+        return None
+    inner = own.relative_to(outer).as_posix()
+    return PictureSource(folder), "" if inner == "." else f"{inner}/"

@@ -1,0 +1,99 @@
+"""Amazon reviews 2023 as CSV: ratings only, or the published splits, with `meta_*.jsonl` if it lies beside.
+
+`user_id,parent_asin,rating,timestamp[,history]` in `NAME.csv`, or in `NAME.train.csv`, `NAME.valid.csv` and
+`NAME.test.csv`; times are milliseconds. https://amazon-reviews-2023.github.io
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from unimp.core.errors import ConfigError, DataError
+from unimp.data.picture_check import find_pictures
+from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
+from unimp.data.reading import read_csv, read_json_lines
+from unimp.data.sources.amazon import ATTRIBUTES, ITEM_SCHEMA, STARS, parse_literal_or_json, pick_item
+from unimp.data.values import ratings, seconds
+
+SUFFIXES = (".csv", ".csv.gz")
+PARTS = (".train", ".valid", ".test")
+COLUMNS = ("user_id", "parent_asin", "rating", "timestamp")
+
+
+class AmazonCsv:
+    """Stars in milliseconds; with the splits, all three parts are one log."""
+
+    def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
+        folder = path if path.is_dir() else path.parent
+        events = tuple(read_ratings(file, bad) for file in rating_files(path, options.events))
+        named = pl.concat([table.frame.select("item_id", ROW) for table in events])
+        bare = named.unique("item_id", keep="first", maintain_order=True)
+        pictures = find_pictures(options.pictures, folder, ())
+        meta = meta_file(folder, options.items)
+        if meta is None:
+            note = "no metadata file: items have an id and nothing else"
+            return RawTables(
+                Rows(events[0].file, bare), (), events, rating_scale=STARS, pictures=pictures, notes=(note,)
+            )
+        found = read_json_lines(
+            meta, bad, pick_item, ITEM_SCHEMA, parse=parse_literal_or_json, show_progress=show_progress
+        )
+        described = found.frame.unique("item_id", keep="first", maintain_order=True)
+        without = bare.join(described, on="item_id", how="anti", maintain_order="left")
+        items = pl.concat([described, without], how="diagonal")
+        return RawTables(
+            Rows(found.file, items),
+            ATTRIBUTES,
+            events,
+            "title",
+            STARS,
+            pictures,
+            counts={"items_without_metadata": without.height},
+            notes=(f"{without.height} items without metadata",) if without.height else (),
+        )
+
+
+def rating_files(path: Path, wanted: str | None) -> list[Path]:
+    """The one file, or the parts of the one split, in the order of time."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
+    names = {name_of(file): file for file in files}
+    bases = sorted({base_of(name) for name in names})
+    if wanted is not None:
+        bases = [base_of(name_of(Path(wanted)))]
+    if not files or not any(base in names or base + PARTS[0] in names for base in bases):
+        raise DataError(f"{path}: has no ratings ({wanted or 'NAME.csv or NAME.train.csv'}); check the path")
+    if len(bases) > 1:
+        raise ConfigError(f"{path}: several sets of ratings; add --events {' | '.join(bases)}")
+    parts = [names[bases[0] + part] for part in PARTS if bases[0] + part in names]
+    return parts or [names[bases[0]]]
+
+
+def name_of(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".csv")
+
+
+def base_of(name: str) -> str:
+    return next((name.removesuffix(part) for part in PARTS if name.endswith(part)), name)
+
+
+def meta_file(folder: Path, wanted: str | None) -> Path | None:
+    if wanted is not None:
+        if not (folder / wanted).is_file():
+            raise DataError(f"{folder / wanted}: no such file; correct --items")
+        return folder / wanted
+    found = sorted(file for file in folder.glob("meta*") if ".json" in file.name)
+    if len(found) > 1:
+        raise ConfigError(
+            f"{folder}: several metadata files; add --items {' | '.join(f.name for f in found)}"
+        )
+    return found[0] if found else None
+
+
+def read_ratings(path: Path, bad: BadRows) -> Rows:
+    rows = read_csv(path, bad, required=COLUMNS, optional=())
+    renamed = Rows(rows.file, rows.frame.rename({"parent_asin": "item_id"}))
+    return ratings(seconds(renamed, "timestamp", bad, milliseconds=True), "rating", STARS, bad)
