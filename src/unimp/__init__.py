@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unimp.core.errors import CheckpointError, ConfigError, DataError, MissingExtra, UnimpError
 
 if TYPE_CHECKING:
+    from unimp.data.frames import import_tables
     from unimp.personalizer import Personalizer, load
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ __all__ = [
     "Personalizer",
     "UnimpError",
     "__version__",
+    "import_tables",
     "load",
 ]
 
@@ -30,4 +32,8 @@ def __getattr__(name: str) -> Any:
         from unimp import personalizer
 
         return getattr(personalizer, name)
+    if name == "import_tables":
+        from unimp.data.frames import import_tables
+
+        return import_tables
     raise AttributeError(f"module 'unimp' has no attribute {name!r}")

@@ -140,3 +140,25 @@ def test_the_choice_of_files(tmp_path: Path) -> None:
 def test_instruments(shared_data: Path, tmp_path: Path) -> None:
     counts = import_from("amazon", shared_data / "instruments", tmp_path / "out").manifest.counts
     assert (counts["users"], counts["items"], counts["events"]) == (1_429, 900, 10_261)
+
+
+def test_lists_that_are_written_as_text_and_markup(tmp_path: Path) -> None:
+    review = {"user_id": "u", "rating": 5, "text": "<br />Good &amp; loud"}
+    reviews = [review | {"parent_asin": f"B{i}", "timestamp": 1_600_000_000_900 - 200 * i} for i in range(3)]
+    (tmp_path / "Guitars.jsonl").write_text("".join(json.dumps(row) + "\n" for row in reviews))
+    meta = {
+        "parent_asin": "B0",
+        "title": "Bass",
+        "categories": '["Music", "Guitars, Basses", ""]',
+        "features": "['loud', 'blue']",
+    }
+    (tmp_path / "meta_Guitars.jsonl").write_text(json.dumps(meta) + "\n")
+    dataset = import_from("amazon", tmp_path, tmp_path / "out", k_core=0)
+    row = dataset.catalog.row_of["B0"]
+    assert dataset.catalog.items["categories"][row].to_list() == ["Music", "Guitars, Basses"]
+    assert dataset.catalog.terms("categories", row) == ["Music", "Guitars, Basses"]
+    assert dataset.catalog.texts["features"][row] == "loud blue"
+    assert dataset.interactions.events["review"][0] == "Good & loud"
+    # all in one second: the milliseconds decide
+    ids = [dataset.catalog.item_ids[row] for row in dataset.interactions.events["item_row"]]
+    assert ids == ["B2", "B1", "B0"]

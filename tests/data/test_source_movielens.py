@@ -121,3 +121,13 @@ def test_10m_has_half_stars_and_tags(tmp_path: Path) -> None:
     assert (scale.low, scale.step) == (0.5, 0.5)
     assert dataset.queries is not None
     assert dataset.queries.rows() == [("7", 0, 50, "pixar")]
+
+
+@pytest.mark.parametrize(("encoding", "noted"), [("utf-8", False), ("latin-1", True)])
+def test_dat_files_are_utf8_or_else_latin_1(tmp_path: Path, encoding: str, noted: bool) -> None:
+    movies = "1::Amélie (2001)::Comedy\n2::Été (1999)::Drama\n3::Heat (1995)::Crime\n"
+    (tmp_path / "movies.dat").write_bytes(movies.encode(encoding))
+    (tmp_path / "ratings.dat").write_text("".join(f"u::{i}::5::97830{i}000\n" for i in (1, 2, 3)))
+    dataset = import_from("movielens", tmp_path, tmp_path / "out", k_core=0)
+    assert dataset.catalog.texts["title"] == ["Amélie", "Été", "Heat"]
+    assert any("movies.dat is not UTF-8" in note for note in dataset.manifest.notes) == noted

@@ -12,7 +12,7 @@ from unimp.core.errors import ConfigError, DataError
 from unimp.data.sources import SOURCES, source_entry
 
 if TYPE_CHECKING:
-    from unimp.data.dataset import Dataset
+    from unimp.data.dataset import Manifest
 
 data = typer.Typer(help="Import a dataset, or check one.", no_args_is_help=True)
 
@@ -51,12 +51,33 @@ def import_(
     items: str | None = typer.Option(
         None, "--items", help="The file of items, where the layout leaves a choice."
     ),
-    events: str | None = typer.Option(
-        None, "--events", help="The file of events, likewise; retailrocket: kinds of events."
+    events: list[str] = typer.Option(
+        [],
+        "--events",
+        help="The file of events; csv: also globs, folders, several; retailrocket: kinds of events.",
     ),
     map_: list[str] = typer.Option([], "--map", help="csv: column=role; repeat it (docs/data.md)."),
     mapping: Path | None = typer.Option(None, "--mapping", help="csv: the mapping as a TOML file."),
     rating_scale: str | None = typer.Option(None, "--rating-scale", help="csv: LOW:HIGH:STEP (1:5:1)."),
+    delimiter: str | None = typer.Option(None, "--delimiter", help="csv: what parts fields, or tab."),
+    encoding: str | None = typer.Option(
+        None, "--encoding", help="csv: such as latin-1; else UTF-8 or UTF-16."
+    ),
+    decimal: str | None = typer.Option(
+        None, "--decimal", help="csv: the decimal sign of numbers, . or a comma."
+    ),
+    time_format: str | None = typer.Option(
+        None, "--time-format", help='csv: seconds | ms | us | ns | excel, or signs such as "%d/%m/%Y %H:%M".'
+    ),
+    where: str | None = typer.Option(
+        None, "--where", help="csv: which events count, as an SQL condition: \"event = 'purchase'\"."
+    ),
+    kinds: str | None = typer.Option(
+        None, "--kinds", help="csv: kinds of events that count, parted by commas; needs --map COLUMN=kind."
+    ),
+    undated: str | None = typer.Option(
+        None, "--undated", help="csv: random | file: the order of events in a table without times (random)."
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the data folder at --out."),
     as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
 ) -> None:
@@ -67,10 +88,18 @@ def import_(
         "pictures": pictures,
         "transactions": transactions,
         "items": items,
-        "events": events,
+        "events": events[0] if events else None,
+        "further_events": tuple(events[1:]) or None,
         "map": tuple(map_) or None,
         "mapping": mapping,
         "rating_scale": rating_scale,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "decimal": decimal,
+        "time_format": time_format,
+        "where": where,
+        "kinds": kinds,
+        "undated": undated,
     }
     always = {
         "max_bad_rows": max_bad_rows,
@@ -78,22 +107,21 @@ def import_(
         "check_pictures": check_pictures,
     }
     options_given = accepted(source, given) | always
-    from unimp.data.importing import import_dataset
+    from unimp.data.importing import import_folder
     from unimp.data.raw import ImportOptions
 
     options = ImportOptions.parse(options_given, f"unimp data import {source}")
-    dataset = import_dataset(source, path, out, options, overwrite=overwrite, show_progress=True)
-    show_import(dataset, out, as_json)
+    manifest = import_folder(source, path, out, options, overwrite=overwrite, show_progress=True)
+    show_import(manifest, out, as_json)
 
 
-def show_import(dataset: Dataset, out: Path, as_json: bool) -> None:
-    manifest = dataset.manifest
+def show_import(manifest: Manifest, out: Path, as_json: bool) -> None:
     counts = manifest.counts
     if as_json:
         document = {
             "folder": str(out),
             "source": manifest.source,
-            "data_hash": dataset.data_hash,
+            "data_hash": manifest.data_hash,
             "counts": counts,
             "notes": manifest.notes,
         }
@@ -111,7 +139,8 @@ def accepted(source: str, given: dict[str, Any]) -> dict[str, Any]:
     present = {name: value for name, value in given.items() if value is not None}
     for name in present:
         if name not in taken:
-            raise ConfigError(f"--{name.replace('_', '-')}: not an option of source {source}; leave it out")
+            shown = "events" if name == "further_events" else name.replace("_", "-")
+            raise ConfigError(f"--{shown}: not an option of source {source}; leave it out")
     return {"k_core": entry.k_core, "deduplicate": entry.deduplicate} | present
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 from unimp.core.errors import DataError
+from unimp.data.nearest import NearestId
 from unimp.data.pictures import PictureSource
 
 AttributeKind = Literal["text", "category", "categories", "number"]
@@ -90,6 +91,23 @@ class Catalog:
     def picture_references(self) -> list[str | None]:
         return self.items["picture"].to_list()
 
+    def terms(self, name: str, row: int) -> list[str]:
+        """The values of a `categories` attribute; a value that holds a comma stays whole.
+
+        An item that was put or changed later is known by its text alone, which is parted at commas.
+        """
+        text = self.texts[name][row]
+        if text is None:
+            return []
+        values = self._lists[name][row] if row < self.items.height else None
+        whole = [value for value in values or () if value is not None]
+        return whole if ", ".join(whole) == text else text.split(", ")
+
+    @cached_property
+    def _lists(self) -> dict[str, list[list[str] | None]]:
+        names = [attribute.name for attribute in self.attributes if attribute.kind == "categories"]
+        return {name: self.items[name].to_list() for name in names}
+
     def item(self, row: int) -> Item:
         present = {name: text for name, values in self.texts.items() if (text := values[row]) is not None}
         return Item(self.item_ids[row], row, present, self.picture_references[row])
@@ -105,7 +123,7 @@ class Catalog:
         for item_id in item_ids:
             row = self.row_of.get(item_id)
             if row is None:
-                raise DataError(f'unknown item "{item_id}"{lost_zero_hint(item_id, self.row_of)}')
+                raise DataError(f'unknown item "{item_id}"{NearestId(self.row_of).hint(item_id)}')
             rows.append(row)
         return rows
 
@@ -122,13 +140,3 @@ def attribute_text(items: pl.DataFrame, attribute: Attribute) -> list[str | None
     else:
         text = column.str.strip_chars()
     return items.select(pl.when(text.str.len_chars() > 0).then(text))[attribute.name].to_list()
-
-
-def lost_zero_hint(item_id: str, known: dict[str, int]) -> str:
-    """A remedy when an id lost its leading zeros on the way (spreadsheets do that)."""
-    for width in range(len(item_id) + 1, len(item_id) + 4):
-        if item_id.zfill(width) in known:
-            return f'; the catalogue has "{item_id.zfill(width)}": read ids as text, not as numbers'
-    if item_id.lstrip("0") in known:
-        return f'; the catalogue has "{item_id.lstrip("0")}", which lost a leading zero: keep its ids as text'
-    return "; check the id, or import the item first"

@@ -60,6 +60,11 @@ class Manifest(Config):
     sha256: dict[str, str] = Field(default_factory=dict)
     """Hash of every Parquet file."""
 
+    @property
+    def data_hash(self) -> str:
+        joined = "\n".join(f"{name} {digest}" for name, digest in sorted(self.sha256.items()))
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -75,8 +80,7 @@ class Dataset:
     @property
     def data_hash(self) -> str:
         """Identity of the content; a run remembers it."""
-        joined = "\n".join(f"{name} {digest}" for name, digest in sorted(self.manifest.sha256.items()))
-        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+        return self.manifest.data_hash
 
     @classmethod
     def load(cls, folder: Path | str, *, verify: bool = False) -> Dataset:
@@ -126,40 +130,68 @@ class Dataset:
         Pictures stay where they are. When they lie inside `folder` (a generated shop), `extra` writes them
         into the temporary folder and `catalog.pictures` names their final place.
         """
-        folder = Path(folder)
-        check_target(folder, overwrite)
-        temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
-        try:
-            temporary.mkdir(parents=True)
-            if extra is not None:
-                extra(temporary)
-            tables = {ITEMS: catalog.items, EVENTS: interactions.events}
-            if queries is not None:
-                tables[QUERIES] = queries.select(
-                    pl.col(name).cast(kind) for name, kind in QUERY_COLUMNS.items()
-                )
-            for name, table in tables.items():
-                table.write_parquet(temporary / name, compression="zstd")
-            scale = interactions.rating_scale
-            manifest = Manifest(
-                source=source,
-                options=options or {},
-                attributes=tuple(AttributeEntry(name=a.name, kind=a.kind) for a in catalog.attributes),
-                title=catalog.title,
-                pictures=picture_path(catalog.pictures, folder),
-                rating_scale=ScaleEntry(low=scale.low, high=scale.high, step=scale.step) if scale else None,
-                counts=counts or {},
-                notes=notes,
-                sha256={name: file_hash(temporary / name) for name in tables},
-            )
-            (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
-            put_in_place(temporary, folder)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise DataError(f"{folder}: cannot be written ({reason}); nothing was left there") from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        write_folder(
+            Path(folder),
+            catalog,
+            lambda path: interactions.events.write_parquet(path, compression="zstd"),
+            interactions.rating_scale,
+            source=source,
+            options=options,
+            queries=queries,
+            counts=counts,
+            notes=notes,
+            overwrite=overwrite,
+            extra=extra,
+        )
         return cls.load(folder)
+
+
+def write_folder(
+    folder: Path,
+    catalog: Catalog,
+    write_events: Callable[[Path], None],
+    scale: RatingScale | None,
+    *,
+    source: str,
+    options: dict[str, Any] | None = None,
+    queries: pl.DataFrame | None = None,
+    counts: dict[str, int] | None = None,
+    notes: tuple[str, ...] = (),
+    overwrite: bool = False,
+    extra: Callable[[Path], None] | None = None,
+) -> Manifest:
+    """`Dataset.write` with events that need not be in memory: `write_events` writes their Parquet file."""
+    check_target(folder, overwrite)
+    temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        temporary.mkdir(parents=True)
+        if extra is not None:
+            extra(temporary)
+        tables = {ITEMS: catalog.items}
+        if queries is not None:
+            tables[QUERIES] = queries.select(pl.col(name).cast(kind) for name, kind in QUERY_COLUMNS.items())
+        for name, table in tables.items():
+            table.write_parquet(temporary / name, compression="zstd")
+        write_events(temporary / EVENTS)
+        manifest = Manifest(
+            source=source,
+            options=options or {},
+            attributes=tuple(AttributeEntry(name=a.name, kind=a.kind) for a in catalog.attributes),
+            title=catalog.title,
+            pictures=picture_path(catalog.pictures, folder),
+            rating_scale=ScaleEntry(low=scale.low, high=scale.high, step=scale.step) if scale else None,
+            counts=counts or {},
+            notes=notes,
+            sha256={name: file_hash(temporary / name) for name in (*tables, EVENTS)},
+        )
+        (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        put_in_place(temporary, folder)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DataError(f"{folder}: cannot be written ({reason}); nothing was left there") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
 
 
 def check_target(folder: Path, overwrite: bool) -> None:

@@ -85,6 +85,21 @@ class Histories:
         )
 
     @classmethod
+    def from_owners(cls, owners: IntArray, item_rows: IntArray) -> Histories:
+        """Histories of bare item rows: `owners` [E] numbers the users, each one's events side by side."""
+        users, starts = np.unique(owners, return_index=True)
+        order = np.argsort(starts)
+        flat = np.asarray(item_rows, dtype=np.int64)
+        return cls(
+            users[order].astype(np.str_),
+            np.concatenate([starts[order], [len(flat)]]).astype(np.int64),
+            flat,
+            np.full(len(flat), np.nan, dtype=np.float32),
+            np.full(len(flat), NO_TIME, dtype=np.int64),
+            np.full(len(flat), -1, dtype=np.int64),
+        )
+
+    @classmethod
     def from_lists(
         cls, item_rows: Sequence[Sequence[int]], user_ids: Sequence[str] | None = None
     ) -> Histories:

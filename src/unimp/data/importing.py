@@ -1,28 +1,30 @@
 """The one way into a data folder: raw tables -> validate -> de-duplicate -> k-core -> catalogue -> written.
 
-A source only reads its files; every rule that decides what stays is here, so it is the same for all.
+A source only reads its files; every rule that decides what stays is here, so it is the same for all. Events
+pass through table by table; memory holds the items, the users' ids, and what `EventLog` allows itself.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet
 
 from unimp.core.errors import DataError
-from unimp.data.catalog import Catalog, lost_zero_hint
-from unimp.data.dataset import Dataset, check_target
-from unimp.data.filtering import deduplicate, k_core
+from unimp.data.catalog import Catalog
+from unimp.data.dataset import Dataset, Manifest, check_target, write_folder
+from unimp.data.event_log import EventLog, Rules, SortedEvents
 from unimp.data.histories import IntArray
-from unimp.data.interactions import COLUMNS, Interactions
+from unimp.data.nearest import NearestId
 from unimp.data.picture_check import attach_pictures
-from unimp.data.raw import ROW, BadRows, ImportOptions, Rows
+from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
 from unimp.data.sources import load_source
-from unimp.data.splits import held_out_tests
-from unimp.data.targets import count_targets
-from unimp.data.values import reject, required_text
+from unimp.data.values import reject, required_text, shown
 
 SHORTEST_TESTABLE = 3
 """Leave-one-out needs a test item, a validation item and a history."""
@@ -34,11 +36,17 @@ class FilteredTables:
 
     items: pl.DataFrame
     """As read, ROW included, in file order."""
-    events: pl.DataFrame
-    """In the columns of `Interactions`, grouped by user, in time order."""
-    new_rows: pl.DataFrame
-    """`item_id`, `item_row` of the items kept."""
+    events: SortedEvents
+    new_row: IntArray
+    """[items read] the row of each item kept."""
+    users: pl.DataFrame
+    """`user_id` of the users who have an event left."""
     counts: dict[str, int]
+
+    @property
+    def new_rows(self) -> pl.DataFrame:
+        """`item_id`, `item_row` of the items kept."""
+        return self.items.select("item_id").with_row_index("item_row")
 
 
 def import_dataset(
@@ -50,46 +58,98 @@ def import_dataset(
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> Dataset:
+    """`import_folder`, and the dataset opened."""
+    import_folder(source, path, folder, options, overwrite=overwrite, show_progress=show_progress)
+    return Dataset.load(folder)
+
+
+def import_folder(
+    source: str,
+    path: Path,
+    folder: Path,
+    options: ImportOptions,
+    *,
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> Manifest:
     """Read the dataset at `path`, apply the rules of `options`, and write the data folder `folder`.
 
-    Raises DataError, and writes nothing, at the first input that is wrong beyond `options.max_bad_rows`.
+    Raises DataError, and writes nothing, when more rows are wrong than `options.max_bad_rows`.
     """
-    check_target(folder, overwrite)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; check the path")
+
+    def read(bad: BadRows) -> RawTables:
+        return load_source(source).read(path, options, bad, show_progress=show_progress)
+
+    given = {"path": str(path)}
+    return import_raw(read, source, given, folder, options, overwrite=overwrite, show_progress=show_progress)
+
+
+def import_raw(
+    read: Callable[[BadRows], RawTables],
+    source: str,
+    given: dict[str, str],
+    folder: Path,
+    options: ImportOptions,
+    *,
+    overwrite: bool,
+    show_progress: bool,
+) -> Manifest:
+    """Write the tables that `read` gives; `given` says in the manifest where they come from."""
+    check_target(folder, overwrite)
     bad = BadRows(options.max_bad_rows)
-    raw = load_source(source).read(path, options, bad, show_progress=show_progress)
+    raw = read(bad)
     items = valid_items(raw.items, bad)
-    events, read = valid_events(raw.events, items, bad)
-    kept = filter_events(items.frame, events, options)
-    pictured = attach_pictures(
-        Rows(items.file, kept.items),
-        raw.pictures,
-        options.check_pictures,
-        bad,
-        title=raw.title,
-        show_progress=show_progress,
-    )
-    queries, query_counts = kept_queries(raw.queries, kept)
-    interactions = Interactions(kept.events, raw.rating_scale)
-    targets = count_targets(held_out_tests(interactions.histories))
-    columns = ["item_id", "picture", *(attribute.name for attribute in raw.attributes)]
-    return Dataset.write(
-        folder,
-        Catalog(pictured.items.frame.select(columns), raw.attributes, raw.title, pictured.source),
-        interactions,
-        source=source,
-        options={"path": str(path)} | options.model_dump(mode="json", exclude_none=True),
-        queries=queries,
-        counts=raw.counts | read | {"bad_rows": bad.count} | kept.counts | pictured.counts | query_counts,
-        notes=raw.notes
-        + bad.notes
-        + filter_notes(kept.counts, options)
-        + targets.words("test", masked=True)
-        + pictured.notes,
-        overwrite=overwrite,
-        extra=pictured.write_listed,
-    )
+    with EventLog(items.frame.height, folder) as log:
+        counts = collect_events(raw, items, log, bad)
+        bad.settle()
+        kept = filter_events(items.frame, log, options, raw.ordered)
+        pictured = attach_pictures(
+            Rows(items.file, kept.items),
+            raw.pictures,
+            options.check_pictures,
+            bad,
+            title=raw.title,
+            show_progress=show_progress,
+        )
+        bad.settle()
+        targets = kept.events.count_test_targets()
+        queries, query_counts = kept_queries(raw.queries, kept)
+        columns = ["item_id", "picture", *(attribute.name for attribute in raw.attributes)]
+        counts = raw.counts | counts | {"bad_rows": bad.count} | kept.counts | pictured.counts | query_counts
+        return write_folder(
+            folder,
+            Catalog(pictured.items.frame.select(columns), raw.attributes, raw.title, pictured.source),
+            lambda file: write_events(kept, file),
+            raw.rating_scale,
+            source=source,
+            options=given | options.model_dump(mode="json", exclude_none=True),
+            queries=queries,
+            counts=counts,
+            notes=raw.notes
+            + bad.notes
+            + filter_notes(counts, options)
+            + targets.words("test", masked=True)
+            + pictured.notes,
+            overwrite=overwrite,
+            extra=pictured.write_listed,
+        )
+
+
+def write_events(kept: FilteredTables, file: Path) -> None:
+    """The events' Parquet file, part by part."""
+    tables = kept.events.tables(kept.new_row)
+    first = next(tables)
+    second = next(tables, None)
+    if second is None:
+        first.write_parquet(file, compression="zstd")
+        return
+    level = pl.CompatLevel.oldest()
+    schema = first.to_arrow(compat_level=level).schema
+    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        for table in itertools.chain([first, second], tables):
+            writer.write_table(table.to_arrow(compat_level=level))
 
 
 def valid_items(items: Rows, bad: BadRows) -> Rows:
@@ -98,85 +158,92 @@ def valid_items(items: Rows, bad: BadRows) -> Rows:
     repeated = ~pl.col("item_id").is_first_distinct()
     items = reject(items, repeated, "item_id", "duplicate item id", "delete one of the rows", bad)
     if items.frame.is_empty():
-        raise DataError(f"{items.file}: empty catalogue: no usable item; check that it is the right file")
+        raise bad.explain(f"{items.file}: empty catalogue: no usable item; check that it is the right file")
     return items
 
 
-def valid_events(tables: tuple[Rows, ...], items: Rows, bad: BadRows) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The events of known items in file order, with `item_row` (of `items`); and what was read."""
-    known = items.frame.select("item_id").with_row_index("item_row")
-    frames = []
-    for table in tables:
-        table = required_text(required_text(table, "user_id", bad), "item_id", bad)
-        joined = table.frame.join(known, on="item_id", how="left", maintain_order="left")
-        reject_unknown(Rows(table.file, joined), items, bad)
-        missing = [
-            pl.lit(None, dtype=kind).alias(name)
-            for name, kind in COLUMNS.items()
-            if name not in joined.columns
-        ]
-        joined = joined.filter(pl.col("item_row").is_not_null()).with_columns(*missing)
-        frames.append(joined.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items()))
-    events = pl.concat(frames)
-    if events.is_empty():
-        raise DataError(f"{tables[0].file}: no usable event; check that it is the right file")
-    return events, {"items_read": items.frame.height, "events_read": events.height}
-
-
-def reject_unknown(joined: Rows, items: Rows, bad: BadRows) -> None:
-    """Count the events whose item the catalogue lacks; the hint is costly, so it is made only here."""
-    unknown = joined.frame.filter(pl.col("item_row").is_null())
-    if unknown.is_empty():
-        return
-    row_of = {item_id: row for row, item_id in enumerate(items.frame["item_id"])}
-    for row, item_id in unknown.select(ROW, "item_id").iter_rows():
-        bad.add(f'{joined.place(row)}: unknown item "{item_id}"{lost_zero_hint(item_id, row_of)}')
-
-
-def filter_events(items: pl.DataFrame, events: pl.DataFrame, options: ImportOptions) -> FilteredTables:
-    """Time order, de-duplication, k-core, and the catalogue that is left."""
-    ordered = in_time_order(events)
-    single = deduplicate(ordered, options.deduplicate)
-    left = single
-    if options.k_core:
-        core = k_core(single["user"].to_numpy(), single["item_row"].to_numpy(), options.k_core)
-        left = single.filter(pl.Series(core))
-    if left.is_empty():
-        raise DataError(
-            f"nothing left of {single.height} events after the {options.k_core}-core; lower --k-core"
+def collect_events(raw: RawTables, items: Rows, log: EventLog, bad: BadRows) -> dict[str, int]:
+    """Put the events of known items into `log`; what was read, by name."""
+    known = items.frame.select(pl.col("item_id"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("item_row"))
+    if raw.aliases is not None:
+        named = raw.aliases.join(known, on="item_id").select(pl.col("alias").alias("item_id"), "item_row")
+        known = pl.concat([known, named.join(known, on="item_id", how="anti")]).unique(
+            "item_id", keep="first"
         )
-    seen = np.zeros(items.height, dtype=np.bool_)
-    seen[left["item_row"].to_numpy()] = True
+    nearest = NearestId(known["item_id"])
+    file = items.file
+    lost = 0
+    for table in raw.events:
+        file = table.file
+        valid = required_text(required_text(table, "user_id", bad), "item_id", bad)
+        joined = valid.frame.join(known, on="item_id", how="left", maintain_order="left")
+        if joined["item_row"].null_count():
+            lost += reject_unknown(Rows(table.file, joined), nearest, bad)
+            joined = joined.filter(pl.col("item_row").is_not_null())
+        times = as_times(joined)
+        log.add(joined if times is None else joined.with_columns(times))
+    if not log.events:
+        raise bad.explain(f"{file}: no usable event; check that it is the right file")
+    return {"items_read": items.frame.height, "events_read": log.events, "events_of_bad_items": lost}
+
+
+def as_times(events: pl.DataFrame) -> pl.Expr | None:
+    """`timestamp` as a Datetime where a source has whole seconds."""
+    if "timestamp" not in events.columns or events.schema["timestamp"].is_temporal():
+        return None
+    return (pl.col("timestamp").cast(pl.Int64) * 1_000_000).cast(pl.Datetime("us"))
+
+
+def reject_unknown(joined: Rows, nearest: NearestId, bad: BadRows) -> int:
+    """Count the events whose item the catalogue lacks; those of items whose row was bad are only returned."""
+    unknown = joined.frame.filter(pl.col("item_row").is_null())
+    lost = unknown["item_id"].is_in(list(bad.lost_items)) if bad.lost_items else None
+    if lost is not None:
+        unknown = unknown.filter(~lost)
+    first = unknown.select(ROW, "item_id").head(bad.SHOWN)
+    problems = [
+        f"{joined.place(row)}: unknown item {shown(item_id)}{nearest.hint(item_id)}"
+        for row, item_id in first.iter_rows()
+    ]
+    if problems:
+        bad.add_many(problems, unknown.height, "unknown item")
+    return 0 if lost is None else int(lost.sum())
+
+
+def filter_events(
+    items: pl.DataFrame, log: EventLog, options: ImportOptions, ordered: bool
+) -> FilteredTables:
+    """Time order, de-duplication, k-core, and the catalogue that is left."""
+    events = log.sorted(Rules(options.deduplicate, ordered))
+    before = events.events
+    below = events.keep_core(options.k_core) if options.k_core else 0
+    if not events.events:
+        raise DataError(f"nothing left of {before} events after the {options.k_core}-core; lower --k-core")
+    seen = events.seen > 0
     stays = np.ones_like(seen) if options.keep_unseen_items else seen
-    new_row = np.cumsum(stays) - 1
     kept_items = items.filter(pl.Series(stays))
+    lengths = events.user_lengths()
     counts = {
-        "repeats_dropped": ordered.height - single.height,
-        "below_core_dropped": single.height - left.height,
+        "repeats_dropped": events.repeats,
+        "returned_dropped": events.returned,
+        "exact_duplicates": events.duplicates,
+        "below_core_dropped": below,
         "unseen_items": int((~seen & stays).sum()),
         "items_dropped": items.height - kept_items.height,
         "items": kept_items.height,
-        "events": left.height,
+        "events": events.events,
     }
-    renumbered = left.with_columns(pl.Series("item_row", new_row[left["item_row"].to_numpy()]))
     return FilteredTables(
         kept_items,
-        renumbered.select(list(COLUMNS)),
-        kept_items.select("item_id").with_row_index("item_row"),
-        counts | user_counts(left["user"].to_numpy()),
+        events,
+        (np.cumsum(stays) - 1).astype(np.int64),
+        log.user_ids().alias("user_id").to_frame().filter(pl.Series(lengths > 0)),
+        counts | user_counts(lengths[lengths > 0]),
     )
 
 
-def in_time_order(events: pl.DataFrame) -> pl.DataFrame:
-    """Users by first appearance, numbered in `user`; each in time order, ties in the order of the file."""
-    users = events.select("user_id").unique(maintain_order=True).with_row_index("user")
-    joined = events.join(users, on="user_id", how="left", maintain_order="left")
-    return joined.sort("user", "timestamp", maintain_order=True, nulls_last=True)
-
-
-def user_counts(users: IntArray) -> dict[str, int]:
-    """How many users own the events, and how many have too few; DataError when all have."""
-    lengths = np.unique(users, return_counts=True)[1]
+def user_counts(lengths: IntArray) -> dict[str, int]:
+    """How many users have events, `lengths` of them, and how many have too few; DataError when all have."""
     if lengths.max() < SHORTEST_TESTABLE:
         raise DataError(
             f"no user has {SHORTEST_TESTABLE} events (the longest history has {lengths.max()}): "
@@ -189,12 +256,13 @@ def kept_queries(queries: Rows | None, kept: FilteredTables) -> tuple[pl.DataFra
     """The queries of the users and about the items that are left."""
     if queries is None:
         return None, {}
-    users = kept.events.select("user_id").unique()
     left = (
         queries.frame.join(kept.new_rows, on="item_id", how="left", maintain_order="left")
-        .join(users, on="user_id", how="semi", maintain_order="left")
+        .join(kept.users, on="user_id", how="semi", maintain_order="left")
         .filter(pl.col("item_row").is_not_null() | pl.col("item_id").is_null())
     )
+    if left.schema["timestamp"].is_temporal():
+        left = left.with_columns(pl.col("timestamp").dt.epoch("s"))
     counts = {"queries": left.height, "queries_dropped": queries.frame.height - left.height}
     return left.select("user_id", "item_row", "timestamp", "text"), counts
 
@@ -202,10 +270,21 @@ def kept_queries(queries: Rows | None, kept: FilteredTables) -> tuple[pl.DataFra
 def filter_notes(counts: dict[str, int], options: ImportOptions) -> tuple[str, ...]:
     """What the filters did, in words; what they did not do is not said."""
     said = []
+    if counts["events_of_bad_items"]:
+        said.append(f"{counts['events_of_bad_items']} event(s) of items whose row was bad left out")
+    if counts["returned_dropped"]:
+        said.append(f"{counts['returned_dropped']} event(s) of returns and of what was returned left out")
     if counts["repeats_dropped"]:
+        rule = (
+            "rows that are wholly the same"
+            if options.deduplicate == "exact"
+            else f"a user's {options.deduplicate} event with an item stays"
+        )
+        said.append(f"{counts['repeats_dropped']} repeated event(s) dropped: {rule}")
+    if counts["exact_duplicates"]:
         said.append(
-            f"{counts['repeats_dropped']} repeated event(s) dropped: a user's {options.deduplicate} event "
-            "with an item stays"
+            f"{counts['exact_duplicates']} event(s) are the same as another in time, item and all else; "
+            "--deduplicate exact drops them"
         )
     if counts["below_core_dropped"]:
         said.append(f"{counts['below_core_dropped']} event(s) dropped by the {options.k_core}-core")

@@ -134,6 +134,7 @@ def named_pictures(items: Rows, source: PictureSource | None, bad: BadRows) -> P
             bad.add(
                 f'{items.place(row)}: item "{item_id}" names missing image "{cell[0]}"; '
                 "fix the path or leave the field empty"
+                "missing picture",
             )
     listed = pl.DataFrame(
         [
@@ -224,7 +225,7 @@ def without_broken(pictured: Pictured, check: PictureCheck, bad: BadRows, *, sho
             place = f'{items.place(row)}: item "{item_id}", {source.path.name}/{reference}'
             problem = str(data) if isinstance(data, DataError) else decoding_problem(data, place)
             if problem:
-                bad.add(problem)
+                bad.add(problem, "broken picture")
                 broken.append(item_id)
             bar.advance()
     if broken:

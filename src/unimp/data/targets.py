@@ -30,6 +30,15 @@ class TargetCounts:
     outside_catalogue: int
     """No method can name them."""
 
+    def __add__(self, other: TargetCounts) -> TargetCounts:
+        """The counts of both sets of cases."""
+        return TargetCounts(
+            self.cases + other.cases,
+            self.in_history + other.in_history,
+            self.same_as_last + other.same_as_last,
+            self.outside_catalogue + other.outside_catalogue,
+        )
+
     @property
     def repeat_share(self) -> float:
         return self.in_history / self.cases if self.cases else 0.0

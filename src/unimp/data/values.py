@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import polars as pl
 
 from unimp.data.interactions import RatingScale
-from unimp.data.raw import ROW, BadRows, Rows
+from unimp.data.raw import ROW, BadRows, Decimal, Rows
+from unimp.data.texts import MISSING_NUMBERS
 
-LATEST = 4_102_444_800
-"""2100-01-01 in UTC seconds: a larger number is not a time in seconds."""
+NUMBER, UNSURE = "\0number", "\0unsure"
+"""Columns while reading: the number found, and whether its comma could be a decimal or a thousands one."""
+CURRENCY = (
+    r"(?i)^(?:[\p{Sc}%]|us\$|r\$|rs\.?|chf|eur|usd|gbp|jpy|cny|rmb|inr|cad|aud|nzd|sek|nok|dkk|pln|czk|huf|ron|try|"
+    r"brl|mxn|zar|kr\.?|zł|kč|ft|lei|fr\.)*|(?:[\p{Sc}%]|us\$|r\$|chf|eur|usd|gbp|jpy|cny|rmb|inr|cad|aud|nzd|sek|"
+    r"nok|dkk|pln|czk|huf|ron|try|brl|mxn|zar|kr\.?|zł|kč|ft|lei|fr\.|,-|\.-)*$"
+)
+BLANKS = r"[\s\x{a0}\x{202f}\x{2009}'’]"
+"""What may part thousands besides points and commas."""
+
+
+def shown(value: Any) -> str:
+    """A value as messages quote it: on one line, and not longer than that."""
+    if value is None:
+        return "nothing"
+    text = str(value)
+    text = text if len(text) <= 80 else f"{text[:77]}…"
+    return '"' + re.sub(r"[\r\n]+", "\\\\n", text) + '"'
 
 
 def reject(rows: Rows, wrong: pl.Expr, column: str, problem: str, remedy: str, bad: BadRows) -> Rows:
     """`rows` without those where `wrong` holds, each counted in `bad`; null counts as wrong."""
-    flagged = rows.frame.with_columns(wrong.fill_null(True).alias("_wrong"))
-    for row, value in flagged.filter("_wrong").select(ROW, column).iter_rows():
-        shown = "nothing" if value is None else f'"{value}"'
-        bad.add(f"{rows.place(row)}: {problem} {shown}; {remedy}")
-    return Rows(rows.file, flagged.filter(~pl.col("_wrong")).drop("_wrong"))
+    mask = rows.frame.select(wrong.fill_null(True).alias(ROW))[ROW]
+    if not mask.any():
+        return rows
+    gone = rows.frame.filter(mask)
+    first = gone.select(ROW, pl.col(column).alias("value")).head(bad.SHOWN)
+    texts = [f"{rows.place(row)}: {problem} {shown(value)}; {remedy}" for row, value in first.iter_rows()]
+    bad.add_many(texts, gone.height, problem.removesuffix(":"))
+    if "item_id" in gone.columns and "user_id" not in gone.columns:
+        bad.lost_items.update(gone["item_id"].drop_nulls())
+    return Rows(rows.file, rows.frame.filter(~mask))
 
 
 def required_text(rows: Rows, column: str, bad: BadRows) -> Rows:
@@ -30,53 +55,123 @@ def required_text(rows: Rows, column: str, bad: BadRows) -> Rows:
 def seconds(
     rows: Rows, column: str, bad: BadRows, *, milliseconds: bool = False, required: bool = True
 ) -> Rows:
-    """`column` as UTC seconds: whole numbers of seconds (or milliseconds), dates, or ISO dates with times.
+    """`column` as UTC Datetimes, for layouts whose numbers are known to be seconds (or milliseconds).
 
-    A date is its midnight; a time without zone is UTC.
+    A date is its midnight; a time without zone is UTC; fractions of a second are kept, for the order.
     """
-    text = pl.col(column).str.strip_chars() if rows.frame.schema[column] == pl.String else pl.col(column)
-    number = text.cast(pl.Float64, strict=False)
-    if milliseconds:
-        number = number / 1000
-    value = number.floor().cast(pl.Int64, strict=False)
-    if rows.frame.schema[column] == pl.String:
-        value = pl.coalesce(value, iso_seconds(text))
-    parsed = rows.frame.with_columns(value.alias("_value"))
-    wrong = ~pl.col("_value").is_between(0, LATEST)
-    if not required:
-        wrong = pl.col(column).is_not_null() & wrong.fill_null(True)
-    unit = "milliseconds" if milliseconds else "seconds"
-    remedy = f"expected UTC {unit} since 1970, a date such as 2020-09-16, or an ISO time"
-    kept = reject(Rows(rows.file, parsed), wrong, column, f"{column} is not a time:", remedy, bad)
-    return Rows(rows.file, kept.frame.with_columns(pl.col("_value").alias(column)).drop("_value"))
+    from unimp.data.times import TimeReader
+
+    reader = TimeReader(bad, number_form="ms" if milliseconds else "seconds", options=False)
+    return reader.read(rows, column, required=required)
 
 
-def iso_seconds(text: pl.Expr) -> pl.Expr:
-    zoned = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%#z", time_unit="ms", strict=False)
-    plain = text.str.replace("T", " ", literal=True).str.strip_chars_end("Z")
-    parts = [
-        zoned.dt.epoch("s"),
-        plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="ms", strict=False).dt.epoch("s"),
-        text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("ms")).dt.epoch("s"),
-    ]
-    return pl.coalesce(*parts)
+def ratings(
+    rows: Rows,
+    column: str,
+    scale: RatingScale,
+    bad: BadRows,
+    *,
+    required: bool = True,
+    decimal: Decimal = "auto",
+    remedy: str = "",
+) -> Rows:
+    """`column` as numbers that are levels of `scale`.
 
-
-def ratings(rows: Rows, column: str, scale: RatingScale, bad: BadRows, *, required: bool = True) -> Rows:
-    """`column` as numbers that are levels of `scale`."""
-    value = pl.col(column).cast(pl.Float64, strict=False)
+    Where ratings are not `required`, blank ones are null, and so is 0 on a scale that begins above it.
+    """
+    rows = numbers(rows, column, bad, decimal=decimal, strict=False)
+    value = pl.col(NUMBER)
+    if not required and scale.low > 0:
+        zeros = int(rows.frame.select((value == 0).sum()).item())
+        if zeros:
+            bad.note(f"{column}: a rating of 0 is none on the scale of {scale.low:g} to {scale.high:g}")
+            rows = Rows(
+                rows.file,
+                rows.frame.with_columns(
+                    pl.when(value != 0).then(value).alias(NUMBER),
+                    pl.when((value != 0) | value.is_null()).then(pl.col(column)).alias(column),
+                ),
+            )
     steps = (value - scale.low) / scale.step
     wrong = ~(value.is_between(scale.low, scale.high) & ((steps - steps.round()).abs() < 1e-6))
     if not required:
-        wrong = pl.col(column).is_not_null() & wrong.fill_null(True)
-    remedy = f"the scale is {scale.low:g} to {scale.high:g} in steps of {scale.step:g}"
-    kept = reject(rows, wrong, column, f"{column} is outside its scale:", remedy, bad)
-    return Rows(rows.file, kept.frame.with_columns(value.alias(column)))
+        wrong = has_value(rows, column) & wrong.fill_null(True)
+    advice = f"the scale is {scale.low:g} to {scale.high:g} in steps of {scale.step:g}{remedy}"
+    kept = reject(rows, wrong, column, f"{column} is outside its scale:", advice, bad)
+    return Rows(rows.file, kept.frame.with_columns(value.alias(column)).drop(NUMBER))
 
 
-def numbers(rows: Rows, column: str, bad: BadRows) -> Rows:
-    """`column` as numbers; blank stays null."""
-    value = pl.col(column).cast(pl.Float64, strict=False)
-    wrong = pl.col(column).is_not_null() & (value.is_null() | ~value.is_finite())
+def has_value(rows: Rows, column: str) -> pl.Expr:
+    there = pl.col(column).is_not_null()
+    if rows.frame.schema[column] == pl.String:
+        there &= ~pl.col(column).str.strip_chars().is_in(MISSING_NUMBERS)
+    elif rows.frame.schema[column].is_float():
+        there &= ~pl.col(column).is_nan()
+    return there
+
+
+def numbers(rows: Rows, column: str, bad: BadRows, *, decimal: Decimal = "auto", strict: bool = True) -> Rows:
+    """`column` as numbers; blank stays null.
+
+    Currency signs and separators of thousands are left out; the decimal sign is found out from the values
+    unless it is given. Unless `strict`, the numbers stay beside the column, in NUMBER, and no row is bad.
+    """
+    value, unsure = parse_numbers(rows.frame[column], decimal)
+    rows = Rows(rows.file, rows.frame.with_columns(value.alias(NUMBER), unsure.alias(UNSURE)))
+    rows = reject(
+        rows, pl.col(UNSURE), column, f"{column} may have a decimal comma or not:",
+        "say --decimal , or --decimal .", bad,
+    )  # fmt: skip
+    rows = Rows(rows.file, rows.frame.drop(UNSURE))
+    if not strict:
+        return rows
+    wrong = has_value(rows, column) & (pl.col(NUMBER).is_null() | ~pl.col(NUMBER).is_finite())
     kept = reject(rows, wrong, column, f"{column} is not a number:", "correct it or leave it empty", bad)
-    return Rows(rows.file, kept.frame.with_columns(value.alias(column)))
+    return Rows(rows.file, kept.frame.with_columns(pl.col(NUMBER).alias(column)).drop(NUMBER))
+
+
+def parse_numbers(given: pl.Series, decimal: Decimal) -> tuple[pl.Series, pl.Series]:
+    """[N] the numbers, null where there is none, and [N] whether the decimal sign of a value is uncertain."""
+    sure = pl.Series([False]).new_from_index(0, len(given))
+    if given.dtype != pl.String:
+        number = given.cast(pl.Float64, strict=False)
+        return number.set(number.is_nan().fill_null(False), None), sure
+    text = given.str.strip_chars()
+    text = text.set(text.is_in(MISSING_NUMBERS), None)
+    number = text.cast(pl.Float64, strict=False)
+    number = number.set(number.is_nan().fill_null(False), None)
+    if number.null_count() == text.null_count() and decimal != ",":
+        return number, sure
+    bare = text.str.replace_all(BLANKS, "").str.replace_all(CURRENCY, "")
+    comma, unsure = find_decimal(bare, decimal)
+    as_point = bare.set(~bare.str.contains(GROUPS_BY_COMMA), None).str.replace_all(",", "", literal=True)
+    as_comma = bare.set(~bare.str.contains(GROUPS_BY_POINT), None).str.replace_all(".", "", literal=True)
+    as_comma = as_comma.str.replace(",", ".", literal=True)
+    return as_comma.zip_with(comma, as_point).cast(pl.Float64, strict=False), unsure
+
+
+POINT = r"^[+-]?(?:\d{1,3}(?:,\d{3})+\.\d*|\d{1,3}(?:,\d{3}){2,}|\d*\.\d+(?:[eE].*)?|\d+)$"
+"""Certainly a decimal point, or no decimal sign."""
+COMMA = r"^[+-]?(?:\d{1,3}(?:\.\d{3})+,\d*|\d{1,3}(?:\.\d{3}){2,}|\d{4,},\d+|\d*,(?:\d{1,2}|\d{4,})|0,\d+)$"
+"""Certainly a decimal comma."""
+GROUPS_BY_COMMA = r"^[^,]*$|^[+-]?\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d*)?$"
+GROUPS_BY_POINT = r"^[^.]*$|^[+-]?\d{1,3}(?:\.\d{2,3})*\.\d{3}(?:,\d*)?$"
+"""Separators of thousands where they belong, if there are any."""
+EITHER = r"^[+-]?[1-9]\d{0,2},\d{3}$"
+POINT_OR_THOUSANDS = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+
+
+def find_decimal(bare: pl.Series, decimal: Decimal) -> tuple[pl.Series, pl.Series]:
+    """[N] whether a number has a decimal comma, and [N] whether that is uncertain."""
+    comma = bare.str.contains(COMMA).fill_null(False)
+    either = bare.str.contains(EITHER).fill_null(False)
+    thousands = bare.str.contains(POINT_OR_THOUSANDS).fill_null(False)
+    point = (bare.str.contains(POINT) & bare.str.contains(".", literal=True)).fill_null(False) & ~thousands
+    if decimal == "auto" and comma.any() != point.any():
+        decimal = "," if comma.any() else "."
+    none = pl.Series([False]).new_from_index(0, len(bare))
+    if decimal == "auto":
+        return comma, either if comma.any() or not thousands.any() else none
+    if decimal == ",":
+        return comma | either | thousands, none
+    return comma, none

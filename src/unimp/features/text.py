@@ -108,7 +108,8 @@ def item_terms(
             if attribute.kind == "category":
                 item.append(f"{attribute.name}={text.lower()}")
             elif attribute.kind == "categories":
-                item.extend(f"{attribute.name}={value}" for value in text.lower().split(", "))
+                values = catalog.terms(attribute.name, row)
+                item.extend(f"{attribute.name}={value.lower()}" for value in values)
     return terms
 
 

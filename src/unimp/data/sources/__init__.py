@@ -102,8 +102,11 @@ SOURCES: dict[str, SourceEntry] = {
     ),
     "csv": SourceEntry(
         "unimp.data.sources.csv_tables:CsvTables",
-        "your own items and events tables (folder)",
-        options=("items", "events", "map", "mapping", "rating_scale", "pictures"),
+        "your own tables: CSV, JSON lines, Parquet (folder, or file of events)",
+        options=(
+            *("items", "events", "further_events", "map", "mapping", "rating_scale", "pictures"),
+            *("delimiter", "encoding", "decimal", "time_format", "where", "kinds", "undated"),
+        ),
     ),
 }
 

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import ast
-import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ import polars as pl
 
 from unimp.core.errors import ConfigError, DataError
 from unimp.data.catalog import ATTRIBUTE_DTYPES, Attribute
+from unimp.data.files import open_binary
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import open_binary, read_json_lines
+from unimp.data.reading import read_json_lines
+from unimp.data.texts import MISSING, flat_names, without_markup
 from unimp.data.values import ratings, seconds
 
 STARS = RatingScale(1, 5, 1)
@@ -166,17 +167,15 @@ def pick_item(record: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def words(value: object) -> str | None:
-    """Text, or a list of texts in one, with HTML entities decoded; None when blank."""
-    if isinstance(value, list):
-        value = " ".join(str(part) for part in value)
-    text = html.unescape(value).strip() if isinstance(value, str) else ""
+    """Text, or a list of texts in one, without markup; None when blank."""
+    text = without_markup(" ".join(flat_names(value)))
     return text or None
 
 
-def category_names(value: Iterable[Any]) -> list[str] | None:
-    """Every category once, in order, whether the file lists names or lists of names."""
-    flat = [name for part in value for name in (part if isinstance(part, list) else [part])]
-    return list(dict.fromkeys(html.unescape(str(name)).strip() for name in flat if name)) or None
+def category_names(value: object) -> list[str] | None:
+    """Every category once, in order; the file lists names, or lists of names, or has such a list as text."""
+    names = (without_markup(name) for name in flat_names(value))
+    return list(dict.fromkeys(name for name in names if name not in MISSING)) or None
 
 
 def price_of(value: object) -> float | None:

@@ -1,76 +1,34 @@
-"""One's own tables: a CSV of items, a CSV of events, and what each column means."""
+"""One's own tables: a table of items, one or more of events, and what each column means.
+
+CSV of any dialect, JSON lines, Parquet or Arrow files; `read_tables` also takes frames that are in memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
-import polars as pl
-from pydantic import Field
-
-from unimp.core.config import Config, read_toml
-from unimp.core.errors import ConfigError, DataError, did_you_mean
-from unimp.data.catalog import Attribute, AttributeKind
+from unimp.core.errors import ConfigError, DataError
 from unimp.data.interactions import RatingScale
+from unimp.data.own_events import EventReader
+from unimp.data.own_items import items_of_events, read_items
 from unimp.data.picture_check import find_pictures
 from unimp.data.pictures import PictureSource
-from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import csv_header, read_csv
-from unimp.data.values import numbers, ratings, seconds
+from unimp.data.raw import BadRows, ImportOptions, RawTables
+from unimp.data.roles import (
+    USUAL_EVENTS,
+    USUAL_ITEMS,
+    MappingFile,
+    Roles,
+    assign_events,
+    assign_items,
+    parse_map,
+    read_settings,
+)
+from unimp.data.tables import Table, kind_suffix, open_table
 
-ITEM_ROLES = {"id", "title", "text", "category", "categories", "number", "picture", "ignore"}
-EVENT_ROLES = {"user", "item", "time", "time_ms", "rating", "summary", "review", "ignore"}
-MANY = {"text", "category", "categories", "number", "ignore"}
-"""Roles that several columns may have."""
-USUAL_ITEMS = {"item_id": "id", "title": "title", "picture": "picture"}
-USUAL_EVENTS = {
-    "user_id": "user",
-    "item_id": "item",
-    "timestamp": "time",
-    "rating": "rating",
-    "summary": "summary",
-    "review": "review",
-}
-EVENT_COLUMNS = {"user": "user_id", "item": "item_id", "time": "timestamp", "time_ms": "timestamp"}
-
-
-class MappingFile(Config):
-    """The TOML file of `--mapping`."""
-
-    items: str | None = None
-    """File of items, relative to PATH."""
-    events: str | None = None
-    """File of events, relative to PATH."""
-    rating_scale: str = "1:5:1"
-    """LOW:HIGH:STEP."""
-    separator: str = "|"
-    """Parts the values of a `categories` column."""
-    item_columns: dict[str, str] = Field(default_factory=dict)
-    """Column -> role."""
-    event_columns: dict[str, str] = Field(default_factory=dict)
-    """Column -> role."""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """What each column of one file is."""
-
-    file: Path
-    of_column: dict[str, str]
-
-    def column(self, role: str) -> str | None:
-        return next((column for column, has in self.of_column.items() if has == role), None)
-
-    def required(self, role: str) -> str:
-        column = self.column(role)
-        if column is None:
-            names = ", ".join(self.of_column)
-            raise ConfigError(
-                f"{self.file}: no column is the {role}; add --map COLUMN={role}; known: {names}"
-            )
-        return column
+SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".feather", ".arrow")
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 class CsvTables:
@@ -78,142 +36,151 @@ class CsvTables:
 
     def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
         settings = read_settings(options)
-        items_file = table_file(path, settings.items, "items")
-        events_file = table_file(path, settings.events, "events")
-        item_map, event_map = split_map(options.map, items_file, events_file)
-        item_roles = assign(items_file, settings.item_columns | item_map, ITEM_ROLES, USUAL_ITEMS, "text")
-        event_roles = assign(
-            events_file, settings.event_columns | event_map, EVENT_ROLES, USUAL_EVENTS, "ignore"
-        )
-        scale = parse_scale(settings.rating_scale) if event_roles.column("rating") else None
-        items, attributes = read_items(item_roles, settings.separator, bad)
-        ignored = [column for column, role in event_roles.of_column.items() if role == "ignore"]
-        return RawTables(
-            items,
-            attributes,
-            (read_events(event_roles, scale, bad),),
-            item_roles.column("title"),
-            scale,
-            picture_source(path, options, item_roles),
-            notes=(f"columns of {events_file.name} left out: {', '.join(ignored)}",) if ignored else (),
-        )
+        folder = path if path.is_dir() else path.parent
+        items_file = find_items(folder, settings.items)
+        event_files = [path] if not path.is_dir() else find_events(folder, settings.events, items_file)
+        for further in options.further_events:
+            event_files += find_events(folder, further, items_file)
+        known = {*USUAL_ITEMS, *USUAL_EVENTS, *settings.item_columns, *settings.event_columns}
+        known |= {setting.rpartition("=")[0] for setting in options.map}
+
+        def opened(file: Path) -> Table:
+            return open_table(file, settings.delimiter, settings.encoding, known)
+
+        items = opened(items_file) if items_file is not None else None
+        events = [opened(file) for file in event_files]
+        pictures = find_pictures(options.pictures, folder, ("pictures", "pictures.zip"))
+        named = PictureSource(items_file.parent) if items_file is not None else None
+        return read_tables(
+            items, events, settings, options.map, bad,
+            pictures=pictures, beside=named, show_progress=show_progress,
+        )  # fmt: skip
 
 
-def read_settings(options: ImportOptions) -> MappingFile:
-    """The mapping file, with the command line's options laid upon it."""
-    table = read_toml(options.mapping) if options.mapping else {}
-    for name in ("items", "events", "rating_scale"):
-        if getattr(options, name) is not None:
-            table[name] = getattr(options, name)
-    return MappingFile.parse(table, str(options.mapping or "--mapping"))
+def read_tables(
+    items: Table | None,
+    events: Sequence[Table],
+    settings: MappingFile,
+    given: Sequence[str],
+    bad: BadRows,
+    *,
+    pictures: PictureSource | None = None,
+    beside: PictureSource | None = None,
+    show_progress: bool = False,
+) -> RawTables:
+    """The dataset in these tables; `given` is `column=role` each.
 
-
-def table_file(path: Path, wanted: str | None, usual: str) -> Path:
-    if wanted is not None:
-        candidates = [path / wanted, Path(wanted)]
+    `pictures` holds them all; without it, those that the items name lie `beside` the table.
+    """
+    roles_given = parse_map(given, [*([items] if items is not None else []), *events], items)
+    item_roles = assign_items(items, settings, roles_given) if items is not None else None
+    event_roles = [
+        assign_events(table, settings, roles_given, describe_items=items is None) for table in events
+    ]
+    if item_roles is not None:
+        item_roles.required("id")
+    rated = any(roles.column("rating") for roles in event_roles)
+    scale = parse_scale(settings.rating_scale) if rated else None
+    for roles in event_roles:
+        roles.required("user"), roles.required("item")
+    if item_roles is not None:
+        own = read_items(item_roles, settings, bad)
+        if pictures is None and item_roles.column("picture"):
+            pictures = beside
     else:
-        candidates = [path / f"{usual}.csv", path / f"{usual}.csv.gz"]
-    for candidate in candidates:
+        own = items_of_events(event_roles, settings, bad)
+    dated = [bool(roles.column("time") or roles.column("time_ms")) for roles in event_roles]
+    if any(dated) != all(dated):
+        without = events[dated.index(False)].name
+        raise ConfigError(
+            f"{without}: has no column of times, as the other events have; add --map COLUMN=time"
+        )
+    return RawTables(
+        own.rows,
+        own.attributes,
+        EventReader(settings, scale, bad).read(event_roles, show_progress=show_progress),
+        own.title,
+        scale,
+        pictures,
+        aliases=own.aliases,
+        ordered=any(dated) or settings.undated == "file",
+        notes=(*left_out(event_roles), *order_note(settings, dated=any(dated))),
+    )
+
+
+def left_out(all_roles: Sequence[Roles]) -> list[str]:
+    """One note per different set of columns that have no role."""
+    notes: dict[str, str] = {}
+    for roles in all_roles:
+        ignored = roles.ignored
+        if ignored:
+            name = Path(roles.table.name).name
+            notes.setdefault(", ".join(ignored), f"columns of {name} left out: {', '.join(ignored)}")
+    return list(notes.values())
+
+
+def order_note(settings: MappingFile, *, dated: bool) -> list[str]:
+    if dated:
+        return []
+    if settings.undated == "file":
+        return ["no column of times: events are in the order of the file"]
+    return [
+        "no column of times: each user's events are in random order, so that the held-out ones are a random "
+        "choice; --undated file keeps the order of the file"
+    ]
+
+
+def find_items(folder: Path, wanted: str | None) -> Path | None:
+    """The file of items; None where there is none and none was asked for."""
+    if wanted is not None:
+        return named_file(folder, wanted, "items")
+    return usual_file(folder, "items")
+
+
+def find_events(folder: Path, wanted: str | None, items: Path | None) -> list[Path]:
+    """The files of events: one, those of a folder, or those that a glob names."""
+    if wanted is None:
+        found = usual_file(folder, "events")
+        if found is None:
+            missing = "events" if items is not None else "items"
+            raise DataError(f"{folder / missing}.csv: no such file; name the table with --{missing} FILE")
+        return [found]
+    if any(sign in wanted for sign in "*?["):
+        relative = Path(wanted)
+        base, pattern = (
+            (Path(relative.anchor), str(relative.relative_to(relative.anchor)))
+            if relative.is_absolute()
+            else (folder, wanted)
+        )
+        files = sorted(file for file in base.glob(pattern) if file.is_file() and file != items)
+        if not files:
+            raise DataError(f"{folder / wanted}: no file is called like that; correct --events")
+        return files
+    for place in (folder / wanted, Path(wanted)):
+        if place.is_dir():
+            files = sorted(file for file in place.iterdir() if kind_suffix(file) in SUFFIXES)
+            if not files:
+                raise DataError(f"{place}: has no table (*{' *'.join(SUFFIXES)}); correct --events")
+            return files
+    return [named_file(folder, wanted, "events")]
+
+
+def named_file(folder: Path, wanted: str, usual: str) -> Path:
+    for candidate in (folder / wanted, Path(wanted)):
         if candidate.is_file():
             return candidate
-    raise DataError(f"{candidates[0]}: no such file; name the table with --{usual} FILE")
+    raise DataError(f"{folder / wanted}: no such file; name the table with --{usual} FILE")
 
 
-def split_map(
-    settings: tuple[str, ...], items_file: Path, events_file: Path
-) -> tuple[dict[str, str], dict[str, str]]:
-    """`--map column=role` each to the table that has such a role; `ignore` to whichever has the column."""
-    for_items: dict[str, str] = {}
-    for_events: dict[str, str] = {}
-    for setting in settings:
-        column, equals, role = setting.rpartition("=")
-        if not equals or not column:
-            raise ConfigError(f"--map {setting}: expected column=role, such as sku=id")
-        if role not in ITEM_ROLES | EVENT_ROLES:
-            raise ConfigError(
-                f"--map {setting}: unknown role {role!r}{did_you_mean(role, ITEM_ROLES | EVENT_ROLES)}"
-            )
-        if role == "ignore":
-            in_items = column in csv_header(items_file, ",", "utf-8")
-            in_events = column in csv_header(events_file, ",", "utf-8")
-            if in_items or not in_events:
-                for_items[column] = role
-            if in_events:
-                for_events[column] = role
-        else:
-            (for_items if role in ITEM_ROLES else for_events)[column] = role
-    return for_items, for_events
-
-
-def assign(
-    file: Path, mapped: Mapping[str, str], roles: set[str], usual: Mapping[str, str], otherwise: str
-) -> Roles:
-    """A role for every column of `file`: as mapped, else by its usual name, else `otherwise`."""
-    header = csv_header(file, ",", "utf-8")
-    for column, role in mapped.items():
-        if column not in header:
-            raise ConfigError(f'{file}: has no column "{column}"{did_you_mean(column, header)}')
-        if role not in roles:
-            raise ConfigError(f'{file}: column "{column}": unknown role {role!r}{did_you_mean(role, roles)}')
-    taken = list(mapped.values())
-    twice = next((role for role in taken if role not in MANY and taken.count(role) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"{file}: two columns are mapped to {twice!r}; choose one")
-    chosen = dict(mapped)
-    for column in header:
-        if column not in chosen:
-            role = usual.get(column, otherwise)
-            chosen[column] = role if role in MANY or role not in chosen.values() else otherwise
-    return Roles(file, {column: chosen[column] for column in header})
-
-
-def read_items(roles: Roles, separator: str, bad: BadRows) -> tuple[Rows, tuple[Attribute, ...]]:
-    """The items, and their attributes in the order of the columns."""
-    id_column, picture = roles.required("id"), roles.column("picture")
-    kinds = {"title": "text"} | {kind: kind for kind in MANY if kind != "ignore"}
-    attributes = tuple(
-        Attribute(column, cast(AttributeKind, kinds[role]))
-        for column, role in roles.of_column.items()
-        if role in kinds
-    )
-    for attribute in attributes:
-        if attribute.name in ("item_id", "picture", ROW):
-            raise ConfigError(f'{roles.file}: an attribute cannot be called "{attribute.name}"; rename it')
-    rows = read_csv(roles.file, bad, required=[c for c, role in roles.of_column.items() if role != "ignore"])
-    rows = Rows(rows.file, rows.frame.drop([c for c, role in roles.of_column.items() if role == "ignore"]))
-    renamed = {id_column: "item_id"} | ({picture: "picture"} if picture else {})
-    frame = rows.frame.rename(renamed).with_columns(
-        pl.col(attribute.name).str.split(separator).list.eval(pl.element().str.strip_chars())
-        for attribute in attributes
-        if attribute.kind == "categories"
-    )
-    rows = Rows(rows.file, frame)
-    for attribute in attributes:
-        if attribute.kind == "number":
-            rows = numbers(rows, attribute.name, bad)
-    return rows, attributes
-
-
-def read_events(roles: Roles, scale: RatingScale | None, bad: BadRows) -> Rows:
-    """The events, a missing rating as null; without a time column only their order is known."""
-    roles.required("user"), roles.required("item")
-    used = {column: role for column, role in roles.of_column.items() if role != "ignore"}
-    rows = read_csv(roles.file, bad, required=list(used), optional=())
-    named = {column: EVENT_COLUMNS.get(role, role) for column, role in used.items()}
-    if len(set(named.values())) < len(named):
-        raise ConfigError(f"{roles.file}: map either time or time_ms, not both")
-    rows = Rows(rows.file, rows.frame.rename(named))
-    if "timestamp" in named.values():
-        rows = seconds(rows, "timestamp", bad, milliseconds="time_ms" in used.values())
-    if scale is not None:
-        rows = ratings(rows, "rating", scale, bad, required=False)
-    return rows
-
-
-def picture_source(path: Path, options: ImportOptions, roles: Roles) -> PictureSource | None:
-    """What was given, the usual places, or, when the table names pictures, the folder of the table."""
-    found = find_pictures(options.pictures, path, ("pictures", "pictures.zip"))
-    return PictureSource(roles.file.parent) if found is None and roles.column("picture") else found
+def usual_file(folder: Path, name: str) -> Path | None:
+    """`items.csv` and the like, packed or not; a workbook only when there is nothing else."""
+    found = [file for file in sorted(folder.iterdir()) if file.name.split(".")[0] == name and file.is_file()]
+    for suffixes in (SUFFIXES, WORKBOOKS):
+        for suffix in suffixes:
+            for file in found:
+                if kind_suffix(file) == suffix:
+                    return file
+    return None
 
 
 def parse_scale(text: str) -> RatingScale:
