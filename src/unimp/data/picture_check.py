@@ -133,7 +133,7 @@ def named_pictures(items: Rows, source: PictureSource | None, bad: BadRows) -> P
         else:
             bad.add(
                 f'{items.place(row)}: item "{item_id}" names missing image "{cell[0]}"; '
-                "fix the path or leave the field empty"
+                "fix the path or leave the field empty",
                 "missing picture",
             )
     listed = pl.DataFrame(

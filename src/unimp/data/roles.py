@@ -12,7 +12,7 @@ from unimp.core.config import Config, read_toml
 from unimp.core.errors import ConfigError, did_you_mean
 from unimp.data.catalog import Attribute, AttributeKind
 from unimp.data.raw import Decimal, ImportOptions, Undated
-from unimp.data.tables import FrameTable, Table
+from unimp.data.tables import FrameTable, SourceTable
 
 ATTRIBUTE_KINDS = {"title": "text"} | {kind: kind for kind in ("text", "category", "categories", "number")}
 ITEM_ROLES = {"id", *ATTRIBUTE_KINDS, "picture", "variant_of", "ignore"}
@@ -78,7 +78,7 @@ def read_settings(options: ImportOptions) -> MappingFile:
 class Roles:
     """What each column of one table is."""
 
-    table: Table
+    table: SourceTable
     of_column: dict[str, str]
 
     def column(self, role: str) -> str | None:
@@ -114,7 +114,7 @@ class Roles:
         return found
 
 
-def assign_items(table: Table, settings: MappingFile, given: Sequence[Given]) -> Roles:
+def assign_items(table: SourceTable, settings: MappingFile, given: Sequence[Given]) -> Roles:
     """Roles of the table of items; a column without one is a text."""
     mapped = settings.item_columns | {
         column: role
@@ -125,7 +125,7 @@ def assign_items(table: Table, settings: MappingFile, given: Sequence[Given]) ->
 
 
 def assign_events(
-    table: Table, settings: MappingFile, given: Sequence[Given], *, describe_items: bool
+    table: SourceTable, settings: MappingFile, given: Sequence[Given], *, describe_items: bool
 ) -> Roles:
     """Roles of a table of events; a column without one is left out.
 
@@ -140,7 +140,9 @@ def assign_events(
     return assign(table, mapped, known, USUAL_EVENTS, "ignore")
 
 
-def parse_map(settings: Sequence[str], tables: Sequence[Table], items: Table | None) -> list[Given]:
+def parse_map(
+    settings: Sequence[str], tables: Sequence[SourceTable], items: SourceTable | None
+) -> list[Given]:
     """`--map column=role` each; a column that both tables have may have a role in each."""
     known = ITEM_ROLES | EVENT_ROLES
     given: list[Given] = []
@@ -161,7 +163,7 @@ def parse_map(settings: Sequence[str], tables: Sequence[Table], items: Table | N
 
 
 def assign(
-    table: Table, mapped: Mapping[str, str], roles: set[str], usual: Mapping[str, str], otherwise: str
+    table: SourceTable, mapped: Mapping[str, str], roles: set[str], usual: Mapping[str, str], otherwise: str
 ) -> Roles:
     """A role for every column of `table`: as mapped, else by its usual name, else `otherwise`."""
     header = table.columns

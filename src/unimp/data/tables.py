@@ -1,4 +1,4 @@
-"""`Table`: columns and chunks of rows, whatever file or frame they come from.
+"""`SourceTable`: columns and chunks of rows, whatever file or frame they come from.
 
 CSV and JSON lines give text; Parquet, Arrow files and frames give what they hold, in a few plain types.
 Memory: one chunk, except for frames, which are in memory already.
@@ -32,7 +32,7 @@ JSON_SAMPLE = 1000
 LINE = 1 << 26
 
 
-class Table(Protocol):
+class SourceTable(Protocol):
     """Rows with named columns."""
 
     @property
@@ -223,7 +223,7 @@ def unreadable(path: Path, kind: str, error: Exception) -> DataError:
 
 def open_table(
     path: Path, delimiter: str | None = None, encoding: str | None = None, known: Collection[str] = ()
-) -> Table:
+) -> SourceTable:
     """The table in a file of any known kind, told by its first bytes; DataError when there is none.
 
     `delimiter`, `encoding` and `known` column names are for CSV, see `csv_layout`.

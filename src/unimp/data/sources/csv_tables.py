@@ -25,7 +25,7 @@ from unimp.data.roles import (
     parse_map,
     read_settings,
 )
-from unimp.data.tables import Table, kind_suffix, open_table
+from unimp.data.tables import SourceTable, kind_suffix, open_table
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".feather", ".arrow")
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
@@ -44,7 +44,7 @@ class CsvTables:
         known = {*USUAL_ITEMS, *USUAL_EVENTS, *settings.item_columns, *settings.event_columns}
         known |= {setting.rpartition("=")[0] for setting in options.map}
 
-        def opened(file: Path) -> Table:
+        def opened(file: Path) -> SourceTable:
             return open_table(file, settings.delimiter, settings.encoding, known)
 
         items = opened(items_file) if items_file is not None else None
@@ -58,8 +58,8 @@ class CsvTables:
 
 
 def read_tables(
-    items: Table | None,
-    events: Sequence[Table],
+    items: SourceTable | None,
+    events: Sequence[SourceTable],
     settings: MappingFile,
     given: Sequence[str],
     bad: BadRows,
