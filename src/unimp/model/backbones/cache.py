@@ -37,10 +37,16 @@ class RoomLayer(CacheLayerMixin):  # type: ignore[misc]
     def get_seq_length(self) -> int:
         return self.room.used
 
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.room.used + query_length, 0
+    def get_mask_sizes(self, query_length: int | Tensor) -> tuple[int, int]:
+        """For so many new positions; transformers before 5.5 gives the positions themselves."""
+        length = query_length if isinstance(query_length, int) else len(query_length)
+        return self.room.used + length, 0
 
     def get_max_length(self) -> int:
+        return self.room.capacity
+
+    def get_max_cache_shape(self) -> int:
+        """`get_max_length` as earlier versions of transformers 5 call it."""
         return self.room.capacity
 
 

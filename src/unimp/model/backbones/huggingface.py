@@ -121,7 +121,7 @@ class HuggingFaceBackbone(nn.Module):
         if stop > cache.capacity:
             raise ValueError(f"KV cache holds {cache.capacity} positions, {stop} needed")
         positions_S = torch.arange(stop, device=cache.keys.device)
-        told: dict[str, Any] = {"past_key_values": as_transformers(cache)}
+        told: dict[str, Any] = {self.probe.cache_name: as_transformers(cache)}
         if cache.starts_B is None:
             told["position_ids"] = positions_S[None, cache.used :]
             return told

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,6 +38,8 @@ class Probe:
     """Root mean square of an entry of the words as the layers get them."""
     hidden_size: float
     """Root mean square of an entry of the hidden states, times `logit_factor`."""
+    cache_name: str
+    """What the forward pass calls the keys and values it is given, and those it returns."""
 
 
 @torch.no_grad()
@@ -63,7 +66,8 @@ def probe_language_model(lm: Any, num_layers: int, layers: nn.ModuleList, label:
             f"{label}: layers of a {lm.config.model_type} model take no further arguments, so no picture "
             "can reach them; take a model of another kind (llama, mistral, qwen, gemma3, gpt_neox, opt, …)"
         )
-    heads, head_width = key_shape(out.past_key_values, num_layers, label, lm.config.model_type)
+    cache = cache_name(lm.base_model)
+    heads, head_width = key_shape(out[cache], num_layers, label, lm.config.model_type)
     hidden = out.last_hidden_state.float()
     factor = logit_factor(lm, ids, hidden, label)
     rows = words.weight[ids].float()
@@ -76,7 +80,14 @@ def probe_language_model(lm: Any, num_layers: int, layers: nn.ModuleList, label:
         factor,
         rms(words(torch.arange(len(words.weight), device=ids.device)[None, ::97])),
         rms(hidden[:, 1:] * factor),
+        cache,
     )
+
+
+def cache_name(body: nn.Module) -> str:
+    """`cache` where the forward pass of the installed transformers takes it (5.24 and later), else
+    `past_key_values`, of which newer versions warn before they drop it."""
+    return "cache" if "cache" in inspect.signature(body.forward).parameters else "past_key_values"
 
 
 def record(
@@ -92,7 +103,7 @@ def key_shape(cache: Any, num_layers: int, label: str, kind: str) -> tuple[int, 
     """(key heads, head width), the same in every layer."""
     kept = [
         tensor
-        for layer in cache.layers
+        for layer in getattr(cache, "layers", ())  # early versions have caches of another kind
         for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None))
         if tensor is not None
     ]
