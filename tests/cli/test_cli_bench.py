@@ -49,7 +49,7 @@ def test_run_then_table(data: str, tmp_path: Path) -> None:
 
 def test_methods_are_listed() -> None:
     listed = json.loads(call("methods", "--json").stdout)
-    assert [entry["name"] for entry in listed] == [*METHODS, "unimp"]
+    assert [entry["name"] for entry in listed] == [*METHODS, "unimp", "features"]
     assert listed[0] == {
         "name": "pop",
         "title": "Pop",
@@ -87,7 +87,7 @@ def test_an_extra_method_is_run_like_any_other(
         (("--methods", "pop", "--cutoffs", "five"), "unimp bench run: cutoffs.0: "),
         (
             ("--methods", "pop", "--cutoffs", "0"),
-            "cutoffs: Value error, 0: give different whole",
+            "cutoffs: 0: give different whole",
         ),
         (("--methods", "pop", "--cutoffs", "5,3,5"), "5,3,5: give different whole numbers of at least 1"),
         (("--methods", " , "), "--methods: name at least one"),
@@ -122,3 +122,22 @@ def test_unimp_is_tuned_by_the_same_budget_as_a_baseline(data: str, tmp_path: Pa
 def test_minutes_are_a_cap_of_tuning(data: str, tmp_path: Path) -> None:
     found = run(data, tmp_path, "--methods", "pop", "--tune-minutes", "3")
     assert "--tune-minutes 3: only with --tune N" in str(found.exception)
+
+
+def test_fusions_are_checked_before_any_work(data: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no fusion 'learnd'"):
+        bench.chosen_fusions("none,learnd", ["pop"])
+    with pytest.raises(ConfigError, match="features has no scores of its own"):
+        bench.chosen_fusions("none,closed", ["features"])
+    with pytest.raises(ConfigError, match="no fusion"):
+        bench.chosen_fusions("", ["pop"])
+    assert [one.kind for one in bench.chosen_fusions("none, closed,closed", ["pop"])] == ["none", "closed"]
+
+
+def test_features_alone_from_the_command_line(data: str, tmp_path: Path) -> None:
+    done = run(data, tmp_path, "--methods", "features,pop", "--fusion", "closed", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert [entry["fusion"] for entry in json.loads(done.stdout)] == ["closed", "closed"]
+    table = call("table", tmp_path)
+    assert "closed fusion" in table.stdout
+    assert "Features only" in table.stdout

@@ -14,11 +14,12 @@ class TestUnimp(RankerContract):
 
     entry: ClassVar[MethodEntry | None] = all_methods()["unimp"]
     settings: ClassVar[dict[str, Any]] = {
+        "mixture": True,
         "settings": {
             "model": {"width": 32, "hidden": 64, "dropout": 0.1, "input_dropout": 0.1},
             "train": {"epochs": 15, "lr": 5e-3, "batch_positions": 512, "threads": 1},
             "structure": {"kind": "cosine", "neighbours": 20},
-        }
+        },
     }
     floor = 0.5
     order_matters = True

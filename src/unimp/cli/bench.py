@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unimp.baselines import MethodEntry
     from unimp.evaluate.bench.jobs import Outcome
     from unimp.evaluate.bench.tries import Budget
+    from unimp.fusion.config import FusionConfig
 
 
 class Form(StrEnum):
@@ -47,7 +48,15 @@ def all_methods() -> dict[str, MethodEntry]:
         ("ids", "text", "image"),
         test="tests/train/test_method.py",
     )
-    return {**METHODS, "unimp": unimp}
+    features = MethodEntry(
+        "unimp.fusion.fused:FeaturesOnly",
+        "Features only",
+        "",
+        ("ids", "text", "image", "attributes"),
+        seeded=False,
+        test="tests/fusion/test_fused.py",
+    )
+    return {**METHODS, "unimp": unimp, "features": features}
 
 
 def say(line: str) -> None:
@@ -70,6 +79,9 @@ def run(
     ),
     tune_minutes: float | None = typer.Option(
         None, help="With --tune: a method begins no further try after so many processor minutes of tries."
+    ),
+    fusion: str = typer.Option(
+        "none", help="Second stages over a fitted method, separated by commas: none, closed, learned."
     ),
     split: str = typer.Option("leave-one-out", help="leave-one-out, new-users, temporal or new-domain."),
     hold_out: str = typer.Option("", help="For new-domain: ATTRIBUTE=VALUE|VALUE, tested and never trained."),
@@ -102,6 +114,7 @@ def run(
 
     names = chosen_methods(methods)
     budget = tuning_budget(tune, tune_minutes)
+    fusions = chosen_fusions(fusion, names)
     dataset = Dataset.load(data)
     pictures = VisionConfig(encoder=vision_encoder, tokens=1, token_width=0) if vision_encoder else None
     features = CatalogFeatures(
@@ -126,6 +139,7 @@ def run(
         with_ids=not no_ids,
         show_progress=not quiet,
         features=features,
+        fusions=fusions,
         say=say,
     )
     if as_json:
@@ -143,6 +157,20 @@ def chosen_methods(names: str) -> list[str]:
     for name in chosen:
         find_method(name, all_methods())
     return chosen
+
+
+def chosen_fusions(kinds: str, methods: Sequence[str]) -> list[FusionConfig]:
+    """The second stages named; ConfigError on an unknown one, or where nothing would be left to rank by."""
+    from unimp.core.errors import did_you_mean
+    from unimp.fusion.config import KINDS, FusionConfig
+
+    chosen = list(dict.fromkeys(kind.strip() for kind in kinds.split(",") if kind.strip()))
+    for kind in chosen or [kinds]:
+        if kind not in KINDS:
+            raise ConfigError(f"--fusion: no fusion {kind!r}{did_you_mean(kind, KINDS)}")
+    if "features" in methods and "none" in chosen:
+        raise ConfigError("--fusion none: method features has no scores of its own; use closed or learned")
+    return [FusionConfig.parse({"kind": kind}, "--fusion") for kind in chosen]
 
 
 def tuning_budget(tries: int, minutes: float | None) -> Budget | None:
@@ -165,6 +193,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
     return {
         "method": outcome.job.method,
         "seed": outcome.job.seed,
+        "fusion": outcome.fusion,
         "file": str(outcome.path) if outcome.path else None,
         "done_before": outcome.done_before,
         "problem": outcome.problem or None,

@@ -1,1 +1,1 @@
-"""Scores from several sources, mixed with weights that validation chose."""
+"""Second stage: a method's scores and the relations of history and candidate, fitted on held-back targets."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -45,6 +46,8 @@ class UnimpMethodConfig(Config):
     run: str | None = None
     """A finished run folder to judge instead of training one now; it must have learned from the same events
     with the same seed."""
+    fusion_weights: bool = False
+    """Rank with the mixture that training chose on validation; the benchmark adds its own (`--fusion`)."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Tables laid upon the recipe, such as {"train": {"epochs": 5}}."""
 
@@ -67,7 +70,7 @@ class UnimpMethodConfig(Config):
 
 
 class UnimpMethod:
-    """Trains in a temporary folder; `score` ranks with the mixture chosen on validation."""
+    """Trains in a temporary folder; `score` is the model alone unless its mixture is asked for."""
 
     config_class: ClassVar[type[Config]] = UnimpMethodConfig
 
@@ -102,8 +105,7 @@ class UnimpMethod:
                 training_split, recipe, Path(folder), pick_device(), show=show_progress
             )
         weights_by_task = {name: FusionWeights(**values) for name, values in result["mixtures"].items()}
-        self.ranker = artifacts.answerer(model, weights_by_task).ranker
-        self.details = {"recipe": recipe.model_dump(mode="json"), "mixture": result["mixtures"]}
+        self._take(artifacts.answerer(model, weights_by_task).ranker, recipe.model_dump(mode="json"), result)
 
     def _open(self, folder: Path, data: BenchTrainingData, seed: int) -> None:
         run = open_run(folder)
@@ -115,9 +117,16 @@ class UnimpMethod:
         if not np.array_equal(events, run.artifacts.popularity):
             raise ConfigError(f"{folder}: learned from other events than this benchmark's training part")
         set_threads(run.artifacts.recipe.train.threads)
-        self.ranker = run.answerer.ranker
-        self.details = {"recipe": run.facts["recipe"], "mixture": run.result["mixtures"]}
+        self._take(run.answerer.ranker, run.facts["recipe"], run.result)
         self.reported_cost = (sum(run.result["seconds"].values()), run.result["peak_memory_mib"])
+
+    def _take(self, ranker: ModelRanker | None, recipe: dict[str, Any], result: dict[str, Any]) -> None:
+        """Keep the ranker, with its mixture or without."""
+        assert ranker is not None
+        self.ranker = (
+            ranker if self.config.fusion_weights else replace(ranker, fusion_weights=FusionWeights())
+        )
+        self.details = {"recipe": recipe, "mixture": result["mixtures"] if self.config.fusion_weights else {}}
 
     def score(self, histories: Histories) -> FloatArray:
         assert self.ranker is not None, "fit first"

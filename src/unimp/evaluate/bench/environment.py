@@ -13,7 +13,7 @@ from pathlib import Path
 
 from unimp.core.config import Config
 
-PACKAGES = ("unimp", "torch", "numpy", "scipy", "polars", "pyarrow", "optuna")
+PACKAGES = ("unimp", "torch", "numpy", "scipy", "polars", "pyarrow", "optuna", "lightgbm")
 
 
 class Environment(Config):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ from unimp.data.dataset import Dataset
 from unimp.data.histories import Split
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.result import result_name
+from unimp.evaluate.bench.second_stage import FusionRecord
 from unimp.evaluate.bench.tries import Tuning
+from unimp.fusion.config import FusionConfig, FusionKind
+from unimp.fusion.fused import FusionMaker
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Outcome:
     done_before: bool = False
     problem: str = ""
     """Why it failed."""
+    fusion: FusionKind = "none"
+    """The second stage it was judged with."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,13 @@ class Session:
     with_ids: bool
     show_progress: bool
     features: ItemFeatures | None = None
+    fusions: tuple[FusionConfig, ...] = (FusionConfig(),)
+    """Second stages that every fitted method is judged under."""
+
+    @cached_property
+    def fusion_maker(self) -> FusionMaker:
+        """Fits second stages; what it counts on the log serves every method."""
+        return FusionMaker(self.training, cache=picture_cache(), show=self.show_progress)
 
     @property
     def training(self) -> TrainingData:
@@ -65,9 +79,23 @@ class Session:
             features=self.features,
         )
 
-    def name_of(self, job: Job, tuning: Tuning | None = None) -> str:
-        values = config_values(job)
-        return result_name(job.method, values, self.protocol, self.dataset.data_hash, job.seed, tuning)
+    def name_of(self, job: Job, tuning: Tuning | None = None, fusion: FusionConfig | None = None) -> str:
+        values, record = config_values(job), fusion_record(fusion)
+        data = self.dataset.data_hash
+        return result_name(job.method, values, self.protocol, data, job.seed, tuning, record)
+
+
+def fusion_record(fusion: FusionConfig | None) -> FusionRecord | None:
+    """What a result says of a second stage before it is fitted."""
+    if fusion is None:
+        return None
+    return FusionRecord(kind=fusion.kind, settings=fusion.model_dump(mode="json"))
+
+
+def picture_cache() -> Path:
+    """Where statistics of pictures are kept from one run to the next."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "unimp"
 
 
 def config_values(job: Job) -> dict[str, Any]:

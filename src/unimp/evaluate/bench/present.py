@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from unimp.data.targets import TargetCounts
-from unimp.evaluate.bench.table import Table, TableRow
+from unimp.evaluate.bench.second_stage import ALONE
+from unimp.evaluate.bench.table import Lead, Table, TableRow
 from unimp.evaluate.bench.tries import CHOSEN_BY
 
 
@@ -57,10 +58,31 @@ def tuning_line(table: Table) -> str:
 
 def mark(table: Table, row: int, metric: str) -> str:
     """`*` best and better than any other method by the paired test, `+` best, else nothing."""
-    if table.best(metric) != row or not table.rows[row].values[metric].mean > 0:
+    block = table.rows[row].block
+    if table.best(metric, block) != row or not table.rows[row].values[metric].mean > 0:
         return ""  # nobody is the best of a column of zeros
-    lead = table.leads.get(metric)
+    lead = table.leads_of(block).get(metric)
     return "*" if lead is not None and lead.best == row and lead.significant else "+"
+
+
+def headings(table: Table) -> dict[int, str]:
+    """What stands above a row: the name of the block that begins there; none where there is but one."""
+    if len(table.blocks) < 2 and table.rows[0].block == ALONE:
+        return {}
+    blocks = [row.block for row in table.rows]
+    return {blocks.index(block): block for block in table.blocks}
+
+
+def block_lines(table: Table) -> list[str]:
+    """What is to be known of the blocks: that they are not compared, and who gave no scores."""
+    lines = ["best and tests within a block"] if len(table.blocks) > 1 else []
+    for row in table.rows:
+        record = row.results[0].result.fusion
+        unscored = record.details.get("cases_without_scores", 0) if record else 0
+        if unscored:
+            told = f"the method gave no scores for {unscored:,} cases, ranked by features alone"
+            lines.append(f"{row.label}, {row.block}: {told}")
+    return lines
 
 
 LEGEND = "+ best of its column; * best, and better than the next method (paired sign-flip test, p < 0.05)"
@@ -97,10 +119,14 @@ def as_text(table: Table) -> str:
         )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = [header(table), ""]
-    for line in lines:
+    above = headings(table)
+    for place, line in enumerate(lines):
+        if place - 1 in above:
+            text.append(f"— {above[place - 1]}")
         cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         text.append("  ".join([line[0].ljust(widths[0]), *cells]).rstrip())
-    return "\n".join([*text, "", LEGEND, tuning_line(table), *target_notes(table), *left_out(table)])
+    notes = [*block_lines(table), *target_notes(table), *left_out(table)]
+    return "\n".join([*text, "", LEGEND, tuning_line(table), *notes])
 
 
 def left_out(table: Table) -> list[str]:
@@ -115,25 +141,33 @@ def as_document(table: Table) -> dict[str, Any]:
         "protocol": table.protocol.model_dump(mode="json"),
         "sorted_by": table.sorted_by,
         "rows": [row_document(row) for row in table.rows],
-        "leads": {
-            metric: {
-                "best": table.rows[lead.best].label,
-                "runner_up": table.rows[lead.runner_up].label,
-                "difference": lead.comparison.difference.mean,
-                "interval": [lead.comparison.difference.low, lead.comparison.difference.high],
-                "p_value": lead.comparison.p_value,
-                "significant": lead.significant,
-            }
-            for metric, lead in table.leads.items()
+        "leads": {metric: lead_document(table, lead) for metric, lead in table.leads.items()},
+        "later_leads": {
+            block: {metric: lead_document(table, lead) for metric, lead in leads.items()}
+            for block, leads in table.later_leads.items()
         },
         "left_out": [{"file": entry.path.name, "reason": entry.reason} for entry in table.rejected],
     }
 
 
+def lead_document(table: Table, lead: Lead) -> dict[str, Any]:
+    return {
+        "best": table.rows[lead.best].label,
+        "runner_up": table.rows[lead.runner_up].label,
+        "difference": lead.comparison.difference.mean,
+        "interval": [lead.comparison.difference.low, lead.comparison.difference.high],
+        "p_value": lead.comparison.p_value,
+        "significant": lead.significant,
+    }
+
+
 def row_document(row: TableRow) -> dict[str, Any]:
+    record = row.results[0].result.fusion
     return {
         "method": row.method,
         "label": row.label,
+        "block": row.block,
+        "fusion": record.model_dump(mode="json") if record else None,
         "config": row.config,
         "tuning": row.tuning.model_dump(mode="json") if row.tuning else None,
         "seeds": [stored.result.seed for stored in row.results],

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from unimp.evaluate.bench.present import (
     LEGEND,
+    block_lines,
     header,
+    headings,
     interval,
     left_out,
     mark,
@@ -18,15 +20,30 @@ from unimp.evaluate.bench.table import Table
 
 BESIDE = ("tries", "cpu s", "MiB")
 """What stands behind the metrics."""
-LATEX = {"\\": r"\textbackslash{}", "–": "--", "%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$"}
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "–": "--",
+    "—": "---",
+    "%": r"\%",
+    "&": r"\&",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+}
 
 BOLD, SIGN = "\0{}\1", "\2{}\3"
 """Around a best figure until everything else is escaped."""
 
 
 def cells(table: Table, bold: str, marked: str) -> Iterator[list[str]]:
-    """Rows of method, metrics and what stands beside them; `bold` and `marked` wrap a best figure."""
+    """Rows of method, metrics and what stands beside them; `bold` and `marked` wrap a best figure.
+
+    A block of several begins with a row that only names it.
+    """
+    above = headings(table)
     for number, row in enumerate(table.rows):
+        if number in above:
+            yield [f"— {above[number]}", *("" for _ in names(table)[1:])]
         line = [row.label]
         for metric in table.metrics:
             figure, sign = f"{row.values[metric].mean:.4f}", mark(table, number, metric)
@@ -52,14 +69,16 @@ def as_markdown(table: Table) -> str:
     heads = names(table)
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *cells(table, "**{}**", r"\{}")]
     text = [header(table), "", *("| " + " | ".join(line) + " |" for line in lines), ""]
-    return "\n".join([*text, LEGEND, "", tuning_line(table), *target_notes(table), *left_out(table)])
+    notes = [*block_lines(table), *target_notes(table), *left_out(table)]
+    return "\n".join([*text, LEGEND, "", tuning_line(table), *notes])
 
 
 def as_latex(table: Table) -> str:
     """A `tabular` in the rules of the package booktabs; what it says in words stands above as comments."""
     heads = names(table)
     rows = [" & ".join(latex(cell) for cell in line) + r" \\" for line in [heads, *cells(table, BOLD, SIGN)]]
-    notes = [header(table), LEGEND, tuning_line(table), *target_notes(table), *left_out(table)]
+    notes = [header(table), LEGEND, tuning_line(table), *block_lines(table)]
+    notes += [*target_notes(table), *left_out(table)]
     return "\n".join(
         [
             *(f"% {note}" for note in notes),

@@ -9,9 +9,18 @@ from typing import Any
 import jinja2
 
 from unimp.evaluate.bench.plots import cost_plot, group_plot, quality_plot
-from unimp.evaluate.bench.present import LEGEND, header, mark, side_columns, target_notes, tuning_line
+from unimp.evaluate.bench.present import (
+    LEGEND,
+    block_lines,
+    header,
+    headings,
+    mark,
+    side_columns,
+    target_notes,
+    tuning_line,
+)
 from unimp.evaluate.bench.result import write_whole
-from unimp.evaluate.bench.table import Table, TableRow
+from unimp.evaluate.bench.table import Lead, Table, TableRow
 from unimp.evaluate.bench.tries import CHOSEN_BY, Tuning
 
 HISTORY_EDGES = (0, 1, 3, 5, 10, 20, 50, 100)
@@ -46,13 +55,17 @@ def render(table: Table) -> str:
         title=f"Benchmark: {table.data.name}",
         summary=header(table),
         legend=LEGEND,
-        tuning=tuning_line(table),
+        tuning="; ".join([tuning_line(table), *block_lines(table)]),
         chosen_by=CHOSEN_BY,
         tuned=[tuning_view(row, row.tuning) for row in table.rows if row.tuning],
         metrics=table.metrics,
         side=list(side_columns(table.rows[0], table.apart)),
         rows=[row_view(table, number) for number in range(len(table.rows))],
-        leads=[lead_view(table, name) for name in table.leads],
+        leads=[
+            lead_view(table, name, lead)
+            for block in table.blocks
+            for name, lead in table.leads_of(block).items()
+        ],
         plots=plots,
         target_notes=target_notes(table),
         left_out=[(entry.path.name, entry.reason) for entry in table.rejected],
@@ -66,7 +79,12 @@ def row_view(table: Table, number: int) -> dict[str, Any]:
         (f"{value.mean:.4f}", f"{value.low:.4f} – {value.high:.4f}", mark(table, number, metric))
         for metric, value in row.values.items()
     ]
-    return {"label": row.label, "figures": figures, "side": list(side_columns(row, table.apart).values())}
+    return {
+        "label": row.label,
+        "block": headings(table).get(number, ""),
+        "figures": figures,
+        "side": list(side_columns(row, table.apart).values()),
+    }
 
 
 def tuning_view(row: TableRow, tuning: Tuning) -> tuple[str, ...]:
@@ -83,11 +101,10 @@ def tuning_view(row: TableRow, tuning: Tuning) -> tuple[str, ...]:
     )
 
 
-def lead_view(table: Table, metric: str) -> tuple[str, str, str, str, str]:
-    lead = table.leads[metric]
+def lead_view(table: Table, metric: str, lead: Lead) -> tuple[str, str, str, str, str]:
     difference = lead.comparison.difference
     return (
-        metric,
+        metric if len(table.blocks) < 2 else f"{metric} ({table.rows[lead.best].block})",
         table.rows[lead.best].label,
         table.rows[lead.runner_up].label,
         f"{difference.mean:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})",

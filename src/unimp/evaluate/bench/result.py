@@ -21,6 +21,7 @@ from unimp.core.config import Config
 from unimp.core.errors import DataError
 from unimp.evaluate.bench.environment import Environment
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
+from unimp.evaluate.bench.second_stage import ALONE, OWN_MIXTURE, FusionRecord
 from unimp.evaluate.bench.tries import Tuning, best_try
 from unimp.metrics.ranking import RankArray, ranking_metrics
 
@@ -71,6 +72,8 @@ class ResultFile(Config):
     """The method's resolved config."""
     tuning: Tuning | None = None
     """How validation chose the config; null when it is the one the method came with, or set by hand."""
+    fusion: FusionRecord | None = None
+    """The second stage over the method's scores; null in results from before there was one."""
     details: dict[str, Any] = Field(default_factory=dict)
     """What the config names without holding it: a recipe in full, what validation chose."""
     seed: int
@@ -98,7 +101,17 @@ class ResultFile(Config):
     @property
     def name(self) -> str:
         """Name of the two files, without ending."""
-        return result_name(self.method, self.config, self.protocol, self.data.hash, self.seed, self.tuning)
+        return result_name(
+            self.method, self.config, self.protocol, self.data.hash, self.seed, self.tuning, self.fusion
+        )
+
+    @property
+    def block(self) -> str:
+        """The block of a table it stands in: rows of one block have had the same help."""
+        if self.fusion is not None and self.fusion.kind != "none":
+            return self.fusion.words()
+        # UniMP's rows from before, and those with --set unimp.mixture=true.
+        return OWN_MIXTURE if self.details.get("mixture") else ALONE
 
 
 def result_name(
@@ -108,10 +121,12 @@ def result_name(
     data_hash: str,
     seed: int,
     tuning: Tuning | None = None,
+    fusion: FusionRecord | None = None,
 ) -> str:
     """`METHOD-KEY-seedN`; the key stands for the rest, so that no other result is overwritten."""
     parts: list[Any] = [config, protocol.model_dump(mode="json"), data_hash]
-    identity = json.dumps(parts + (tuning.identity if tuning else []), sort_keys=True)
+    fused = [] if fusion is None or fusion.kind == "none" else [fusion.identity]
+    identity = json.dumps(parts + (tuning.identity if tuning else []) + fused, sort_keys=True)
     return f"{method}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}-seed{seed}"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unimp.answer import Ranker
 from unimp.baselines.baseline import ItemFeatures
 from unimp.core.errors import UnimpError
 from unimp.core.progress import progress_bar
@@ -21,8 +22,11 @@ from unimp.evaluate.bench.fitting import FittedMethod, fit
 from unimp.evaluate.bench.jobs import Job, Outcome, Session, config_values
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.result import ResultFile, StoredResult, read_result, write_ranks, write_result
+from unimp.evaluate.bench.second_stage import FusionRecord
 from unimp.evaluate.bench.tries import Budget, Tuning
 from unimp.evaluate.bench.tuning import tune
+from unimp.fusion.config import FusionConfig
+from unimp.fusion.fused import FusedRanker
 from unimp.metrics.ranking import Ranks, judge_cases, ranking_metrics
 
 SCORES_AT_ONCE = 2**24
@@ -39,6 +43,7 @@ def run_jobs(
     with_ids: bool = True,
     show_progress: bool = False,
     features: ItemFeatures | None = None,
+    fusions: Sequence[FusionConfig] = (FusionConfig(),),
     say: Callable[[str], object] = lambda line: None,
 ) -> list[Outcome]:
     """Do the jobs that have no result in `folder` yet; each is judged by `protocol` and written at once.
@@ -46,57 +51,73 @@ def run_jobs(
     With a `budget`, every method is tuned on validation first, once for all its seeds. `with_ids=False`
     leaves user and item ids out of the ranks, for data that may not be passed on. A method that cannot do its
     job (a user's error) is reported in its outcome and the others go on. `features` is handed to the methods
-    as it is.
+    as it is. Each fitted method is judged once under every one of `fusions`.
     """
     protocol = protocol or BenchmarkProtocol()
     split = protocol.make_split(dataset)
-    session = Session(dataset, split, protocol, folder, with_ids, show_progress, features)
+    session = Session(dataset, split, protocol, folder, with_ids, show_progress, features, tuple(fusions))
     for line in count_targets(split.test).words("test", masked=protocol.exclude_history):
         say(line)
     outcomes = []
     for job in jobs:
         try:
-            outcomes.append(do_job(session, job, budget, say))
+            outcomes += do_job(session, job, budget, say)
         except UnimpError as error:
             say(f"{job.method}, seed {job.seed}: failed: {error}")
             outcomes.append(Outcome(job, None, problem=str(error)))
     return outcomes
 
 
-def do_job(session: Session, job: Job, budget: Budget | None, say: Callable[[str], object]) -> Outcome:
-    """Tune where it is asked for, then fit, judge and write, unless that has been done."""
+def do_job(session: Session, job: Job, budget: Budget | None, say: Callable[[str], object]) -> list[Outcome]:
+    """Tune where asked, then fit once; under each fusion judge and write, unless that has been done."""
     tuning, fitted = None, None
     if budget is not None and job.space:
         job, tuning, fitted = tune(session, job, budget, say)
     elif budget is not None:
         say(f"{job.method}: has no search space; it is run as it is")
-    name = session.name_of(job, tuning)
-    path = session.folder / f"{name}.json"
-    if path.exists():
-        found = read_result(path)
-        if isinstance(found, StoredResult):
-            say(f"{name}: already there")
-            return Outcome(job, path, done_before=True)
-        say(f"{name}: {found.reason}; done again")
-    result = run_job(session, job, tuning, fitted)
-    say(f"{name}: {summary(result)}")
-    return Outcome(job, path)
+    outcomes = []
+    for fusion in session.fusions:
+        name = session.name_of(job, tuning, fusion)
+        path = session.folder / f"{name}.json"
+        if done_before(path, say):
+            outcomes.append(Outcome(job, path, done_before=True, fusion=fusion.kind))
+            continue
+        fitted = fitted or fit(session, job)
+        result = run_job(session, job, tuning, fitted, fusion)
+        say(f"{name}: {summary(result)}")
+        outcomes.append(Outcome(job, path, fusion=fusion.kind))
+    return outcomes
+
+
+def done_before(path: Path, say: Callable[[str], object]) -> bool:
+    """Whether a sound result is there."""
+    if not path.exists():
+        return False
+    found = read_result(path)
+    if isinstance(found, StoredResult):
+        say(f"{path.stem}: already there")
+        return True
+    say(f"{path.stem}: {found.reason}; done again")
+    return False
 
 
 def run_job(
-    session: Session, job: Job, tuning: Tuning | None = None, fitted: FittedMethod | None = None
+    session: Session, job: Job, tuning: Tuning | None, fitted: FittedMethod, fusion: FusionConfig
 ) -> ResultFile:
-    """Fit (unless tuning has just fitted this very job), judge, write."""
-    fitted = fitted or fit(session, job)
-    measured = measure(session, job, fitted)
+    """Fit the second stage upon the fitted method, judge, write."""
+    ranker, record = fuse(session, fitted, fusion)
+    measured = measure(session, job, ranker, fitted.peak_memory_mib)
+    if isinstance(ranker, FusedRanker):
+        record = record.model_copy(update={"details": ranker.details})
     values = ranking_metrics(measured.ranks.values, session.protocol.cutoffs)
     table = rank_table(session.dataset, session.split, measured.ranks, session.with_ids)
-    name = session.name_of(job, tuning)
+    name = session.name_of(job, tuning, fusion)
     result = ResultFile(
         method=job.method,
         title=job.entry.title,
         config=config_values(job),
         tuning=tuning,
+        fusion=record,
         details=getattr(fitted.method, "details", {}),
         seed=job.seed,
         protocol=session.protocol,
@@ -116,6 +137,17 @@ def run_job(
     return result
 
 
+def fuse(session: Session, fitted: FittedMethod, fusion: FusionConfig) -> tuple[Ranker, FusionRecord]:
+    """The ranker to judge, and what is known of the second stage before it has scored."""
+    settings = fusion.model_dump(mode="json")
+    if fusion.kind == "none":
+        return fitted.method, FusionRecord()
+    start = time.perf_counter()
+    fused = session.fusion_maker.fit(fitted.method, fusion)
+    seconds = round(time.perf_counter() - start, 3)
+    return fused, FusionRecord(kind=fusion.kind, settings=settings, seconds_fit=seconds)
+
+
 @dataclass(frozen=True)
 class Measured:
     """What judging gave, and what it cost."""
@@ -126,13 +158,13 @@ class Measured:
     """Of fitting and judging."""
 
 
-def measure(session: Session, job: Job, fitted: FittedMethod) -> Measured:
+def measure(session: Session, job: Job, ranker: Ranker, peak_before: float) -> Measured:
     """Rank every test case."""
     split = session.split
     memory, start = PeakMemory(), time.perf_counter()
     with progress_bar(f"{job.method}: scoring", len(split.test), show=session.show_progress) as bar:
         ranks = judge_cases(
-            fitted.method,
+            ranker,
             split.test,
             exclude_history=session.protocol.exclude_history,
             among=session.protocol.ranked_items(session.dataset),
@@ -140,7 +172,7 @@ def measure(session: Session, job: Job, fitted: FittedMethod) -> Measured:
             advance=bar.advance,
         )
     seconds, peak = time.perf_counter() - start, memory.mebibytes()
-    return Measured(ranks, seconds, max(peak, fitted.peak_memory_mib))
+    return Measured(ranks, seconds, max(peak, peak_before))
 
 
 def summary(result: ResultFile) -> str:

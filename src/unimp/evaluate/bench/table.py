@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from unimp.core.config import dotted
 from unimp.core.errors import DataError
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.result import DataIdentity, Rejected, StoredResult, read_result
+from unimp.evaluate.bench.second_stage import block_order
 from unimp.evaluate.bench.significance import Interval, PairedComparison, Values, compare_pairs, intervals_of
 from unimp.evaluate.bench.tries import Tuning
 from unimp.metrics.ranking import METRIC_NAMES, metric_values
@@ -41,6 +42,11 @@ class TableRow:
     @property
     def config(self) -> dict[str, Any]:
         return self.results[0].result.config
+
+    @property
+    def block(self) -> str:
+        """The fusion it was judged with: only rows of one block have had the same help."""
+        return self.results[0].result.block
 
     @property
     def tuning(self) -> Tuning | None:
@@ -82,7 +88,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Table:
-    """All rows of one data set under one protocol, best first by `sorted_by`."""
+    """All rows of one data set under one protocol, block by block, best first by `sorted_by`."""
 
     data: DataIdentity
     protocol: BenchmarkProtocol
@@ -90,9 +96,12 @@ class Table:
     sorted_by: str
     rows: tuple[TableRow, ...]
     leads: dict[str, Lead]
-    """Per metric, where two rows or more were scored."""
+    """Per metric, where two rows or more of the first block were scored."""
     rejected: tuple[Rejected, ...]
     """Files of the folder that are in no row, and why."""
+
+    later_leads: dict[str, dict[str, Lead]] = field(default_factory=dict)
+    """The same of every further block, by its name."""
 
     @property
     def apart(self) -> str:
@@ -100,9 +109,24 @@ class Table:
         shown = not self.protocol.exclude_history and all(row.apart(self.sorted_by) for row in self.rows)
         return self.sorted_by if shown else ""
 
-    def best(self, metric: str) -> int:
-        means = [row.values[metric].mean for row in self.rows]
-        return int(np.nanargmax(means)) if not np.all(np.isnan(means)) else -1
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks, in order."""
+        return tuple(dict.fromkeys(row.block for row in self.rows))
+
+    def leads_of(self, block: str) -> dict[str, Lead]:
+        """Per metric; nothing is compared across blocks."""
+        return self.leads if block == self.rows[0].block else self.later_leads.get(block, {})
+
+    def best(self, metric: str, block: str | None = None) -> int:
+        """The row that is best within a block, the first one unless named; -1 when none was scored."""
+        name = block or self.rows[0].block
+        scored = [
+            (row.values[metric].mean, -place)
+            for place, row in enumerate(self.rows)
+            if row.block == name and not np.isnan(row.values[metric].mean)
+        ]
+        return -max(scored)[1] if scored else -1
 
 
 def build_table(folder: Path) -> Table:
@@ -123,9 +147,15 @@ def build_table(folder: Path) -> Table:
     sorted_by = "NDCG@5" if "NDCG@5" in metrics else f"NDCG@{first.protocol.cutoffs[-1]}"
     rows = make_rows(stored, metrics)
     # NaN (nothing scored) goes last.
-    rows.sort(key=lambda row: -np.nan_to_num(row.values[sorted_by].mean, nan=-1.0))
-    leads = find_leads(rows, metrics)
-    return Table(first.data, first.protocol, metrics, sorted_by, tuple(rows), leads, tuple(rejected))
+    rows.sort(key=lambda row: (*block_order(row.block), -np.nan_to_num(row.values[sorted_by].mean, nan=-1.0)))
+    leads = {
+        block: find_leads(rows, metrics, [place for place, row in enumerate(rows) if row.block == block])
+        for block in dict.fromkeys(row.block for row in rows)
+    }
+    first_leads = leads.pop(rows[0].block)
+    return Table(
+        first.data, first.protocol, metrics, sorted_by, tuple(rows), first_leads, tuple(rejected), leads
+    )
 
 
 def same_rules(stored: Sequence[StoredResult]) -> tuple[list[StoredResult], list[Rejected]]:
@@ -151,13 +181,14 @@ def same_rules(stored: Sequence[StoredResult]) -> tuple[list[StoredResult], list
 
 
 def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[TableRow]:
-    by_config: dict[tuple[str, str, str], list[StoredResult]] = defaultdict(list)
+    by_config: dict[tuple[str, str, str, str], list[StoredResult]] = defaultdict(list)
     for entry in stored:
         tuning = entry.result.tuning
         key = (
             entry.result.method,
             repr(sorted(entry.result.config.items())),
             repr(tuning.identity if tuning else None),
+            entry.result.block,
         )
         by_config[key].append(entry)
     scored = [
@@ -165,8 +196,12 @@ def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[Ta
         for entries in by_config.values()
     ]
     rows = []
-    for ((method, *_), entries), intervals in zip(by_config.items(), intervals_of(scored), strict=True):
-        siblings = [others[0].result.config for (name, *_), others in by_config.items() if name == method]
+    for (key, entries), intervals in zip(by_config.items(), intervals_of(scored), strict=True):
+        siblings = [
+            others[0].result.config
+            for other, others in by_config.items()
+            if (other[0], other[-1]) == (key[0], key[-1])
+        ]
         label = entries[0].result.title + distinguishing(entries[0].result.config, siblings)
         by_seed = tuple(sorted(entries, key=lambda entry: entry.result.seed))
         rows.append(TableRow(label, by_seed, dict(zip(metrics, intervals, strict=True))))
@@ -192,12 +227,13 @@ def user_values(results: Sequence[StoredResult], metric: str) -> Values:
     return mean
 
 
-def find_leads(rows: Sequence[TableRow], metrics: Sequence[str]) -> dict[str, Lead]:
-    """The best row of each column and the best of another method, compared user by user."""
+def find_leads(rows: Sequence[TableRow], metrics: Sequence[str], among: Sequence[int]) -> dict[str, Lead]:
+    """Of the rows `among`: the best of each column and the best of another method, compared user by user."""
     pairs: dict[str, tuple[int, int]] = {}
     for metric in metrics:
         means = np.array([row.values[metric].mean for row in rows])
-        ranked = [int(row) for row in np.argsort(-means, kind="stable") if not np.isnan(means[row])]
+        order = np.argsort(-means, kind="stable")
+        ranked = [int(row) for row in order if row in among and not np.isnan(means[row])]
         if len(ranked) > 1:
             others = [row for row in ranked if rows[row].method != rows[ranked[0]].method]
             pairs[metric] = ranked[0], (others or ranked[1:])[0]

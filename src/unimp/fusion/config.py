@@ -1,0 +1,40 @@
+"""`FusionConfig`: which second stage stands over a method's scores, and how it is fitted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from unimp.core.config import Config
+
+FusionKind = Literal["none", "closed", "learned"]
+KINDS: tuple[FusionKind, ...] = ("none", "closed", "learned")
+
+
+class FusionConfig(Config):
+    """The same for every method of a table."""
+
+    kind: FusionKind = "none"
+    """`none`: the method's own scores. `closed`: scores and four closed forms added with weights from
+    validation. `learned`: a conditional logit over relation features, then trees on its first items."""
+    users: int = Field(default=12_000, ge=10)
+    """At most so many validation cases are fitted on, drawn by the seed."""
+    logit_users: int = Field(default=4_000, ge=10)
+    """Of these, the first so many that the logit is fitted on: it has few weights."""
+    candidates: int = Field(default=100, ge=2)
+    """First items of the logit that the trees re-rank."""
+    folds: int = Field(default=5, ge=2)
+    """Parts of the validation users: each part is stopped and judged on by trees that never saw it."""
+    penalty: float = Field(default=1e-3, ge=0)
+    """Of the logit's squared standardised weights."""
+    l2: float = Field(default=50.0, gt=0)
+    """Of EASE's Gram matrix."""
+    decay: float = Field(default=0.8, gt=0, le=1)
+    """Each step back in a history counts this much less in means."""
+    learning_rate: float = Field(default=0.08, gt=0)
+    """Of the trees."""
+    rounds: int = Field(default=600, ge=1)
+    """Most trees of a fold; early stopping out of the fold decides."""
+    seed: int = 0
+    """Of users, folds, sampled items and trees."""

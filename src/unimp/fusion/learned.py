@@ -1,0 +1,258 @@
+"""`LearnedFusion`: a conditional logit over relation features, then boosted trees on its first items."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unimp.core.errors import CheckpointError, DataError
+from unimp.core.progress import progress_bar
+from unimp.data.histories import Cases, FloatArray, Histories, IntArray
+from unimp.fusion.config import FusionConfig
+from unimp.fusion.features import Features, HistoryView
+from unimp.fusion.logit import fit_logit
+from unimp.fusion.probabilities import ScoreStore
+from unimp.fusion.sampling import sample_choices
+from unimp.fusion.trees import Shortlists, dataset, fit_fold, predict
+
+FEWEST_HITS = 100
+"""With fewer users whose target is among the candidates, no trees are grown and the logit's order stands."""
+LIFT = 1.0e4
+"""Score of the first re-ranked item; the next have one less each, and stay before all others."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What the fit reached on the validation users, each judged by what was fitted without it."""
+
+    users: int
+    logit: float
+    """NDCG@5 of the first stage."""
+    trees: tuple[float, ...]
+    """NDCG@5 of the second stage, fold by fold; empty without trees."""
+    recall: float
+    """Share of targets among the candidates."""
+    rounds: tuple[int, ...]
+    """Trees that early stopping left in each fold."""
+
+
+@dataclass(frozen=True)
+class LearnedFusion:
+    """Fitted weights and trees."""
+
+    names: tuple[str, ...]
+    """[F] of the logit's features."""
+    weights: FloatArray
+    """[F] of the features as they are."""
+    importance: FloatArray
+    """[F] of the standardised ones: comparable with one another."""
+    boosters: Sequence[Any]
+    candidates: int
+    reached: Reached
+
+    def score(
+        self, features: Features, histories: Histories, model: FloatArray | None, *, exclude: bool
+    ) -> FloatArray:
+        """[U, I]; `model`: [U, I] the method's log-probabilities."""
+        scores = np.empty((len(histories), features.relations.num_items), dtype=np.float32)
+        lists: list[tuple[int, IntArray]] = []
+        tables = []
+        for user in range(len(histories)):
+            past = HistoryView.of(histories, user, features.relations.decay)
+            own = None if model is None else model[user]
+            scores[user], rows, table = shortlist(
+                features, past, own, self.weights, self.candidates, exclude=exclude
+            )
+            lists.append((user, rows))
+            tables.append(table)
+        if self.boosters and lists:
+            ranked = predict(self.boosters, np.stack(tables))
+            for (user, rows), values in zip(lists, ranked, strict=True):
+                scores[user, rows] = LIFT - places(values)
+        return scores
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / "logit.npz", weights=self.weights, importance=self.importance)
+        facts = {"names": self.names, "candidates": self.candidates, "reached": vars(self.reached)}
+        (folder / "fusion.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        for fold, booster in enumerate(self.boosters):
+            (folder / f"trees-{fold}.txt").write_text(booster.model_to_string(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> LearnedFusion:
+        """What `save` wrote; CheckpointError when it is missing or damaged."""
+        try:
+            facts = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
+            arrays = np.load(folder / "logit.npz")
+            paths = sorted(folder.glob("trees-*.txt"))
+            reached = facts["reached"]
+            if len(paths) != len(reached["rounds"]):
+                raise ValueError(f"{len(paths)} of {len(reached['rounds'])} tree files")
+            boosters = []
+            if paths:
+                import lightgbm as lgb
+
+                boosters = [lgb.Booster(model_str=path.read_text(encoding="utf-8")) for path in paths]
+            told = Reached(
+                reached["users"], reached["logit"], tuple(reached["trees"]), reached["recall"],
+                tuple(reached["rounds"]),
+            )  # fmt: skip
+            return cls(
+                tuple(facts["names"]), arrays["weights"], arrays["importance"], boosters,
+                facts["candidates"], told,
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{folder}: not a saved fusion ({reason}); fit it again") from None
+
+
+def shortlist(
+    features: Features,
+    past: HistoryView,
+    model: FloatArray | None,
+    weights: FloatArray,
+    count: int,
+    *,
+    exclude: bool,
+) -> tuple[FloatArray, IntArray, FloatArray]:
+    """[I] the logit's scores, its first `count` items, and their features [count, F of both stages]."""
+    values = features.catalogue(past, model)
+    scores = weights @ values
+    allowed = scores.copy()
+    if exclude:
+        allowed[past.rows] = -np.inf
+    count = min(count, len(scores))
+    rows = np.argpartition(-allowed, count - 1)[:count]
+    rows = rows[np.lexsort((rows, -allowed[rows]))]
+    close = features.close(past, rows, scores[rows], model)
+    return scores, rows, np.concatenate([values[:, rows], close]).T
+
+
+def fit_learned(
+    features: Features,
+    cases: Cases,
+    scores: ScoreStore | None,
+    config: FusionConfig,
+    *,
+    exclude: bool,
+    show: bool = False,
+) -> LearnedFusion:
+    """Both stages on the `cases`, whose histories do not hold their targets.
+
+    DataError with fewer usable cases than folds.
+    """
+    users = usable(cases, config, exclude=exclude)
+    if len(users) < 2 * config.folds:
+        raise DataError(
+            f"fusion: {len(users)} validation cases can be learned from, at least {2 * config.folds} are "
+            "needed; use --fusion none, or a split with validation users"
+        )
+    folds = np.arange(len(users)) % config.folds
+    few = users[: config.logit_users]
+    choices, scaling = sample_choices(features, cases, few, scores, exclude=exclude, seed=config.seed)
+    importance = fit_logit(choices, l2=config.penalty)
+    by_fold = [
+        fit_logit(
+            choices.select(np.flatnonzero(folds[: len(few)] != fold)),
+            l2=config.penalty,
+            start=importance,
+            steps=15,
+        )
+        for fold in range(config.folds)
+    ]
+    del choices
+    plain = [(weights / scaling.deviation).astype(np.float32) for weights in (importance, *by_fold)]
+    lists, ranks = make_shortlists(features, cases, users, scores, plain[1:], folds, config, exclude, show)
+    boosters, by_trees, rounds = grow(lists, folds, config)
+    told = Reached(
+        users=len(users),
+        logit=round(float(worth(ranks).mean()), 6),
+        trees=tuple(round(float(by_trees[folds == fold].mean()), 6) for fold in range(len(boosters))),
+        recall=round(float((lists.hits >= 0).mean()), 6),
+        rounds=rounds,
+    )
+    return LearnedFusion(
+        features.names, plain[0], importance.astype(np.float32), boosters, config.candidates, told
+    )
+
+
+def usable(cases: Cases, config: FusionConfig, *, exclude: bool) -> IntArray:
+    """Cases with a history and a known target, which the history does not hold where it is masked."""
+    kept = []
+    for user in np.flatnonzero((cases.target_rows >= 0) & (cases.histories.lengths > 0)):
+        if not exclude or cases.target_rows[user] not in cases.histories.items_of(int(user)):
+            kept.append(int(user))
+    drawn = np.random.default_rng([config.seed, 0]).permutation(np.array(kept, dtype=np.int64))
+    return drawn[: config.users]
+
+
+def make_shortlists(
+    features: Features,
+    cases: Cases,
+    users: IntArray,
+    scores: ScoreStore | None,
+    weights: Sequence[FloatArray],
+    folds: IntArray,
+    config: FusionConfig,
+    exclude: bool,
+    show: bool,
+) -> tuple[Shortlists, FloatArray]:
+    """Each user's first items by the logit that was fitted without it, and [U] the target's rank."""
+    width = len(features.names) + len(features.close_names)
+    count = min(config.candidates, features.relations.num_items)
+    table = np.empty((len(users), count, width), dtype=np.float32)
+    hits, ranks = np.full(len(users), -1, dtype=np.int64), np.empty(len(users), dtype=np.float32)
+    with progress_bar("fusion: candidates", len(users), show=show) as bar:
+        for row, user in enumerate(users):
+            past = HistoryView.of(cases.histories, int(user), features.relations.decay)
+            model = None if scores is None else scores.values[user]
+            all_scores, rows, table[row] = shortlist(
+                features, past, model, weights[folds[row]], count, exclude=exclude
+            )
+            target = int(cases.target_rows[user])
+            if exclude:
+                all_scores[past.rows] = -np.inf
+            ranks[row] = 1 + (all_scores > all_scores[target]).sum()
+            found = np.flatnonzero(rows == target)
+            hits[row] = found[0] if len(found) else -1
+            bar.advance()
+    return Shortlists(table, hits), ranks
+
+
+def grow(
+    lists: Shortlists, folds: IntArray, config: FusionConfig
+) -> tuple[list[Any], FloatArray, tuple[int, ...]]:
+    """The boosters of all folds, [U] NDCG@5 of each user by the one that never saw it, and their sizes."""
+    reached = np.zeros(len(folds), dtype=np.float32)
+    if (lists.hits >= 0).sum() < FEWEST_HITS:
+        return [], reached, ()
+    boosters, whole = [], dataset(lists)
+    listed = folds[lists.hits >= 0]
+    for fold in range(config.folds):
+        booster = fit_fold(
+            whole, np.flatnonzero(listed != fold), np.flatnonzero(listed == fold), config, fold
+        )
+        boosters.append(booster)
+        hit = np.flatnonzero((folds == fold) & (lists.hits >= 0))
+        values = predict([booster], lists.features[hit])
+        reached[hit] = worth(1 + places(values)[np.arange(len(hit)), lists.hits[hit]])
+    return boosters, reached, tuple(int(booster.best_iteration) for booster in boosters)
+
+
+def places(values: FloatArray) -> IntArray:
+    """[…, N] the place of each value among its row, largest first; of equals the one listed first."""
+    order = np.argsort(-values, axis=-1, kind="stable")
+    found: IntArray = np.argsort(order, axis=-1, kind="stable")
+    return found
+
+
+def worth(ranks: Any) -> FloatArray:
+    """NDCG@5 of each rank."""
+    places = np.asarray(ranks, dtype=np.float64)
+    return np.where(places <= 5, 1.0 / np.log2(1.0 + places), 0.0).astype(np.float32)
