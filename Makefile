@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PRETRAINED := $(VENV)/.installed-pretrained
 
+# Threads that wait for work sleep: beside another busy process, spinning ones make small networks very slow.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: setup setup-pretrained demo test test-pretrained check clean
 
 setup: $(STAMP)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.data.csv_shop import shop
+from tests.perturbation import Perturbation
 from tests.six import SHOP, Six, prepare
 from unimp.data.dataset import Dataset
 from unimp.demo.shop.writing import write_shop
@@ -15,7 +17,21 @@ from unimp.demo.shop.writing import write_shop
 settings.register_profile("unimp", deadline=None)
 settings.load_profile("unimp")
 
+PERTURBATION = Perturbation.of_environment()
+
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_report_header() -> str:
+    return f"perturbation: {PERTURBATION}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def perturbation() -> Iterator[Perturbation]:
+    """Noise and other seeds where `UNIMP_TEST_NOISE` or `UNIMP_TEST_SEED` asks for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        PERTURBATION.install(patch)
+        yield PERTURBATION
 
 
 @pytest.fixture(scope="session")

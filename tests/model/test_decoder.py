@@ -19,7 +19,7 @@ def test_cached_equals_full(decoder: CompactDecoder, pieces: list[int]) -> None:
     x = torch.randn(2, 7, 16)
     cache = decoder.new_cache(batch=2, capacity=9)
     parts = [decoder(part, cache) for part in x.split(pieces, dim=1)]
-    torch.testing.assert_close(torch.cat(parts, dim=1), decoder(x), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.cat(parts, dim=1), decoder(x), rtol=1e-4, atol=1e-5)
     assert cache.used == 7
 
 

@@ -91,7 +91,7 @@ def test_another_users_pictures_and_padding_move_nothing() -> None:
     mine = sentence([1, 2])
     alone = read(model, collate([mine]), items)
     beside = read(model, collate([mine, sentence([3, 4, 5, 6], answer=True)]), items)
-    torch.testing.assert_close(beside[:1, : len(mine)], alone, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(beside[:1, : len(mine)], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_own_tokens_see_their_item_alone_and_answers_see_all() -> None:

@@ -151,7 +151,10 @@ def fit_text(catalog: Catalog, dimensions: int) -> TextProjector | None:
 
 
 def right_factors(matrix: Any, dimensions: int) -> FloatArray:
-    """[columns, F] leading right singular vectors, largest first, with a fixed sign."""
+    """[columns, F] leading right singular vectors, largest first, the largest entry of each positive.
+
+    Of equal singular values any basis is as good, and another processor may return another one.
+    """
     from scipy.sparse.linalg import svds  # answering needs none of it, and it takes a while to import
 
     start = np.random.default_rng(0).standard_normal(min(matrix.shape))

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.closeness import close
 from tests.serve.http.conftest import MakeSite, Site
 from tests.serve.http.test_history import event
-from tests.serve.http.test_tasks import close
 from unimp.personalizer import Personalizer
 
 TASKS: dict[str, dict[str, Any]] = {"recommend": {}, "search": {"text": "blue bag"}}
@@ -179,13 +179,14 @@ def test_a_new_item_is_answered_with_everywhere(make_site: MakeSite, ids: list[s
         assert site.get("/v1/items/brand-new").json()["picture"]
         asked = {"history": ids[:3], "k": 200}
         found = site.ok("/v1/search", {**asked, "text": sentence})
-        answers.append([(one["item_id"], round(one["score"], 3)) for one in found["items"]])
+        answers.append(found["items"])
         forecast = site.ok("/v1/rate", {"history": ids[:3], "item": "brand-new"})
         assert 1 <= forecast["mean"] <= 5
         chosen = site.ok("/v1/select", {"history": ids[:3], "candidates": ["brand-new", ids[4]], "count": 2})
         assert set(chosen["chosen"]) == {"brand-new", ids[4]}
         assert site.ok("/v1/explain", {"history": ["brand-new"], "item": "brand-new"})["item_id"]
-    assert answers[0] == answers[1] == answers[2]
+    close(answers[1], answers[0])
+    close(answers[2], answers[0])
     assert len(here.service.catalog) == 321
     here.ok("/v1/events", event(1, "brand-new", user="ann"))
     assert same_as_cold(here, "ann")["recommend"]["history"] == ["brand-new"]
