@@ -1,13 +1,17 @@
-"""One file per task: its words, its sentences, its score. A new task is a file, a line here, and a test."""
+"""One package per task. A new task is a package here and a line in `TASKS`, or a package of its own that the
+entry point group `unimp.tasks` names."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from unimp.core.errors import ConfigError, did_you_mean
-from unimp.tasks.context import TaskContext
-from unimp.tasks.task import Task
+
+if TYPE_CHECKING:
+    from unimp.tasks.context import TaskContext
+    from unimp.tasks.task import AnyTask
 
 TASKS: dict[str, str] = {
     "recommendation": "unimp.tasks.recommendation.task:RecommendationTask",
@@ -19,16 +23,16 @@ TASKS: dict[str, str] = {
 }
 
 
-def task_class(name: str) -> type[Task]:
+def task_class(name: str) -> type[AnyTask]:
     """The task of that name; ConfigError lists the known ones."""
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}{did_you_mean(name, TASKS)}")
     module, attribute = TASKS[name].split(":")
-    task: type[Task] = getattr(importlib.import_module(module), attribute)
+    task: type[AnyTask] = getattr(importlib.import_module(module), attribute)
     return task
 
 
-def load_tasks(names: Iterable[str], context: TaskContext) -> tuple[Task, ...]:
+def load_tasks(names: Iterable[str], context: TaskContext) -> tuple[AnyTask, ...]:
     """The tasks of those names; ConfigError says what the data lacks for one of them."""
     tasks = []
     for name in names:
