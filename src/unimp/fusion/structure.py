@@ -1,4 +1,4 @@
-"""`[structure]` of a recipe: the item–item graphs, and the grids that their fusion weights are chosen from."""
+"""`[structure]` of a recipe: the item–item graphs, and the grids that fusion weights are chosen from."""
 
 from __future__ import annotations
 

@@ -22,10 +22,10 @@ from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.tasks.decoding import DecoderParts
 from unimp.tasks.requests import TaskRequest
-from unimp.tasks.task import AnyTask, Task
+from unimp.tasks.task import AnyTask, Task, TaskAnswer
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
-AnswerT = TypeVar("AnswerT")
+AnswerT = TypeVar("AnswerT", bound=TaskAnswer)
 DecoderT = TypeVar("DecoderT", bound=Decoder)
 
 
@@ -79,6 +79,13 @@ class Answerer:
         if found is None:
             raise self.lacking(kind.name)
         return found
+
+    def task_named(self, name: str) -> AnyTask:
+        """The checkpoint's task of that name; ConfigError where it does not have it."""
+        for task in self.parts.tasks:
+            if task.name == name:
+                return task
+        raise self.lacking(name)
 
     def task_for(self, request: TaskRequest) -> AnyTask:
         """The task that the request asks; ConfigError where the checkpoint does not have it."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unimp.answer import PictureArray, Rater
 from unimp.core.config import Config
+from unimp.core.errors import ConfigError
 from unimp.inference.decoder import Decoder
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.image_tokenizer import ImageTokenizer
@@ -74,6 +75,14 @@ class DecoderParts:
     def find(self, kind: type[TaskT]) -> TaskT | None:
         """The checkpoint's task of that class."""
         return next((task for task in self.tasks if isinstance(task, kind)), None)
+
+    def task(self, kind: type[TaskT]) -> TaskT:
+        """The checkpoint's task of that class; ConfigError where it has none."""
+        found = self.find(kind)
+        if found is None:
+            names = ", ".join(task.name for task in self.tasks)
+            raise ConfigError(f"this checkpoint was trained without the task {kind.name}; it has: {names}")
+        return found
 
     def decoder_of(self, kind: type[Task[Any, Any, DecoderT, Any]]) -> DecoderT | None:
         """The decoder of the checkpoint's task of that class; None where it has no such task."""

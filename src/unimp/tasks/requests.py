@@ -1,4 +1,4 @@
-"""`TaskRequest`: what a user asks of a task, typed and validated; the limits of all requests stand here alone.
+"""`TaskRequest`: what a user asks of a task, typed and validated; all limits stand here alone.
 
 A task's request adds its own fields. From the class are made: the options of its command, the JSON of its
 HTTP route, the form of the page, and the columns of a batch file. Its model docstring and field docstrings
@@ -40,6 +40,9 @@ MOST_ID_LETTERS = 512
 TEXT_PATTERN = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 """No control characters but tab and newline."""
 ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+
+LONGEST_VALUE = 80
+"""Letters of a wrong value that an error message repeats."""
 
 Id: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=MOST_ID_LETTERS, pattern=ID_PATTERN)
@@ -109,6 +112,15 @@ ExcludeHistory: TypeAlias = Annotated[
 ]
 
 
+ITEMS_EXAMPLE = [
+    {"item_id": "P00007", "title": "Maple bag", "score": -2.31},
+    {"item_id": "P00011", "title": "Linden bag", "score": -2.87},
+]
+"""Ranked items, for the examples of answers."""
+ANSWER_TAIL: dict[str, Any] = {"history": ["P00003", "P00004"], "cold_start": False}
+"""What every answer tells beside its own fields, for examples."""
+
+
 def with_example(**example: Any) -> ConfigDict:
     """The model configuration of a request whose JSON may look like `example`."""
     return ConfigDict(json_schema_extra={"examples": [example]})
@@ -170,6 +182,7 @@ def problem(error: ValidationError, request: type[TaskRequest]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not field:
         return message
-    shown = repr(first["input"])
-    given = "" if first["type"] == "value_error" else f" (got {shown if len(shown) < 80 else shown[:80] + '…'})"
-    return f"{field}: {message}{given}"
+    if first["type"] == "value_error":
+        return f"{field}: {message}"
+    value = repr(first["input"])
+    return f"{field}: {message} (got {value if len(value) < LONGEST_VALUE else value[:LONGEST_VALUE] + '…'})"

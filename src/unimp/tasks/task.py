@@ -188,7 +188,7 @@ class Task(ABC, Generic[RequestT, AnswerT, DecoderT, MethodT]):
     # Judging
 
     def fit_fusion(self, decoder: DecoderT, valid: Cases, config: StructureConfig) -> FittedWeights | None:
-        """What the sources of scores count beside the model, chosen on validation; None: it has no sources."""
+        """What the sources of scores count beside the model, chosen on validation; None: no sources."""
         return None
 
     @abstractmethod

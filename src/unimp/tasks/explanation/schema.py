@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from unimp.tasks.requests import ItemField, TaskRequest, with_example
+from unimp.tasks.requests import ANSWER_TAIL, ItemField, TaskRequest, with_example
 
 
 class ExplainRequest(TaskRequest):
@@ -33,3 +34,14 @@ class Explanation:
     """The item's own attribute values (or learned aspects) that the text names."""
     history: tuple[str, ...]
     cold_start: bool = False
+
+
+ANSWER_EXAMPLE: dict[str, Any] = {
+    "item_id": "P00003",
+    "title": "Maple bag",
+    "text": "A red bag like the ones you chose, in soft leather.",
+    "rating": 4.2,
+    "named": ["red", "leather"],
+    **ANSWER_TAIL,
+}
+"""What the JSON of an answer looks like."""

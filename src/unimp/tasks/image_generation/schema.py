@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, PlainSerializer, PlainValidator, StringConstraints, WithJsonSchema
 
@@ -15,6 +15,10 @@ from unimp.tasks.requests import MOST_PICTURES, TEXT_PATTERN, Form, TaskRequest,
 AttributeName: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=64, pattern=TEXT_PATTERN)
 ]
+
+
+PNG_EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNoYGAAAAGEAIHxoMGuAAAAAElFTkSuQmCC"
+"""One pixel, in base64."""
 
 
 class ImageRequest(TaskRequest):
@@ -70,3 +74,14 @@ class Drawing:
     seed: int
     history: tuple[str, ...]
     cold_start: bool = False
+
+
+ANSWER_EXAMPLE: dict[str, Any] = {
+    "pictures": [PNG_EXAMPLE],
+    "text": "a blue bag",
+    "attributes": {},
+    "seed": 7,
+    "history": [],
+    "cold_start": True,
+}
+"""What the JSON of an answer looks like."""

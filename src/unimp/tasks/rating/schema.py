@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from unimp.tasks.requests import ItemField, TaskRequest, with_example
+from unimp.tasks.requests import ANSWER_TAIL, ItemField, TaskRequest, with_example
 
 
 class RateRequest(TaskRequest):
@@ -32,3 +33,14 @@ class RatingForecast:
     """One per level; they sum to 1."""
     history: tuple[str, ...]
     cold_start: bool = False
+
+
+ANSWER_EXAMPLE: dict[str, Any] = {
+    "item_id": "P00003",
+    "title": "Maple bag",
+    "mean": 4.2,
+    "levels": [1.0, 2.0, 3.0, 4.0, 5.0],
+    "probabilities": [0.02, 0.03, 0.1, 0.43, 0.42],
+    **ANSWER_TAIL,
+}
+"""What the JSON of an answer looks like."""

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from unimp.answer import RankedItem
-from unimp.tasks.requests import ExcludeHistory, ItemCount, TaskRequest, with_example
+from unimp.tasks.requests import (
+    ANSWER_TAIL,
+    ITEMS_EXAMPLE,
+    ExcludeHistory,
+    ItemCount,
+    TaskRequest,
+    with_example,
+)
 
 
 class RecommendRequest(TaskRequest):
@@ -28,3 +36,7 @@ class Recommendation:
     """The item ids the answer was made from, oldest first."""
     cold_start: bool = False
     """True when there was no history: the order then rests on popularity and content alone."""
+
+
+ANSWER_EXAMPLE: dict[str, Any] = {"items": ITEMS_EXAMPLE, **ANSWER_TAIL}
+"""What the JSON of an answer looks like."""

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import model_validator
 
 from unimp.answer import RankedItem
-from unimp.tasks.requests import ExcludeHistory, Form, ItemCount, Picture, TaskRequest, Words, with_example
+from unimp.tasks.requests import (
+    ANSWER_TAIL,
+    ITEMS_EXAMPLE,
+    ExcludeHistory,
+    Form,
+    ItemCount,
+    Picture,
+    TaskRequest,
+    Words,
+    with_example,
+)
 
 
 class SearchRequest(TaskRequest):
@@ -17,13 +27,11 @@ class SearchRequest(TaskRequest):
     model_config = with_example(user="U00001", text="red bag", k=5)
     picture_field = "picture"
 
-    text: Annotated[
-        Words, Form(("--text", "-t"), help="What is looked for, in words.", column="text")
-    ] = ""
+    text: Annotated[Words, Form(("--text", "-t"), help="What is looked for, in words.", column="text")] = ""
     """What the user looks for, in words."""
-    picture: Annotated[
-        Picture | None, Form(("--picture",), help="A picture file of what is looked for.")
-    ] = None
+    picture: Annotated[Picture | None, Form(("--picture",), help="A picture file of what is looked for.")] = (
+        None
+    )
     """A picture of what the user looks for: a PNG, JPEG, WebP or GIF file, in base64."""
     k: ItemCount = 10
     """How many items."""
@@ -46,3 +54,12 @@ class SearchResult:
     has_picture: bool
     history: tuple[str, ...]
     cold_start: bool = False
+
+
+ANSWER_EXAMPLE: dict[str, Any] = {
+    "items": ITEMS_EXAMPLE,
+    "text": "red bag",
+    "has_picture": False,
+    **ANSWER_TAIL,
+}
+"""What the JSON of an answer looks like."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from unimp.tasks.requests import MOST_CANDIDATES, Form, Id, TaskRequest, with_example
+from unimp.tasks.requests import ANSWER_TAIL, MOST_CANDIDATES, Form, Id, TaskRequest, with_example
 
 
 def different(ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,3 +67,14 @@ class Selection:
     chosen: tuple[str, ...]
     history: tuple[str, ...]
     cold_start: bool = False
+
+
+ANSWER_EXAMPLE: dict[str, Any] = {
+    "candidates": [
+        {"item_id": "P00003", "title": "Maple bag", "probability": 0.7, "chosen": True},
+        {"item_id": "P00007", "title": "Linden bag", "probability": 0.3, "chosen": False},
+    ],
+    "chosen": ["P00003"],
+    **ANSWER_TAIL,
+}
+"""What the JSON of an answer looks like."""
