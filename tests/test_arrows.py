@@ -43,11 +43,7 @@ NARROWER: dict[str, set[str]] = {
 OUTERMOST = {"serve", "cli", "demo", "scale"}
 """Nobody but each other imports these; they may import everything."""
 ON_THE_WAY: set[tuple[str, str]] = {
-    ("inference", "tasks"),
-    ("fusion", "runs"),
-    ("fusion", "tasks"),
     ("runs", "personalizer"),
-    ("batch", "serve"),
 }
 """Arrows that still point back; this set only shrinks."""
 
