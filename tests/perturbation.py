@@ -72,7 +72,7 @@ class Perturbation:
             self.shift_seeds(patch)
 
     def shift_seeds(self, patch: pytest.MonkeyPatch) -> None:
-        from unimp.references import factors
+        from unimp.tasks.rating import factors
 
         manual_seed, sweeping = torch.manual_seed, factors.sweeping
         shift = self.seed * STRIDE

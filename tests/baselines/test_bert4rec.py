@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from unimp.baselines.bert4rec import BERT4Rec, BERT4RecConfig, draw_masks
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 class TestBERT4Rec(RankerContract):

@@ -4,7 +4,8 @@ import torch
 
 from unimp.baselines.bsarec import BSARec, BSARecConfig, BSARecNetwork, FrequencyFilter, low_pass_kernel
 from unimp.core.errors import ConfigError
-from unimp.testing import RankerContract, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import toy_world
 
 
 class TestBSARec(RankerContract):

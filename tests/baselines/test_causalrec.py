@@ -5,7 +5,7 @@ import torch
 from unimp.baselines.causalrec import CausalFactors, CausalRec, CausalRecConfig, fuse
 from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 def sigmoid(x: float) -> float:

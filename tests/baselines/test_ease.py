@@ -1,4 +1,4 @@
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 class TestEASE(RankerContract):

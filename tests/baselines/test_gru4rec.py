@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unimp.baselines.gru4rec import GRU4Rec, GRU4RecConfig, bpr_max
-from unimp.testing import RankerContract, fit_once
+from unimp.testing.rankers import RankerContract, fit_once
 
 SMALL = {
     "width": 16,

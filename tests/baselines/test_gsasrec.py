@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unimp.baselines.gsasrec import GSASRec, GSASRecConfig, gbce, gbce_power, prior_log_odds
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 class TestGSASRec(RankerContract):

@@ -4,7 +4,7 @@ import torch
 
 from unimp.baselines.hgn import HGN, HGNConfig, HGNNetwork, bpr, next_events
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 SMALL = {
     "width": 16,

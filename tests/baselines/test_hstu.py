@@ -6,7 +6,8 @@ import torch
 
 from unimp.baselines.hstu import HSTU, HSTUConfig, HSTUNetwork, gap_classes
 from unimp.data.histories import NO_TIME, Histories
-from unimp.testing import RankerContract, fit_once, toy_world
+from unimp.testing.rankers import RankerContract, fit_once
+from unimp.testing.world import toy_world
 
 
 class TestHSTU(RankerContract):

@@ -3,7 +3,7 @@ import numpy as np
 from unimp.baselines.itemknn import ItemKNN, ItemKNNConfig
 from unimp.data.histories import Histories
 from unimp.features.item_graph import ItemGraph
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 class TestItemKNN(RankerContract):

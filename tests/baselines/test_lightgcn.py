@@ -7,7 +7,7 @@ from unimp.baselines.mf import Factors
 from unimp.baselines.shared.bipartite import Bipartite, layer_mean
 from unimp.baselines.shared.pairs import Pairs
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 class TestLightGCN(RankerContract):

@@ -5,7 +5,8 @@ import torch
 from unimp.baselines.macr import MACR, MACRConfig, ThreeBranches
 from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import toy_world
 
 QUICK = {"width": 16, "lr": 0.03, "batch_events": 256, "epochs": 30, "threads": 1}
 

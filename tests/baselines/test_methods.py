@@ -10,7 +10,7 @@ import pytest
 from unimp.baselines import METHODS, find_method
 from unimp.baselines.baseline import TrainingData
 from unimp.core.errors import ConfigError
-from unimp.testing import toy_world
+from unimp.testing.world import toy_world
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ from unimp.baselines.mf import MF, Factors, MFConfig
 from unimp.baselines.shared.foldin import fold_in_scale
 from unimp.baselines.shared.pairs import Pairs, Triples, bpr_loss, squared_norm
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 class TestMF(RankerContract):

@@ -8,7 +8,8 @@ from unimp.baselines.mmgcl import MMGCL, MMGCLConfig, contrast_loss, replace_cha
 from unimp.baselines.shared.bipartite import layer_mean
 from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.core.errors import DataError
-from unimp.testing import RankerContract, ToyFeatures, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import ToyFeatures, toy_world
 
 QUICK = {"width": 16, "layers": 2, "lr": 0.01, "batch_events": 512, "epochs": 15, "threads": 1}
 

@@ -7,7 +7,8 @@ from unimp.baselines.shared.critic import Critic, gradient_penalty, soften, wass
 from unimp.baselines.shared.modalities import attend, cross_modal_loss, with_contents
 from unimp.baselines.shared.pairs import Pairs
 from unimp.core.errors import ConfigError
-from unimp.testing import RankerContract, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import toy_world
 
 QUICK = {"width": 16, "heads": 2, "lr": 0.01, "batch_events": 512, "epochs": 15, "threads": 1}
 

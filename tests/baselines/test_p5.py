@@ -9,7 +9,8 @@ from unimp.baselines.p5 import P5, P5Config
 from unimp.baselines.shared.prompts import START, TEMPLATES, write_prompts
 from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.testing import RankerContract, ToyFeatures, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import ToyFeatures, toy_world
 
 
 class TestP5(RankerContract):

@@ -1,7 +1,7 @@
 import numpy as np
 
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 class TestPop(RankerContract):

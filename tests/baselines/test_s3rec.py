@@ -12,7 +12,8 @@ from unimp.baselines.shared.sequences import training_windows
 from unimp.core.errors import DataError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract, toy_catalog, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import toy_catalog, toy_world
 
 SMALL = {
     "width": 16,

@@ -7,7 +7,8 @@ from unimp.baselines.baseline import TrainingData
 from unimp.baselines.sasrec import SASRec, SASRecConfig, SASRecNetwork
 from unimp.core.errors import CheckpointError, ConfigError
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import toy_world
 
 SMALL = {"width": 16, "epochs": 25, "patience": 25, "dropout": 0.1, "lr": 0.01, "threads": 1, "max_events": 8}
 

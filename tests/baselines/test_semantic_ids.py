@@ -10,7 +10,7 @@ from unimp.baselines.shared.semantic_ids import (
     nearest,
     tell_apart,
 )
-from unimp.testing import ToyFeatures
+from unimp.testing.world import ToyFeatures
 
 
 def test_each_level_quantises_what_is_left() -> None:

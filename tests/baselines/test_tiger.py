@@ -8,7 +8,8 @@ import torch
 from unimp.baselines.tiger import TIGER, TIGERConfig
 from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.testing import RankerContract, ToyFeatures, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import ToyFeatures, toy_world
 
 
 class TestTIGER(RankerContract):

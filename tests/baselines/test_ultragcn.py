@@ -6,7 +6,8 @@ from unimp.baselines.mf import Factors
 from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.baselines.ultragcn import UltraGCN, UltraGCNConfig, degree_factors, item_neighbours
 from unimp.data.histories import Histories
-from unimp.testing import RankerContract, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import toy_world
 
 LISTS = [[0, 1], [0, 1, 2], [0]]
 """d_u = 2, 3, 1; d_i = 3, 2, 1, 0. G = [[3, 2, 1], [2, 2, 1], [1, 1, 1]]: g = 6, 5, 3."""

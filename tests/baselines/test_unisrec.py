@@ -8,7 +8,8 @@ import torch
 from unimp.baselines.unisrec import Adaptor, UniSRec, UniSRecConfig, contrast, drop_events
 from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.testing import RankerContract, ToyFeatures, fit_once, toy_world
+from unimp.testing.rankers import RankerContract, fit_once
+from unimp.testing.world import ToyFeatures, toy_world
 
 SMALL = {
     "width": 16,

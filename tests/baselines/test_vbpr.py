@@ -8,7 +8,8 @@ from unimp.baselines.shared.pairs import Pairs, Triples
 from unimp.baselines.vbpr import VBPR, VBPRConfig, VisualFactors, centred
 from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.testing import RankerContract, ToyFeatures, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import ToyFeatures, toy_world
 
 QUICK = {"width": 8, "visual_width": 8, "lr": 0.03, "batch_events": 256, "epochs": 30, "threads": 1}
 

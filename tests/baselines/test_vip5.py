@@ -9,7 +9,8 @@ from unimp.baselines.shared.t5 import Adapter
 from unimp.baselines.vip5 import VIP5, VIP5Config
 from unimp.core.errors import DataError
 from unimp.data.histories import FloatArray, Histories
-from unimp.testing import RankerContract, ToyFeatures, toy_world
+from unimp.testing.rankers import RankerContract
+from unimp.testing.world import ToyFeatures, toy_world
 
 
 class TestVIP5(RankerContract):

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from unimp.baselines import METHODS, MethodEntry
 from unimp.cli import bench
 from unimp.core.errors import ConfigError, DataError
-from unimp.testing import toy_world
+from unimp.testing.world import toy_world
 
 
 @pytest.fixture(scope="module")

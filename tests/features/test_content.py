@@ -14,7 +14,7 @@ from unimp.data.dataset import Dataset
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.features.for_methods import CatalogFeatures
 from unimp.features.pixels import VisionConfig
-from unimp.testing import toy_world
+from unimp.testing.world import toy_world
 
 
 def test_text_of_items_of_one_kind_is_alike_and_pictures_are_missing() -> None:

@@ -20,7 +20,7 @@ from unimp.fusion.learned import LearnedFusion, usable
 from unimp.fusion.sampling import sample_choices
 from unimp.fusion.trees import Shortlists, dataset, fit_fold
 from unimp.metrics.ranking import rank_cases, ranking_metrics
-from unimp.testing import toy_world
+from unimp.testing.world import toy_world
 
 QUICK = FusionConfig(kind="learned", rounds=5, candidates=20, folds=2)
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from unimp.baselines import MethodEntry
 from unimp.cli.bench import all_methods
-from unimp.testing import RankerContract
+from unimp.testing.rankers import RankerContract
 
 
 class TestUnimp(RankerContract):

@@ -21,6 +21,8 @@ from unimp.data.splits import leave_one_out, new_users
 from unimp.evaluate.evaluation import evaluate_run
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 from unimp.runs.open_run import open_run
+from unimp.runs.recipe import load_recipe, recipe_names
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.train import trainer
 from unimp.train.bench_method import UnimpMethod, UnimpMethodConfig
 from unimp.train.training_run import train
@@ -87,9 +89,9 @@ def log_of(folder: Path) -> list[dict[str, object]]:
 def test_opened_run_scores_as_the_trained_one(run_folder: Path, tiny_dataset: Dataset) -> None:
     first, second = open_run(run_folder), open_run(run_folder)
     cases = leave_one_out(tiny_dataset.interactions.histories, len(tiny_dataset.catalog)).valid
-    scores = [r.answerer.score(cases.histories) for r in (first, second)]
+    scores = [r.answerer.decoder(RecommendationTask).score(cases.histories) for r in (first, second)]
     assert np.array_equal(scores[0], scores[1])
-    alone = first.artifacts.answerer(first.model)
+    alone = first.artifacts.answerer(first.model).decoder(RecommendationTask)
     reached = ranking_metrics(rank_cases(alone, cases))["NDCG@5"]
     assert reached == pytest.approx(
         first.result["valid"]["reached"]["recommendation"]["model alone"], abs=1e-6
@@ -108,7 +110,7 @@ def test_attributes_and_ratings_in_the_sentence(
             "ratings": True,
             "show_missing": True,
         },
-        objective={"attribute": 0.5, "rating": 0.3, "gamma": 2.0},
+        objective={"attribute": 0.5, "rating": 0.3, "gamma": 2.0, "label_smoothing": 0.1},
         train={"epochs": 6, "patience": 6, "batch_positions": 256},
     )
     train(tiny_dataset, recipe, tmp_path / "run", show=False)
@@ -205,7 +207,7 @@ def test_a_finished_run_can_be_judged_by_the_benchmark(run_folder: Path, tiny_da
     method = UnimpMethod(UnimpMethodConfig(run=str(run_folder)))
     method.fit(TrainingData.of(split, tiny_dataset.catalog), seed=0)
     opened = open_run(run_folder)
-    expected = opened.answerer.score(split.test.histories)
+    expected = opened.answerer.decoder(RecommendationTask).score(split.test.histories)
     assert np.array_equal(method.score(split.test.histories), expected)
     assert method.reported_cost is not None
     other = new_users(tiny_dataset.interactions.histories, len(tiny_dataset.catalog))
@@ -225,3 +227,19 @@ def test_changed_data_is_refused_at_load(run_folder: Path, tiny_dataset: Dataset
     shutil.rmtree(tiny_dataset.folder)
     with pytest.raises(DataError, match="no such data folder"):
         open_run(run_folder)
+
+
+def test_recipes_parse_and_wrong_keys_say_what_was_meant() -> None:
+    for name in recipe_names():
+        assert load_recipe(name).name == name
+    with pytest.raises(ConfigError, match=r"unknown key 'train.learning_rat'"):
+        load_recipe("small", ["train.learning_rat=1"])
+    with pytest.raises(ConfigError, match='did you mean "epochs"'):
+        load_recipe("small", ["train.epoch=1"])
+    with pytest.raises(ConfigError, match=r"unknown recipe 'smal'; did you mean \"small\""):
+        load_recipe("smal")
+    with pytest.raises(ConfigError, match="expected key=value"):
+        load_recipe("small", ["train.epochs"])
+    with pytest.raises(ConfigError, match=r"train.epochs: .*got 'many'"):
+        load_recipe("small", ["train.epochs=many"])
+    assert load_recipe("small", ["train.lr=5e-4"]).train.lr == 5e-4

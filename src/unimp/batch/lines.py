@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from unimp.core.errors import ConfigError, DataError, did_you_mean
-from unimp.personalizer import MOST_CANDIDATES, QUERY_LETTERS, Personalizer
+from unimp.core.errors import DataError, UnimpError
+from unimp.personalizer import Personalizer
+from unimp.tasks.forms import SEPARATOR, RequestField, batch_fields, listed_ids
+from unimp.tasks.requests import TaskRequest
+from unimp.tasks.task import AnyTask
 
-NEEDED = {
-    "recommendation": ("user_id",),
-    "search": ("user_id", "text"),
-    "rating": ("user_id", "item_id"),
-    "explanation": ("user_id", "item_id"),
-    "selection": ("user_id", "candidates"),
-    "imagination": ("user_id", "text"),
-}
-"""Task -> columns that the file must have. `candidates` are item ids, a list or separated by commas."""
-COUNT = "count"
-"""Column that selection may have: how many to choose; 1 where it is empty."""
+USER = "user_id"
 HISTORY = "history"
-"""Column that any file may have: item ids, oldest first, as `candidates` are. A row with one is answered by
-that history, whether or not the data know its user; an empty list is a cold start."""
-SEPARATOR = "\x1f"
-"""Parts the ids of a list (Parquet): no id holds this sign."""
+"""Column that any file may have: item ids, oldest first. A row with one is answered by that history, whether
+or not the data know its user; an empty list is a cold start."""
 LINE = "line"
 """Where a row stands: the line of a text file or CSV, the row of a Parquet file counted from 1."""
 
@@ -39,22 +31,23 @@ class Wrong:
     reason: str
 
 
-def read_lines(path: Path, task: str) -> pl.DataFrame:
+def read_lines(path: Path, task: type[AnyTask]) -> pl.DataFrame:
     """`line` and the task's columns as text; DataError when the file or a column is missing."""
-    if task not in NEEDED:
-        raise ConfigError(f"--task: unknown task {task!r}{did_you_mean(task, NEEDED)}")
     try:
         table = read_table(path)
     except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
-    missing = [name for name in NEEDED[task] if name not in table.columns]
+    fields = batch_fields(task.Request)
+    needed = [USER, *(field.form.column for field in fields if not field.form.optional)]
+    missing = [name for name in needed if name not in table.columns]
     if missing:
-        raise DataError(f"{path}: column(s) missing for {task}: {', '.join(missing)}")
+        raise DataError(f"{path}: column(s) missing for {task.name}: {', '.join(missing)}")
     if table.is_empty():
         raise DataError(f"{path}: no users; name one a line")
-    asked = (HISTORY, COUNT) if task == "selection" else (HISTORY,)
-    optional = [name for name in asked if name in table.columns]
-    return table.select(LINE, *(as_text(table, name) for name in [*NEEDED[task], *optional]))
+    columns = [USER, *(field.form.column for field in fields if field.form.column in table.columns)]
+    if HISTORY in table.columns:
+        columns.append(HISTORY)
+    return table.select(LINE, *(as_text(table, name) for name in columns))
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -64,80 +57,70 @@ def read_table(path: Path) -> pl.DataFrame:
         return pl.read_csv(path, infer_schema=False).with_row_index(LINE, 2)  # the header is line 1
     lines = enumerate(path.read_text().splitlines(), start=1)
     named = [(place, line.strip()) for place, line in lines if line.strip()]
-    return pl.DataFrame(named, schema={LINE: pl.UInt32, "user_id": pl.String}, orient="row")
+    return pl.DataFrame(named, schema={LINE: pl.UInt32, USER: pl.String}, orient="row")
 
 
 def as_text(table: pl.DataFrame, name: str) -> pl.Expr:
+    """The column as text; a list's values each end with SEPARATOR, so that one id with a comma stays one."""
     column = pl.col(name)
     if isinstance(table.schema[name], pl.List):
-        # also behind the last, so that a list of one id with a comma stays one id
         parts = column.cast(pl.List(pl.String)).list.eval(pl.element() + SEPARATOR)
         return parts.list.join("").alias(name)
     return column.cast(pl.String)
 
 
-def wrong_lines(personalizer: Personalizer, asked: pl.DataFrame) -> list[Wrong]:
+def request_of(row: Mapping[str, Any], request: type[TaskRequest], options: Mapping[str, Any]) -> TaskRequest:
+    """The request of a line; DataError or ConfigError when it is none. `options`: fields of all requests."""
+    given = row.get(HISTORY)
+    who = {"user": filled(row, USER)} if given is None else {"history": listed_ids(given)}
+    values: dict[str, Any] = {**who, **options}
+    for field in batch_fields(request):
+        if field.form.optional and not row.get(field.form.column):
+            continue
+        text = filled(row, field.form.column)
+        values[field.name] = number_of(field, text) if field.is_number else field.read(text)
+    return request.parse(values)
+
+
+def filled(row: Mapping[str, Any], column: str) -> str:
+    """The text of a cell; DataError when there is none."""
+    value = row.get(column)
+    if value is None:
+        raise DataError(f"{column} is missing")
+    if not str(value).strip():
+        raise DataError(f"{column} is empty")
+    return str(value)
+
+
+def number_of(field: RequestField, text: str) -> Any:
+    """A whole number as it is written; DataError for anything else."""
+    if not text.isdecimal():
+        raise DataError(f"{field.form.column}: must be a whole number (got {text!r})")
+    return int(text)
+
+
+def wrong_lines(
+    personalizer: Personalizer, task: AnyTask, asked: pl.DataFrame, options: Mapping[str, Any]
+) -> list[Wrong]:
     """Every line that cannot be answered, with the first reason why."""
-    dataset = personalizer.run.dataset
-    checks = Checks(dataset.interactions.user_position, dataset.catalog.row_of)
-    reasons = ((row[LINE], checks.reason(row)) for row in asked.iter_rows(named=True))
-    return [Wrong(line, reason) for line, reason in reasons if reason is not None]
-
-
-@dataclass(frozen=True)
-class Checks:
-    """What a line is held against."""
-
-    users: dict[str, int]
-    items: dict[str, int]
-
-    def reason(self, row: dict[str, Any]) -> str | None:
-        """Why a line cannot be answered; None when it can."""
-        for name, value in row.items():
-            if value is None and name not in (COUNT, HISTORY):
-                return f"{name} is missing"
-        history = row.get(HISTORY)
-        if history is None and row["user_id"] not in self.users:
-            return f'unknown user "{row["user_id"]}": give their history in a column "{HISTORY}"'
-        for item_id in listed_ids(history or ""):
-            if item_id not in self.items:
-                return f'unknown item "{item_id}" in the history'
-        if "item_id" in row and row["item_id"] not in self.items:
-            return f'unknown item "{row["item_id"]}"'
-        if "text" in row:
-            return query_reason(row["text"])
-        return self.candidates_reason(row) if "candidates" in row else None
-
-    def candidates_reason(self, row: dict[str, Any]) -> str | None:
-        ids = candidate_ids(row["candidates"])
-        for item_id in ids:
-            if item_id not in self.items:
-                return f'unknown item "{item_id}" among the candidates'
-        if not 2 <= len(ids) <= MOST_CANDIDATES:
-            return f"give 2 to {MOST_CANDIDATES:,} different candidates (got {len(ids)})"
-        count = row.get(COUNT)
-        if count is not None and not (count.isdecimal() and 1 <= int(count) <= len(ids)):
-            return f"count must be 1 to {len(ids)}, the number of candidates (got {count!r})"
-        return None
-
-
-def query_reason(text: str) -> str | None:
-    if not text.strip():
-        return "text is empty"
-    if len(text) > QUERY_LETTERS:
-        return f"text has {len(text):,} letters, at most {QUERY_LETTERS:,}"
-    return None
-
-
-def candidate_ids(text: str) -> list[str]:
-    """Different ids in the order given."""
-    return list(dict.fromkeys(listed_ids(text)))
-
-
-def listed_ids(text: str) -> list[str]:
-    """Ids of a cell: parted by SEPARATOR where it was a list, else by commas."""
-    separator = SEPARATOR if SEPARATOR in text else ","
-    return [part.strip() for part in text.split(separator) if part.strip()]
+    users = personalizer.run.dataset.interactions.user_position
+    items = personalizer.run.dataset.catalog.row_of
+    found: list[Wrong] = []
+    for row in asked.iter_rows(named=True):
+        try:
+            if row.get(HISTORY) is None and (user := filled(row, USER)) not in users:
+                raise DataError(f'unknown user "{user}": give their history in a column "{HISTORY}"')
+            for item_id in listed_ids(row.get(HISTORY) or ""):
+                if item_id not in items:
+                    raise DataError(f'unknown item "{item_id}" in the history')
+            request = request_of(row, task.Request, options)
+            for item_id in request.item_ids:
+                if item_id not in items:
+                    raise DataError(f'unknown item "{item_id}"')
+            task.check(request)
+        except UnimpError as error:
+            found.append(Wrong(row[LINE], str(error)))
+    return found
 
 
 def refuse(path: Path, wrong: list[Wrong]) -> DataError:

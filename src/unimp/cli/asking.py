@@ -11,7 +11,6 @@ import numpy as np
 import typer
 
 if TYPE_CHECKING:
-    from unimp.answer import RankedItem
     from unimp.personalizer import Personalizer
 
 RunPath = Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")]
@@ -25,8 +24,6 @@ History = Annotated[
 ]
 DataPath = Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Count = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
 KeepHistory = Annotated[
     bool | None,
     typer.Option(
@@ -34,6 +31,12 @@ KeepHistory = Annotated[
         help="Whether items of the user's own history may come up again; default: as the run was validated.",
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def masked(keep_history: bool | None) -> bool | None:
+    """`exclude_history` as an option says it; None: as the run was validated."""
+    return None if keep_history is None else not keep_history
 
 
 def opened(run: Path, data: Path | None, device: str) -> Personalizer:
@@ -45,37 +48,13 @@ def opened(run: Path, data: Path | None, device: str) -> Personalizer:
 def whose(user: str | None, history: list[str] | None) -> dict[str, Any]:
     """`user=` or `history=` for a Personalizer; ConfigError without either."""
     from unimp.core.errors import ConfigError
+    from unimp.tasks.forms import option_ids
 
     if user is None and not history:
         raise ConfigError('give either --user ID or --history ID,ID,… (--history "" is a cold start)')
     if user is not None and history:
         raise ConfigError("give either a user or a history, not both")
-    return {"user": user, "history": ids(history, "--history") if history else None}
-
-
-def masked(keep_history: bool | None) -> bool | None:
-    """`exclude_history` as an option says it; None: as the run was validated."""
-    return None if keep_history is None else not keep_history
-
-
-def ids(given: list[str], option: str) -> list[str]:
-    """Item ids of an option: one text parts them by commas, several are one id each, `@FILE` has one a line.
-
-    The last two take ids that hold commas.
-    """
-    if len(given) > 1:
-        return [part.strip() for part in given if part.strip()]
-    text = given[0]
-    if not text.startswith("@"):
-        return [part.strip() for part in text.split(",") if part.strip()]
-    from unimp.core.errors import DataError
-
-    try:
-        lines = Path(text[1:]).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise DataError(f"{option} {text}: cannot be read ({reason}); name a file of one id a line") from None
-    return [line.strip() for line in lines if line.strip()]
+    return {"user": user, "history": option_ids(history, "--history") if history else None}
 
 
 def as_document(answer: Any) -> str:
@@ -93,23 +72,10 @@ def show_history(personalizer: Personalizer, history: tuple[str, ...]) -> None:
     if not history:
         print("no history: a cold start, answered from popularity and content alone")
         return
+    from unimp.tasks.ranking import titled
+
     catalog = personalizer.run.dataset.catalog
     shown = history[-5:]
     print("history" + (f" (latest 5 of {len(history)})" if len(history) > len(shown) else ""))
     for item_id in shown:
-        print(f"    {named(item_id, catalog.label(catalog.row_of[item_id]))}")
-
-
-def show_items(heading: str, items: tuple[RankedItem, ...]) -> None:
-    print(heading)
-    for place, item in enumerate(items, start=1):
-        print(f"{place:3} {named(item.item_id, item.title)}  {item.score:.3f}")
-
-
-def named(item_id: str, title: str) -> str:
-    """An item as people see it; one without a title goes by its id, which is not said twice."""
-    return f"{item_id:>14}" + (f"  {title}" if title != item_id else "")
-
-
-def bar(share: float, width: int = 30) -> str:
-    return "█" * round(share * width)
+        print(f"    {titled(item_id, catalog.label(catalog.row_of[item_id]))}")

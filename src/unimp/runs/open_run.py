@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class TrainedRun:
     @cached_property
     def answerer(self) -> Answerer:
         """Ready for every task."""
-        return self.artifacts.answerer(self.model, self.weights_by_task)
+        answerer = self.artifacts.answerer(self.model, self.weights_by_task)
+        return replace(answerer, exclude_history=self.exclude_history)
 
 
 def load_model(

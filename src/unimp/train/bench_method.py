@@ -22,6 +22,7 @@ from unimp.inference.score_sources import FusionWeights
 from unimp.runs.open_run import open_run
 from unimp.runs.recipe import Recipe, recipe_of
 from unimp.runs.training_split import TrainingSplit
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.train.training_run import learn
 
 
@@ -105,7 +106,11 @@ class UnimpMethod:
                 training_split, recipe, Path(folder), pick_device(), show=show_progress
             )
         weights_by_task = {name: FusionWeights(**values) for name, values in result["mixtures"].items()}
-        self._take(artifacts.answerer(model, weights_by_task).ranker, recipe.model_dump(mode="json"), result)
+        self._take(
+            artifacts.answerer(model, weights_by_task).decoder(RecommendationTask),
+            recipe.model_dump(mode="json"),
+            result,
+        )
 
     def _open(self, folder: Path, data: BenchTrainingData, seed: int) -> None:
         run = open_run(folder)
@@ -117,12 +122,11 @@ class UnimpMethod:
         if not np.array_equal(events, run.artifacts.popularity):
             raise ConfigError(f"{folder}: learned from other events than this benchmark's training part")
         set_threads(run.artifacts.recipe.train.threads)
-        self._take(run.answerer.ranker, run.facts["recipe"], run.result)
+        self._take(run.answerer.decoder(RecommendationTask), run.facts["recipe"], run.result)
         self.reported_cost = (sum(run.result["seconds"].values()), run.result["peak_memory_mib"])
 
-    def _take(self, ranker: ModelRanker | None, recipe: dict[str, Any], result: dict[str, Any]) -> None:
+    def _take(self, ranker: ModelRanker, recipe: dict[str, Any], result: dict[str, Any]) -> None:
         """Keep the ranker, with its mixture or without."""
-        assert ranker is not None
         self.ranker = (
             ranker if self.config.fusion_weights else replace(ranker, fusion_weights=FusionWeights())
         )

@@ -30,7 +30,7 @@ from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import build_vocabulary
-from unimp.tasks import load_tasks
+from unimp.tasks import extra_words, load_tasks
 from unimp.tasks.rating.factors import BiasedMF
 
 
@@ -74,12 +74,12 @@ def build_artifacts(
     items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
     items = for_training(items, popularity, recipe, device)
-    spoken = [*(task.words for task in tasks), *context.spoken(recipe.tasks)]
+    spoken = [*(task.words for task in tasks), *extra_words(tasks, context)]
     coded = (0, 0) if tokenizer is None or codes is None else (tokenizer.num_codes, codes.shape[1])
     vocabulary = build_vocabulary(
         catalog, training_split.rating_scale, spoken, recipe.tokenizer, coded, own_words
     )
-    rates = bool({"rating", "explanation"} & set(recipe.tasks)) and context.has_ratings
+    rates = any(task.needs_rating_factors for task in tasks) and context.has_ratings
     factors = BiasedMF.fit(train, seed=recipe.train.seed, show=show_progress) if rates else None
     return RunArtifacts(
         recipe,

@@ -7,7 +7,7 @@ from unimp.baselines import METHODS
 from unimp.data.dataset import Dataset
 from unimp.evaluate.bench.jobs import plan_jobs
 from unimp.evaluate.bench.runner import run_jobs
-from unimp.testing import toy_world
+from unimp.testing.world import toy_world
 
 
 @pytest.fixture(scope="session")

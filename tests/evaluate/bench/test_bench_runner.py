@@ -18,7 +18,7 @@ from unimp.evaluate.bench.result import IN_HISTORY, RANK_COLUMNS, StoredResult, 
 from unimp.evaluate.bench.runner import run_jobs
 from unimp.evaluate.bench.table import build_table
 from unimp.metrics.ranking import rank_cases
-from unimp.testing import toy_world
+from unimp.testing.world import toy_world
 
 SASREC = {"width": 8, "epochs": 2, "threads": 1, "lr": 0.01}
 

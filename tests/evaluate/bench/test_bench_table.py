@@ -16,7 +16,7 @@ from unimp.evaluate.bench.publish import as_latex, as_markdown, latex
 from unimp.evaluate.bench.report import write_report
 from unimp.evaluate.bench.runner import run_jobs
 from unimp.evaluate.bench.table import build_table, distinguishing, user_values
-from unimp.testing import toy_world
+from unimp.testing.world import toy_world
 
 
 def only(folder: Path, method: str) -> Path:

@@ -25,7 +25,7 @@ from unimp.evaluate.bench.table import build_table
 from unimp.evaluate.bench.tries import Budget, Try, Tuning, best_try
 from unimp.evaluate.bench.tuning import propose
 from unimp.metrics.ranking import rank_cases, ranking_metrics
-from unimp.testing import CLUSTER_SIZE, NUM_CLUSTERS, toy_world
+from unimp.testing.world import CLUSTER_SIZE, NUM_CLUSTERS, toy_world
 
 
 def tuned(

@@ -8,9 +8,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.serve.http.conftest import Site
-from unimp.answer import Explanation, RatingForecast, Recommendation, SearchResult, Selection
 from unimp.serve.http import examples
 from unimp.serve.http.schemas import DrawingOut, Forgotten, Health, HistoryOut, ItemOut, Stored
+from unimp.tasks.explanation.schema import Explanation
+from unimp.tasks.rating.schema import RatingForecast
+from unimp.tasks.recommendation.schema import Recommendation
+from unimp.tasks.search.schema import SearchResult
+from unimp.tasks.selection.schema import Selection
 
 TYPES: dict[str, Any] = {
     "STORED": Stored,

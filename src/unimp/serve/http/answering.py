@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unimp.answer import Query, RankedItem, Recommendation, SearchResult
+from unimp.answer import Query, RankedItem
 from unimp.data.histories import FloatArray, Histories
-from unimp.inference.retrieval import best_items
 from unimp.inference.warm import WarmMemory
 from unimp.inference.warm_reading import WarmReader
 from unimp.runs.updates import Stock
 from unimp.serve.http.people import Past, together
 from unimp.serve.http.settings import ServeSettings
+from unimp.tasks.ranking import best_items
+from unimp.tasks.recommendation.schema import Recommendation
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search.schema import SearchResult
+from unimp.tasks.search.task import SearchTask
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,15 @@ class Answering:
 
     def __init__(self, stock: Stock, memory: WarmMemory, settings: ServeSettings) -> None:
         self.stock, self.memory, self.settings = stock, memory, settings
-        ranker, searcher = stock.answerer.ranker, stock.answerer.searcher
-        warm = settings.keep == "users"
-        self.ranking = WarmReader(ranker, memory) if warm and ranker is not None else None
-        self.searching = WarmReader(searcher, memory) if warm and searcher is not None else None
+        self.warm = settings.keep == "users"
 
     def recommend_all(self, questions: Sequence[Ranking]) -> list[Recommendation]:
         histories, users = self._asked(questions)
-        if self.ranking is not None:
-            scores = self.ranking.score(users, histories)
+        ranker = self.stock.answerer.decoder(RecommendationTask)
+        if self.warm:
+            scores = WarmReader(ranker, self.memory).score(users, histories)
         else:
-            scores = self.stock.answerer.score(histories)
+            scores = ranker.score(histories)
         return [
             Recommendation(items, *self._read(one.past))
             for items, one in zip(self.best(scores, questions), questions, strict=True)
@@ -52,10 +54,11 @@ class Answering:
     def search_all(self, questions: Sequence[Ranking]) -> list[SearchResult]:
         histories, users = self._asked(questions)
         queries = [Query(one.text.strip()) for one in questions]
-        if self.searching is not None:
-            scores = self.searching.search(users, histories, queries)
+        searcher = self.stock.answerer.decoder(SearchTask)
+        if self.warm:
+            scores = WarmReader(searcher, self.memory).search(users, histories, queries)
         else:
-            scores = self.stock.answerer.search(histories, queries)
+            scores = searcher.search(histories, queries)
         return [
             SearchResult(items, query.text, False, *self._read(one.past))
             for items, query, one in zip(self.best(scores, questions), queries, questions, strict=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unimp.answer import RankedItem
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import NO_TIME, FloatArray, Histories, IntArray
@@ -94,10 +93,6 @@ class Remembering(Personalizer):
     def histories(self, history: Sequence[str] | None = None, user: str | None = None) -> Histories:
         """The user's, whatever is given."""
         return together([self.past])
-
-    def best(self, scores: FloatArray, k: int, *, exclude_history: bool | None) -> tuple[RankedItem, ...]:
-        """The k best of [num_items] scores."""
-        return self._best(scores, self.histories(), k, exclude_history)
 
 
 def together(pasts: Sequence[Past]) -> Histories:

@@ -11,14 +11,6 @@ from typing import Any, ParamSpec, TypeVar
 import anyio
 from PIL import Image
 
-from unimp.answer import (
-    Drawing,
-    Explanation,
-    RatingForecast,
-    Recommendation,
-    SearchResult,
-    Selection,
-)
 from unimp.core.errors import DataError
 from unimp.inference.warm import WarmMemory
 from unimp.personalizer import Personalizer
@@ -35,6 +27,12 @@ from unimp.serve.http.schemas import Asker, ImagineIn
 from unimp.serve.http.settings import ServeSettings
 from unimp.serve.http.shelf import Shelf
 from unimp.serve.store.store import Added, Store, StoredEvent
+from unimp.tasks.explanation.schema import Explanation
+from unimp.tasks.image_generation.schema import Drawing
+from unimp.tasks.rating.schema import RatingForecast
+from unimp.tasks.recommendation.schema import Recommendation
+from unimp.tasks.search.schema import SearchResult
+from unimp.tasks.selection.schema import Selection
 
 STORE_CALLS = 4
 """Blocking calls at once: fewer than the store's connections, so that no thread waits for one."""

@@ -10,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from unimp.answer import Explanation, RatingForecast, Recommendation, SearchResult, Selection
 from unimp.serve.http.connection import while_connected
 from unimp.serve.http.examples import (
     DRAWN,
@@ -27,6 +26,11 @@ from unimp.serve.http.routes import Served
 from unimp.serve.http.schemas import DrawingOut, ExplainIn, ImagineIn, RateIn, RecommendIn, SearchIn, SelectIn
 from unimp.serve.http.security import READ, needs
 from unimp.serve.http.service import Service
+from unimp.tasks.explanation.schema import Explanation
+from unimp.tasks.rating.schema import RatingForecast
+from unimp.tasks.recommendation.schema import Recommendation
+from unimp.tasks.search.schema import SearchResult
+from unimp.tasks.selection.schema import Selection
 
 router = APIRouter(prefix="/v1", tags=["tasks"], dependencies=[Depends(needs(READ))])
 
