@@ -8,8 +8,8 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from unimp import Personalizer
-from unimp.serve.http.app import create_app
-from unimp.serve.http.settings import ServeSettings
+from unimp.serve.app import create_app
+from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 
 HTMX = {"HX-Request": "true"}

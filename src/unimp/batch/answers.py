@@ -14,7 +14,7 @@ from unimp.answer import PictureArray, Query
 from unimp.batch.lines import COUNT, LINE, candidate_ids
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.personalizer import Personalizer
-from unimp.serve.http.people import Past, Remembering
+from unimp.serve.users import Past, Remembering
 from unimp.tasks.rating.decoder import normalised
 
 AT_ONCE = 256

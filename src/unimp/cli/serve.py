@@ -61,7 +61,7 @@ def serve(
     """Serve a run: JSON under /v1, a page at /."""
     from unimp.core.compute import set_threads
     from unimp.personalizer import load
-    from unimp.serve.http.server import choose_settings, run_server
+    from unimp.serve.server import choose_settings, run_server
     from unimp.serve.store.store import Store
 
     settings = choose_settings(host, keys=require_keys, rate=rate, batching=batching, keep=keep.value)
@@ -78,7 +78,7 @@ def add(
     role: Annotated[str, typer.Option(help="read, write-events, admin; several with commas.")] = "read",
 ) -> None:
     """Make a key and print it: it is not kept, and cannot be shown again."""
-    from unimp.serve.http.security import new_secret, parse_roles
+    from unimp.serve.security import new_secret, parse_roles
     from unimp.serve.store.store import Store
 
     roles, secret = parse_roles(role), new_secret()

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request, Response
 
-from unimp.serve.http.connection import while_connected
-from unimp.serve.http.routes import Served
-from unimp.serve.http.schemas import Asker, Id, ItemOut
-from unimp.serve.http.security import READ, needs
-from unimp.serve.http.service import Service
+from unimp.serve.connection import while_connected
 from unimp.serve.page.mattered import mattered
 from unimp.serve.page.rendering import is_partial, render
+from unimp.serve.routes import Served
+from unimp.serve.schemas import Asker, Id, ItemOut
+from unimp.serve.security import READ, needs
+from unimp.serve.service import Service
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(needs(READ))])
 

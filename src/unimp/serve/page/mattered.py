@@ -13,10 +13,10 @@ from unimp.features.pixels import VisionConfig
 from unimp.inference.attention_maps import AttentionMap, explanation_attention_map
 from unimp.inference.attribution import Attribution, LeaveOneOutAttribution
 from unimp.personalizer import Personalizer
-from unimp.serve.http.batching import Desk
-from unimp.serve.http.people import Past, together
-from unimp.serve.http.service import Service
 from unimp.serve.page.heat import heat, jpeg_base64
+from unimp.serve.service import Service
+from unimp.serve.users import Past, together
+from unimp.serve.worker import Desk
 
 LATEST = 12
 """Events of the history that are left out, the latest ones."""

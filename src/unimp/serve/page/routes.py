@@ -10,14 +10,14 @@ from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, Reques
 from starlette.responses import RedirectResponse
 
 from unimp.core.errors import ConfigError
-from unimp.serve.http.connection import while_connected
-from unimp.serve.http.people import Past
-from unimp.serve.http.pictures import png_base64, read_upload
-from unimp.serve.http.routes import Served
-from unimp.serve.http.schemas import Asker, EventIn, Id, ImagineIn, ItemOut, Words
-from unimp.serve.http.security import READ, WRITE_EVENTS, needs
-from unimp.serve.http.service import Service
+from unimp.serve.connection import while_connected
 from unimp.serve.page.rendering import FILES, is_partial, render, static_file
+from unimp.serve.pictures import png_base64, read_upload
+from unimp.serve.routes import Served
+from unimp.serve.schemas import Asker, EventIn, Id, ImagineIn, ItemOut, Words
+from unimp.serve.security import READ, WRITE_EVENTS, needs
+from unimp.serve.service import Service
+from unimp.serve.users import Past
 
 SHOWN, SHOWN_HISTORY, LISTED_USERS, DRAWN = 12, 24, 12, 4
 

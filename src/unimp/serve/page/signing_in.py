@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from starlette.responses import RedirectResponse
 
-from unimp.serve.http.routes import Served
-from unimp.serve.http.security import COOKIE
 from unimp.serve.page.rendering import render
+from unimp.serve.routes import Served
+from unimp.serve.security import COOKIE
 
 router = APIRouter(include_in_schema=False)
 

@@ -1,0 +1,70 @@
+"""`create_app`: the routes around one service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from unimp import __version__
+from unimp.personalizer import Personalizer
+from unimp.serve import errors
+from unimp.serve.middleware import Gate, Observed
+from unimp.serve.page import item as item_page
+from unimp.serve.page import routes as page
+from unimp.serve.page import signing_in
+from unimp.serve.routes import events, health, items, tasks, users
+from unimp.serve.schemas import Problem
+from unimp.serve.security import Keys, Rates
+from unimp.serve.service import Service
+from unimp.serve.settings import ServeSettings
+from unimp.serve.store.store import Store
+
+PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": PROBLEM}
+    for status, description in {
+        400: "Not JSON, or not a form",
+        401: "No valid API key",
+        403: "The key has not the role, or a page of another site asks",
+        404: "Unknown",
+        408: "The body took too long to arrive",
+        409: "An event id was used before for something else",
+        413: "The body is too large",
+        422: "Understood, and wrong: an unknown item, a value out of range",
+        429: "More requests than the key may send; Retry-After says when",
+        503: "Too busy, too slow, or the store is away; Retry-After says when",
+    }.items()
+}
+
+
+def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings | None = None) -> FastAPI:
+    """An ASGI application; its lifespan starts the model's thread and closes the store."""
+    settings = settings or ServeSettings()
+    app = FastAPI(
+        title="UniMP",
+        version=__version__,
+        description="Recommendation, search, ratings, explanations, selection and pictures from one model.",
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=ANSWERS,
+    )
+    service = app.state.service = Service(personalizer, store, settings)
+    errors.install(app)
+    for room in (events, users, tasks, items, health, page, item_page, signing_in):
+        app.include_router(room.router)
+    rates = Rates(settings)
+    app.add_middleware(Gate, settings=settings, keys=Keys(store, settings, rates), rates=rates)
+    app.add_middleware(Observed, metrics=service.metrics)
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    await service.open()
+    yield
+    await service.close()

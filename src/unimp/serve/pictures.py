@@ -1,0 +1,113 @@
+"""Pictures from strangers in, pictures for browsers out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import threading
+import warnings
+from collections import OrderedDict
+
+import numpy as np
+from PIL import Image
+
+from unimp.answer import PictureArray
+from unimp.core.errors import DataError
+from unimp.data.pictures import open_picture
+from unimp.serve.settings import ServeSettings
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+SHOWN_PIXELS = 320
+"""Longest side of a picture that is sent to a browser."""
+JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
+MOST_SCANS = 100
+"""Progressive JPEGs have about ten; each may take the work of a whole picture and a few bytes."""
+HEADER_LOCK = threading.Lock()
+
+
+def read_upload(data: bytes, settings: ServeSettings, place: str = "picture") -> Image.Image:
+    """Decode a picture under the byte and pixel limits; DataError in one line otherwise."""
+    if len(data) > settings.picture_bytes:
+        raise DataError(
+            f"{place}: {len(data):,} bytes, at most {settings.picture_bytes:,} are read; make it smaller"
+        )
+    width, height = header_size(data, place, settings)
+    if width * height > settings.picture_pixels:
+        limit = settings.picture_pixels
+        raise DataError(f"{place}: {width}x{height} pixels, at most {limit:,} are read; make it smaller")
+    if data.startswith(JPEG_START) and data.count(JPEG_SCAN) > MOST_SCANS:
+        raise DataError(f"{place}: a JPEG of more than {MOST_SCANS} scans; save it anew as a plain one")
+    return open_picture(data, place)
+
+
+def header_size(data: bytes, place: str, settings: ServeSettings) -> tuple[int, int]:
+    """Width and height, without decoding any pixel."""
+    try:
+        with HEADER_LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                return image.size
+    except Image.DecompressionBombError:
+        limit = settings.picture_pixels
+        raise DataError(
+            f"{place}: far more than the {limit:,} pixels that are read; make it smaller"
+        ) from None
+    except Exception:
+        kinds = ", ".join(FORMATS)
+        raise DataError(f"{place}: not a picture that can be read; send a whole {kinds} file") from None
+
+
+def from_base64(text: str, settings: ServeSettings) -> bytes:
+    """Bytes of plain base64, or of a `data:` URL with a picture."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    if len(text) > settings.picture_bytes * 4 // 3 + 4:
+        raise DataError(f"picture: more than {settings.picture_bytes:,} bytes; make it smaller")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise DataError("picture: not base64; send the file's bytes in base64") from None
+
+
+def png_base64(picture: PictureArray) -> str:
+    """A picture [Y, X, 3] as PNG in base64."""
+    return base64.b64encode(png(Image.fromarray(np.ascontiguousarray(picture)))).decode()
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def shown(image: Image.Image) -> bytes:
+    """As PNG no larger than a browser needs: never the stranger's own bytes."""
+    image.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS))
+    return png(image)
+
+
+class PictureCache:
+    """Pictures ready to send, the least recently used dropped first; safe to use from several threads."""
+
+    def __init__(self, most_bytes: int = 32 * 2**20) -> None:
+        self.most_bytes, self.bytes = most_bytes, 0
+        self.kept: OrderedDict[str, bytes] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def get(self, name: str) -> bytes | None:
+        with self.lock:
+            if name in self.kept:
+                self.kept.move_to_end(name)
+            return self.kept.get(name)
+
+    def put(self, name: str, data: bytes) -> None:
+        with self.lock:
+            self.bytes += len(data) - len(self.kept.pop(name, b""))
+            self.kept[name] = data
+            while self.bytes > self.most_bytes and self.kept:
+                self.bytes -= len(self.kept.popitem(last=False)[1])
+
+    def drop(self, name: str) -> None:
+        with self.lock:
+            self.bytes -= len(self.kept.pop(name, b""))

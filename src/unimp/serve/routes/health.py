@@ -1,0 +1,31 @@
+"""Alive, ready, measured."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Response
+
+from unimp.serve.examples import READY, answered
+from unimp.serve.routes import Served
+from unimp.serve.schemas import Health
+from unimp.serve.security import READ, needs
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def alive() -> Health:
+    """The process runs."""
+    return Health(status="alive")
+
+
+@router.get("/readyz", responses=answered(READY))
+async def ready(service: Served) -> Health:
+    """The model is loaded and the store answers; 503 otherwise."""
+    await service.in_store(service.store.ping)
+    return Health(status="ready", tasks=list(service.personalizer.tasks), items=len(service.catalog))
+
+
+@router.get("/metrics", dependencies=[Depends(needs(READ))], response_class=Response)
+async def metrics(service: Served) -> Response:
+    """For Prometheus."""
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,61 @@
+"""Items: look at them, upsert them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Response
+
+from unimp.serve.examples import ITEM, answered
+from unimp.serve.pictures import from_base64, read_upload
+from unimp.serve.routes import Served
+from unimp.serve.schemas import ID, ItemIn, ItemOut
+from unimp.serve.security import ADMIN, READ, needs
+
+router = APIRouter(prefix="/v1/items", tags=["items"])
+ItemId = Annotated[str, Path(min_length=1, max_length=128, pattern=ID, examples=["P00003"])]
+PICTURE_ANSWERS = {200: {"content": {"image/png": {}}}, 404: {"description": "Unknown, or no picture"}}
+
+
+def unknown(item: str) -> HTTPException:
+    return HTTPException(404, f'unknown item "{item}"; check the id, or import the item first')
+
+
+@router.get(
+    "/{item:path}/picture",
+    dependencies=[Depends(needs(READ))],
+    response_class=Response,
+    responses=PICTURE_ANSWERS,  # type: ignore[arg-type]
+)
+async def get_picture(item: ItemId, service: Served) -> Response:
+    """The item's picture as PNG, no larger than 320 pixels."""
+    data = await service.decoded(service.items.picture, item)
+    if data is None:
+        raise HTTPException(404, f'item "{item}" is unknown, or has no picture')
+    return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
+
+
+@router.get("/{item:path}", dependencies=[Depends(needs(READ))], responses=answered(ITEM))
+async def get_item(item: ItemId, service: Served) -> ItemOut:
+    """The item as it was last upserted, else as the catalogue has it."""
+    view = await service.in_store(service.items.view, item)
+    if view is None:
+        raise unknown(item)
+    return view
+
+
+@router.put("/{item:path}", dependencies=[Depends(needs(ADMIN))], responses=answered(ITEM))
+async def put_item(item: ItemId, content: ItemIn, service: Served) -> ItemOut:
+    """Insert or replace an item's attributes; its picture stays unless another is given.
+
+    When this answers, the item is stored, and recommended and found by its content.
+    """
+    picture = None
+    if content.picture is not None:
+        picture = from_base64(content.picture, service.settings)
+        await service.decoded(read_upload, picture, service.settings, f'item "{item}"')
+    await service.put_item(item, content.attributes, picture)
+    view = await service.in_store(service.items.view, item)
+    if view is None:
+        raise unknown(item)
+    return view

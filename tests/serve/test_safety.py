@@ -1,0 +1,275 @@
+"""Keys, roles, rates, limits, headers; a client that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from tests.serve.site import MakeSite, Site
+from unimp.core.errors import ConfigError
+from unimp.personalizer import Personalizer
+from unimp.serve.app import create_app
+from unimp.serve.errors import Busy, TooSlow
+from unimp.serve.schemas import ImagineIn
+from unimp.serve.server import bind, choose_settings
+from unimp.serve.service import Service
+from unimp.serve.settings import ServeSettings
+from unimp.serve.store.store import Store
+from unimp.serve.users import Past
+from unimp.serve.worker import Desk, Engine
+from unimp.tasks.explanation.decoder import ModelExplainer
+from unimp.tasks.image_generation import decoder as image_decoder
+
+QUESTION = {"history": [], "k": 1}
+JSON = {"content-type": "application/json"}
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_a_key_opens_what_its_roles_allow(make_site: MakeSite) -> None:
+    site = make_site(keys=True)
+    store = site.service.store
+    for name in ("read", "write-events", "admin"):
+        store.add_key(f"secret of {name}", name, frozenset({name}))
+    assert "API key is needed" in site.refused(401, site.post("/v1/recommend", QUESTION))
+    wrong = site.post("/v1/recommend", QUESTION, headers=bearer("guess"))
+    assert "unknown API key" in site.refused(401, wrong)
+    event = {"event_id": "e", "user": "u", "item": site.service.catalog.item_ids[0]}
+
+    def statuses(name: str) -> list[int]:
+        headers = bearer(f"secret of {name}")
+        return [
+            site.post("/v1/recommend", QUESTION, headers=headers).status_code,
+            site.post("/v1/events", event, headers=headers).status_code,
+            site.delete("/v1/users/u/history", headers=headers).status_code,
+        ]
+
+    assert statuses("read") == [200, 403, 403]
+    assert statuses("write-events") == [403, 200, 403]
+    assert statuses("admin") == [200, 200, 200]
+    by_header = site.post("/v1/recommend", QUESTION, headers={"X-API-Key": "secret of read"})
+    assert by_header.status_code == 200
+    for path in ("/healthz", "/readyz"):
+        assert site.get(path).status_code == 200
+    assert site.get("/metrics").status_code == 401
+
+
+def test_a_key_that_sends_too_much_is_slowed_down(make_site: MakeSite) -> None:
+    site = make_site(requests_per_second=0.001, burst=3)
+    assert [site.post("/v1/recommend", QUESTION).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert int(site.get("/metrics").headers["retry-after"]) > 1
+
+
+def test_bodies_are_bounded(make_site: MakeSite) -> None:
+    site = make_site(body_bytes=1000)
+    large = site.post("/v1/recommend", content=b"x" * 1001, headers=JSON)
+    assert "larger than 1,000 bytes" in site.refused(413, large)
+
+    async def chunks(count: int, pause: float) -> Any:
+        for _ in range(count):
+            yield b" " * 100
+            await asyncio.sleep(pause)
+
+    unannounced = site.post("/v1/recommend", content=chunks(11, 0), headers=JSON)
+    assert "larger than" in site.refused(413, unannounced)
+    hasty = make_site(body_seconds=0.01)
+    slow = hasty.post("/v1/recommend", content=chunks(5, 60), headers=JSON)
+    assert "seconds to arrive" in hasty.refused(408, slow)
+    lying = site.post("/v1/recommend", content=chunks(1, 0), headers={**JSON, "content-length": "-1"})
+    assert lying.status_code == 413
+
+
+def test_pages_of_other_sites_and_other_names_are_refused(site: Site) -> None:
+    other = site.post("/v1/recommend", QUESTION, headers={"Origin": "https://evil.example"})
+    assert "may not write here" in site.refused(403, other)
+    assert site.post("/v1/recommend", QUESTION, headers={"Origin": "http://127.0.0.1:8000"}).is_success
+    rebound = site.get("/healthz", headers={"Host": "evil.example:8000"})
+    assert "is not this machine" in site.refused(403, rebound)
+    assert "access-control-allow-origin" not in site.get("/healthz", headers={"Origin": "http://a"}).headers
+
+
+def test_every_answer_has_the_headers(site: Site) -> None:
+    for response in (site.get("/healthz"), site.get("/nothing"), site.post("/v1/recommend", {})):
+        assert response.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_keys_are_off_on_loopback_only() -> None:
+    assert not choose_settings("127.0.0.1").keys
+    assert choose_settings("127.0.0.1", keys=True).requests_per_second > 0
+    assert choose_settings("0.0.0.0").keys
+    with pytest.raises(ConfigError, match="only on loopback"):
+        choose_settings("0.0.0.0", keys=False)
+
+
+class Gate:
+    """A desk that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.opened, self.worked = threading.Event(), []
+        self.desk: Desk[str, str] = Desk("gate", self.answer, together=False)
+
+    def answer(self, questions: Sequence[str]) -> list[str]:
+        self.opened.wait()
+        self.worked.extend(questions)
+        return list(questions)
+
+
+async def taken(engine: Engine) -> None:
+    """Until the engine has taken what waits."""
+    await asyncio.sleep(0)
+    while engine.queue:
+        await asyncio.sleep(0.001)
+
+
+def test_what_nobody_waits_for_is_not_worked_on(site: Site) -> None:
+    engine, gate = site.service.engine, Gate()
+
+    async def one_leaves() -> list[Any]:
+        first = asyncio.create_task(engine.ask(gate.desk, "a"))
+        await taken(engine)
+        rest = [asyncio.create_task(engine.ask(gate.desk, name)) for name in "bc"]
+        await asyncio.sleep(0)
+        rest[0].cancel()
+        gate.opened.set()
+        return await asyncio.gather(first, *rest, return_exceptions=True)
+
+    answers = site.runner.run(one_leaves())
+    assert (answers[0], answers[2]) == ("a", "c")
+    assert isinstance(answers[1], asyncio.CancelledError)
+    assert gate.worked == ["a", "c"]
+
+
+def test_a_disconnect_cancels_the_request(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled = asyncio.Event()
+
+    async def never(*_: Any, **__: Any) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    monkeypatch.setattr(site.service, "recommend", never)
+    messages = [
+        {"type": "http.request", "body": b'{"history": []}', "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/recommend",
+        "raw_path": b"/v1/recommend",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+        "app": site.app,
+    }
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(_: Any) -> None:
+        pass
+
+    site.runner.run(asyncio.wait_for(site.app(scope, receive, send), 5))
+    assert cancelled.is_set()
+    assert 'status="499"' in site.get("/metrics").text
+
+
+@pytest.mark.parametrize("task", ["imagine", "explain"])
+def test_work_that_nobody_waits_for_ends_between_two_steps(
+    site: Site, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    begun, go_on, steps = threading.Event(), threading.Event(), []
+    owner, name = (image_decoder, "sample") if task == "imagine" else (ModelExplainer, "best_tokens")
+    step = getattr(owner, name)
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        steps.append(name)
+        begun.set()
+        assert go_on.wait(20)
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, slow)
+    service = site.service
+    past = Past.of_items([1, 2])
+
+    async def leave() -> str:
+        item = service.catalog.item_ids[5]
+        wish = ImagineIn(text="bag")
+        asked = service.imagine(past, wish) if task == "imagine" else service.explain(past, item)
+        asking = asyncio.create_task(asked)
+        await asyncio.to_thread(begun.wait, 20)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        go_on.set()
+        return (await service.rate(past, item)).item_id  # the model's thread is free again
+
+    assert site.runner.run(leave()) == service.catalog.item_ids[5]
+    assert len(steps) == 1
+
+
+def test_a_stopping_server_finishes_what_is_in_flight(
+    personalizer: Personalizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+    app = create_app(personalizer, store, ServeSettings(keys=False, requests_per_second=0))
+    service: Service = app.state.service
+    begun, answer = threading.Event(), service.recommending.answer
+
+    def slow(questions: Any) -> Any:
+        begun.set()
+        assert server.should_exit or stopping.wait(20)
+        return answer(questions)
+
+    monkeypatch.setattr(service, "recommending", Desk("recommend", slow))
+    stopping = threading.Event()
+    listener = bind("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=20, ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    answers: list[int] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(httpx.post(f"{url}/v1/recommend", json=QUESTION).status_code)
+    )
+    asking.start()
+    assert begun.wait(20)
+    server.should_exit = True  # what SIGTERM does
+    stopping.set()
+    asking.join(20)
+    thread.join(20)
+    assert answers == [200]
+    assert not thread.is_alive()
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{url}/healthz")
+
+
+def test_too_many_and_too_slow_are_said(make_site: MakeSite) -> None:
+    site, gate = make_site(waiting=1, answer_seconds=0.05), Gate()
+
+    async def overload() -> list[Any]:
+        engine = site.service.engine
+        first = asyncio.create_task(engine.ask(gate.desk, "a"))
+        await taken(engine)
+        rest = [asyncio.create_task(engine.ask(gate.desk, name)) for name in "bc"]
+        answers = await asyncio.gather(first, *rest, return_exceptions=True)
+        gate.opened.set()
+        return answers
+
+    first, second, third = site.runner.run(overload())
+    assert isinstance(first, TooSlow)
+    assert isinstance(second, TooSlow)
+    assert isinstance(third, Busy)
