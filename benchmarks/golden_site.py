@@ -17,7 +17,7 @@ HTMX = {"HX-Request": "true"}
 
 def ask_service(model: Personalizer, store: str, picture: bytes) -> dict[str, Any]:
     """Name of the question -> status and answer, in the order asked. `store`: URL of an empty store."""
-    settings = ServeSettings(keys=False, requests_per_second=0.0, news_seconds=3600.0)
+    settings = ServeSettings(keys=False, requests_per_second=0.0, sync_seconds=3600.0)
     app = create_app(model, Store.open(store), settings)
     ids = model.run.dataset.catalog.item_ids
     user = str(model.run.dataset.interactions.histories.user_ids[1])

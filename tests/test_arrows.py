@@ -47,7 +47,6 @@ ON_THE_WAY: set[tuple[str, str]] = {
     ("fusion", "runs"),
     ("fusion", "tasks"),
     ("runs", "personalizer"),
-    ("batch", "serve"),
 }
 """Arrows that still point back; this set only shrinks."""
 

@@ -79,7 +79,7 @@ def make_site(personalizer: Personalizer, tmp_path: Path) -> Iterator[MakeSite]:
 
     def make(url: str | None = None, **settings: Any) -> Site:
         chosen = ServeSettings(
-            **{"keys": False, "requests_per_second": 0.0, "news_seconds": 3600.0, **settings}
+            **{"keys": False, "requests_per_second": 0.0, "sync_seconds": 3600.0, **settings}
         )
         store = Store.open(url or f"sqlite:///{tmp_path / 'store.db'}")
         sites.append(Site(create_app(personalizer, store, chosen)))

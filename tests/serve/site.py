@@ -10,6 +10,7 @@ import httpx
 from fastapi import FastAPI
 
 from unimp.serve.service import Service
+from unimp.serve.store_sync import StoreSync
 
 
 class Site:
@@ -29,6 +30,11 @@ class Site:
     def service(self) -> Service:
         service: Service = self.app.state.service
         return service
+
+    @property
+    def sync(self) -> StoreSync:
+        sync: StoreSync = self.app.state.sync
+        return sync
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         return self.runner.run(self.client.get(path, **more))

@@ -18,13 +18,13 @@ from unimp.core.errors import ConfigError
 from unimp.personalizer import Personalizer
 from unimp.serve.app import create_app
 from unimp.serve.errors import Busy, TooSlow
-from unimp.serve.schemas import ImagineIn
+from unimp.serve.queue import TaskQueue
+from unimp.serve.schemas import ExplainIn, ImagineIn, RateIn
 from unimp.serve.server import bind, choose_settings
 from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
-from unimp.serve.users import Past
-from unimp.serve.worker import Desk, Engine
+from unimp.serve.worker import ModelWorker
 from unimp.tasks.explanation.decoder import ModelExplainer
 from unimp.tasks.image_generation import decoder as image_decoder
 
@@ -112,33 +112,35 @@ def test_keys_are_off_on_loopback_only() -> None:
         choose_settings("0.0.0.0", keys=False)
 
 
-class Gate:
-    """A desk that answers when it is told to."""
+class GatedQueue:
+    """A queue of the worker whose answers come when `opened` is set."""
 
-    def __init__(self) -> None:
-        self.opened, self.worked = threading.Event(), []
-        self.desk: Desk[str, str] = Desk("gate", self.answer, together=False)
+    def __init__(self, worker: ModelWorker) -> None:
+        self.worker, self.opened, self.worked = worker, threading.Event(), []
+        self.queue: TaskQueue[str, str] = worker.add_queue("gate", self.answer, batched=False)
 
     def answer(self, questions: Sequence[str]) -> list[str]:
         self.opened.wait()
         self.worked.extend(questions)
         return list(questions)
 
+    def ask(self, question: str) -> asyncio.Task[str]:
+        return asyncio.create_task(self.worker.ask(self.queue, question))
 
-async def taken(engine: Engine) -> None:
-    """Until the engine has taken what waits."""
-    await asyncio.sleep(0)
-    while engine.queue:
-        await asyncio.sleep(0.001)
+    async def first_taken(self) -> None:
+        """Until the model's thread works on what waits."""
+        await asyncio.sleep(0)
+        while self.queue.waiting:
+            await asyncio.sleep(0.001)
 
 
 def test_what_nobody_waits_for_is_not_worked_on(site: Site) -> None:
-    engine, gate = site.service.engine, Gate()
+    gate = GatedQueue(site.service.worker)
 
     async def one_leaves() -> list[Any]:
-        first = asyncio.create_task(engine.ask(gate.desk, "a"))
-        await taken(engine)
-        rest = [asyncio.create_task(engine.ask(gate.desk, name)) for name in "bc"]
+        first = gate.ask("a")
+        await gate.first_taken()
+        rest = [gate.ask(name) for name in "bc"]
         await asyncio.sleep(0)
         rest[0].cancel()
         gate.opened.set()
@@ -159,7 +161,7 @@ def test_a_disconnect_cancels_the_request(site: Site, monkeypatch: pytest.Monkey
         finally:
             cancelled.set()
 
-    monkeypatch.setattr(site.service, "recommend", never)
+    monkeypatch.setattr(site.service, "answer", never)
     messages = [
         {"type": "http.request", "body": b'{"history": []}', "more_body": False},
         {"type": "http.disconnect"},
@@ -202,18 +204,18 @@ def test_work_that_nobody_waits_for_ends_between_two_steps(
 
     monkeypatch.setattr(owner, name, slow)
     service = site.service
-    past = Past.of_items([1, 2])
 
     async def leave() -> str:
-        item = service.catalog.item_ids[5]
-        wish = ImagineIn(text="bag")
-        asked = service.imagine(past, wish) if task == "imagine" else service.explain(past, item)
-        asking = asyncio.create_task(asked)
+        item, history = service.catalog.item_ids[5], service.catalog.item_ids[1:3]
+        wish = ImagineIn(history=history, text="bag")
+        request = wish if task == "imagine" else ExplainIn(history=history, item=item)
+        asking = asyncio.create_task(service.answer(task, request))
         await asyncio.to_thread(begun.wait, 20)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         go_on.set()
-        return (await service.rate(past, item)).item_id  # the model's thread is free again
+        forecast = await service.answer("rate", RateIn(history=history, item=item))
+        return forecast.item_id  # the model's thread is free again
 
     assert site.runner.run(leave()) == service.catalog.item_ids[5]
     assert len(steps) == 1
@@ -225,14 +227,14 @@ def test_a_stopping_server_finishes_what_is_in_flight(
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
     app = create_app(personalizer, store, ServeSettings(keys=False, requests_per_second=0))
     service: Service = app.state.service
-    begun, answer = threading.Event(), service.recommending.answer
+    begun, queue = threading.Event(), service.batched["recommend"]
 
     def slow(questions: Any) -> Any:
         begun.set()
         assert server.should_exit or stopping.wait(20)
-        return answer(questions)
+        return queue.answer(questions)
 
-    monkeypatch.setattr(service, "recommending", Desk("recommend", slow))
+    monkeypatch.setitem(service.batched, "recommend", service.worker.add_queue("slow", slow))
     stopping = threading.Event()
     listener = bind("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -258,14 +260,13 @@ def test_a_stopping_server_finishes_what_is_in_flight(
 
 
 def test_too_many_and_too_slow_are_said(make_site: MakeSite) -> None:
-    site, gate = make_site(waiting=1, answer_seconds=0.05), Gate()
+    site = make_site(waiting=1, answer_seconds=0.05)
+    gate = GatedQueue(site.service.worker)
 
     async def overload() -> list[Any]:
-        engine = site.service.engine
-        first = asyncio.create_task(engine.ask(gate.desk, "a"))
-        await taken(engine)
-        rest = [asyncio.create_task(engine.ask(gate.desk, name)) for name in "bc"]
-        answers = await asyncio.gather(first, *rest, return_exceptions=True)
+        first = gate.ask("a")
+        await gate.first_taken()
+        answers = await asyncio.gather(first, *(gate.ask(name) for name in "bc"), return_exceptions=True)
         gate.opened.set()
         return answers
 

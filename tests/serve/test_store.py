@@ -152,10 +152,10 @@ def test_the_migrations_make_the_tables_that_the_code_uses(open_store: OpenStore
 def test_an_acknowledged_event_survives_a_kill(open_store: OpenStore, store_url: str) -> None:
     store = open_store()
     program = f"""
-from unimp.serve.store.store import Event, Store
+from unimp.serve.store.store import StoredEvent, Store
 store = Store.open({store_url!r})
 for number in range(100_000):
-    store.add_events([Event(f"k{{number}}", "ann", "i", number)])
+    store.add_events([StoredEvent(f"k{{number}}", "ann", "i", number)])
     print(number, flush=True)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as writer:

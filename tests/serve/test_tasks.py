@@ -119,7 +119,7 @@ def test_requests_at_once_are_answered_together_and_alike(
     ids = personalizer.run.dataset.catalog.item_ids
     questions = [{"history": ids[place : place + place % 5], "k": 5} for place in range(24)]
     questions[7] = {"history": ["unknown"]}
-    together, alone = make_site(), make_site(batching=False)
+    together, alone = make_site(), make_site(batch=1)
 
     async def ask_all(site: Site) -> list[Any]:
         asked = [site.client.post("/v1/recommend", json=question) for question in questions]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from PIL import Image
 
-from unimp.answer import PictureArray, Query
+from unimp.answer import Query
 from unimp.batch.lines import COUNT, LINE, candidate_ids
 from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.data.pictures import png_bytes
+from unimp.inference.retrieval import best_items
 from unimp.personalizer import Personalizer
-from unimp.serve.users import Past, Remembering
 from unimp.tasks.rating.decoder import normalised
 
 AT_ONCE = 256
@@ -55,11 +54,9 @@ class BatchAnswers:
 
     def best(self, histories: Histories, scores: FloatArray) -> list[pl.Series]:
         """The k best new items."""
-        found = []
-        for place, of_items in enumerate(scores):
-            past = Past.of_histories(histories.slice(place, place + 1))
-            asker = Remembering(self.personalizer.run, self.personalizer.answerer, past)
-            found.append(asker.best(of_items, self.k, exclude_history=True))
+        for user, of_items in enumerate(scores):
+            of_items[histories.items_of(user)] = -np.inf
+        found = best_items(self.personalizer.run.dataset.catalog, scores, [self.k] * len(scores))
         ids = [[item.item_id for item in items] for items in found]
         values = [[item.score for item in items] for items in found]
         return [
@@ -113,13 +110,7 @@ class BatchAnswers:
         """A picture for each line, as the bytes of a PNG file."""
         queries = [Query(text.strip()) for text in texts]
         drawn = self.personalizer.answerer.imagine(histories, queries, self.seed + start)
-        return [pl.Series("picture", [png(picture) for picture in drawn], dtype=pl.Binary)]
+        return [pl.Series("picture", [png_bytes(picture) for picture in drawn], dtype=pl.Binary)]
 
     def rows(self, item_ids: list[str]) -> IntArray:
         return np.array(self.personalizer.run.dataset.catalog.rows(item_ids), dtype=np.int64)
-
-
-def png(picture: PictureArray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(file, "PNG")
-    return file.getvalue()

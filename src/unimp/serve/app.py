@@ -21,6 +21,7 @@ from unimp.serve.security import Keys, Rates
 from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
+from unimp.serve.store_sync import StoreSync
 
 PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -53,6 +54,7 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
         responses=ANSWERS,
     )
     service = app.state.service = Service(personalizer, store, settings)
+    app.state.sync = StoreSync(service)
     errors.install(app)
     for room in (events, users, tasks, items, health, page, item_page, signing_in):
         app.include_router(room.router)
@@ -64,7 +66,11 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Start the model's thread and the store's sync; at the end stop them and close the store."""
     service: Service = app.state.service
-    await service.open()
+    sync: StoreSync = app.state.sync
+    service.worker.start()
+    await sync.start()
     yield
+    await sync.stop()
     await service.close()

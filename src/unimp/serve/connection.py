@@ -28,8 +28,8 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -
             raise ClientGone
         return task.result()
     finally:
-        for one in (task, leaving):
-            one.cancel()
+        for waiter in (task, leaving):
+            waiter.cancel()
         await asyncio.gather(task, leaving, return_exceptions=True)
 
 

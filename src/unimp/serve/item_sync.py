@@ -1,4 +1,4 @@
-"""`Shelf`: brings the store's items into the stock: when they are upserted, and after a restart."""
+"""`ItemSync`: brings the store's items into the model's index: after upserts and after a restart."""
 
 from __future__ import annotations
 
@@ -6,54 +6,54 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from unimp.core.errors import DataError
-from unimp.inference.warm import WarmMemory
-from unimp.runs.updates import NewItem, Stock
+from unimp.runs.updates import NewItem
+from unimp.serve.model import ServedModel
 from unimp.serve.store.store import Store, StoredItem
 
-AT_ONCE = 64
-"""Items read and put at a time: bounds the pictures in memory, and how long a question waits."""
+CHUNK = 64
+"""Items read and put at a time: bounds the pictures in memory, and the time that a request waits."""
+
+VersionedItem = tuple[NewItem, str]
 
 
-class Shelf:
-    """Which version of each stored item the stock holds. Methods block."""
+class ItemSync:
+    """Knows the version of each stored item that the model has. Methods block."""
 
-    def __init__(self, stock: Stock, store: Store, memory: WarmMemory) -> None:
-        self.stock, self.store, self.memory = stock, store, memory
+    def __init__(self, model: ServedModel, store: Store) -> None:
+        self.model, self.store = model, store
         self.versions: dict[str, str] = {}
 
-    def missing(self, versions: dict[str, str]) -> list[str]:
-        """Ids of the items that the stock has in another version, or not at all."""
+    def outdated(self, versions: dict[str, str]) -> list[str]:
+        """Ids of the items that the model has in another version, or not at all."""
         return [item_id for item_id, version in versions.items() if self.versions.get(item_id) != version]
 
-    def read(self, item_ids: Iterable[str]) -> list[tuple[NewItem, str]]:
-        """The store's items with their pictures as the model sees them, and their versions."""
+    def read(self, item_ids: Iterable[str]) -> list[VersionedItem]:
+        """The store's items, their pictures at the model's size."""
         found = self.store.items(item_ids)
-        return [(self._new(item), item.version) for item in found.values()]
+        return [(self._new_item(item), item.version) for item in found.values()]
 
-    def _new(self, item: StoredItem) -> NewItem:
-        """Without what the data do not know, or cannot be seen: a store may be older than they are."""
-        known = {attribute.name for attribute in self.stock.catalog.attributes}
-        told = {name: text for name, text in item.attributes.items() if name in known}
+    def _new_item(self, item: StoredItem) -> NewItem:
+        """Leaves out unknown attributes and unreadable pictures: a store may be older than the data."""
+        known = {attribute.name for attribute in self.model.catalog.attributes}
+        attributes = {name: text for name, text in item.attributes.items() if name in known}
         data = self.store.picture(item.item_id) if item.has_picture else None
         pixels = None
         try:
-            pixels = self.stock.pixels(data, item.item_id) if data is not None else None
+            pixels = self.model.pixels(data, item.item_id) if data is not None else None
         except DataError as error:
             print(f"store: {error}", file=sys.stderr, flush=True)
             data = None
-        return NewItem(item.item_id, told, pixels, data is not None)
+        return NewItem(item.item_id, attributes, pixels, data is not None)
 
-    def put(self, items: Sequence[tuple[NewItem, str]]) -> Sequence[None]:
-        """For the model's thread. States that hold an item whose content changed are dropped."""
-        before = len(self.stock.catalog)
-        rows = self.stock.put([item for item, _ in items])
-        self.memory.forget_items(rows[rows < before].tolist())
+    def put(self, items: Sequence[VersionedItem]) -> Sequence[None]:
+        """For the model's thread."""
+        self.model.put_items([item for item, _ in items])
         self.versions.update({item.item_id: version for item, version in items})
         return [None] * len(items)
 
-    def open(self) -> int:
-        """Put everything that the store has; how many. Before the first question."""
-        missing = self.missing(self.store.news(0, 0).versions)
-        for start in range(0, len(missing), AT_ONCE):
-            self.put(self.read(missing[start : start + AT_ONCE]))
-        return len(missing)
+    def load_all(self) -> int:
+        """Put every item of the store; how many. For the model's thread, before the first request."""
+        outdated = self.outdated(self.store.news(0, 0).versions)
+        for start in range(0, len(outdated), CHUNK):
+            self.put(self.read(outdated[start : start + CHUNK]))
+        return len(outdated)

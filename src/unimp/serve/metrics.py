@@ -26,7 +26,7 @@ class Metrics:
     waiting: Gauge = field(init=False)
     abandoned: Counter = field(init=False)
     events: Counter = field(init=False)
-    pasts: Counter = field(init=False)
+    histories: Counter = field(init=False)
     items: Counter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,17 +53,20 @@ class Metrics:
                 "unimp_abandoned", "Questions dropped before work on them began", registry=self.registry
             ),
             "events": Counter("unimp_events", "Events stored", ["outcome"], registry=self.registry),
-            "pasts": Counter(
-                "unimp_pasts", "Histories: kept, or read from the store", ["outcome"], registry=self.registry
+            "histories": Counter(
+                "unimp_histories",
+                "Users' histories: from the cache, or read from the store",
+                ["outcome"],
+                registry=self.registry,
             ),
             "items": Counter("unimp_items_put", "Items put into the catalogue", registry=self.registry),
         }
         for name, metric in made.items():
             object.__setattr__(self, name, metric)
 
-    def watch(self, memory: WarmMemory) -> None:
-        """Count what becomes of the model's states of users."""
-        self.registry.register(WarmStates(memory))
+    def watch(self, prefixes: WarmMemory) -> None:
+        """Report what the model's prefix cache holds and how often it helped."""
+        self.registry.register(PrefixCacheReport(prefixes))
 
     def text(self) -> bytes:
         """The exposition format."""
@@ -71,19 +74,19 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class WarmStates(Collector):
-    """Reads the memory when it is asked."""
+class PrefixCacheReport(Collector):
+    """Reads the prefix cache whenever the metrics are collected."""
 
-    memory: WarmMemory
+    prefixes: WarmMemory
 
     def collect(self) -> Iterator[Metric]:
         outcomes = CounterMetricFamily(
-            "unimp_warm_reads",
-            "Histories by how much was kept: all (hit), the beginning (extended), nothing (miss)",
+            "unimp_prefix_reads",
+            "Histories by how much of them was cached: all (hit), the beginning (extended), nothing (miss)",
             labels=["outcome"],
         )
-        for outcome, count in self.memory.outcomes.items():
+        for outcome, count in self.prefixes.outcomes.items():
             outcomes.add_metric([outcome], count)
         yield outcomes
-        yield GaugeMetricFamily("unimp_warm_states", "States of users kept", len(self.memory))
-        yield GaugeMetricFamily("unimp_warm_bytes", "Memory of the states kept", self.memory.bytes)
+        yield GaugeMetricFamily("unimp_prefixes", "Users' prefixes in the cache", len(self.prefixes))
+        yield GaugeMetricFamily("unimp_prefix_bytes", "Memory of the prefix cache", self.prefixes.bytes)

@@ -9,12 +9,11 @@ import threading
 import warnings
 from collections import OrderedDict
 
-import numpy as np
 from PIL import Image
 
 from unimp.answer import PictureArray
 from unimp.core.errors import DataError
-from unimp.data.pictures import open_picture
+from unimp.data.pictures import open_picture, png_bytes
 from unimp.serve.settings import ServeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
@@ -72,19 +71,13 @@ def from_base64(text: str, settings: ServeSettings) -> bytes:
 
 def png_base64(picture: PictureArray) -> str:
     """A picture [Y, X, 3] as PNG in base64."""
-    return base64.b64encode(png(Image.fromarray(np.ascontiguousarray(picture)))).decode()
-
-
-def png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    return base64.b64encode(png_bytes(picture)).decode()
 
 
 def shown(image: Image.Image) -> bytes:
     """As PNG no larger than a browser needs: never the stranger's own bytes."""
     image.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS))
-    return png(image)
+    return png_bytes(image)
 
 
 class PictureCache:

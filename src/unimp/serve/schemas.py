@@ -68,8 +68,8 @@ class Stored(BaseModel):
     duplicates: int
 
 
-class Asker(BaseModel):
-    """Who asks: a user, or a history of item ids, oldest first; without either it is a cold start."""
+class TaskRequest(BaseModel):
+    """For a user, or for a history of item ids, oldest first; without either it is a cold start."""
 
     user: Id | None = None
     history: list[Id] | None = Field(None, max_length=MOST_HISTORY)
@@ -81,14 +81,14 @@ class Asker(BaseModel):
         return self
 
 
-class RecommendIn(Asker):
+class RecommendIn(TaskRequest):
     model_config = with_example(user="U00001", k=5)
 
     k: int = Field(10, ge=1, le=MOST_ITEMS)
     exclude_history: bool = True
 
 
-class SearchIn(Asker):
+class SearchIn(TaskRequest):
     """Words, a picture (PNG, JPEG, WebP or GIF in base64), or both."""
 
     model_config = with_example(user="U00001", text="red bag", k=5)
@@ -105,26 +105,26 @@ class SearchIn(Asker):
         return self
 
 
-class RateIn(Asker):
+class RateIn(TaskRequest):
     model_config = with_example(user="U00001", item="P00003")
 
     item: Id
 
 
-class ExplainIn(Asker):
+class ExplainIn(TaskRequest):
     model_config = with_example(user="U00001", item="P00003")
 
     item: Id
 
 
-class SelectIn(Asker):
+class SelectIn(TaskRequest):
     model_config = with_example(user="U00001", candidates=["P00003", "P00007", "P00011"], count=1)
 
     candidates: list[Id] = Field(min_length=2, max_length=MOST_CANDIDATES)
     count: int | None = Field(1, ge=1, le=MOST_CANDIDATES, description="null: as many as suit.")
 
 
-class ImagineIn(Asker):
+class ImagineIn(TaskRequest):
     model_config = with_example(history=[], text="a blue bag", seed=7)
 
     text: Words = ""

@@ -14,14 +14,7 @@ from unimp.serve.settings import ServeSettings, is_loopback
 from unimp.serve.store.store import Store
 
 
-def choose_settings(
-    host: str,
-    *,
-    keys: bool | None = None,
-    rate: float | None = None,
-    batching: bool = True,
-    keep: str = "users",
-) -> ServeSettings:
+def choose_settings(host: str, *, keys: bool | None = None, rate: float | None = None) -> ServeSettings:
     """Keys everywhere but on loopback, where they are off unless asked for, and rates with them."""
     loopback = is_loopback(host)
     if keys is False and not loopback:
@@ -31,7 +24,7 @@ def choose_settings(
         raise ConfigError(f"--rate: must not be negative (got {rate:g})")
     if rate is None:
         rate = ServeSettings().requests_per_second if asked else 0.0
-    return ServeSettings(keys=asked, requests_per_second=rate, batching=batching, keep=keep)
+    return ServeSettings(keys=asked, requests_per_second=rate)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -1,40 +1,31 @@
-"""`Service`: questions of the web answered by the model and the store. Routes and pages stand on it."""
+"""`Service`: one opened run and one store; every route and page asks it."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import anyio
-from PIL import Image
 
-from unimp.answer import (
-    Drawing,
-    Explanation,
-    RatingForecast,
-    Recommendation,
-    SearchResult,
-    Selection,
-)
 from unimp.core.errors import DataError
-from unimp.inference.warm import WarmMemory
 from unimp.personalizer import Personalizer
-from unimp.runs.updates import NewItem, Stock
-from unimp.serve.answers import Answering, Ranking
+from unimp.runs.updates import NewItem
 from unimp.serve.connection import ClientGone
-from unimp.serve.history_cache import Pasts
-from unimp.serve.item_sync import Shelf
+from unimp.serve.history_cache import HistoryCache
+from unimp.serve.item_sync import ItemSync, VersionedItem
 from unimp.serve.items import Items
 from unimp.serve.metrics import Metrics
-from unimp.serve.schemas import Asker, ImagineIn
+from unimp.serve.model import Question, ServedModel
+from unimp.serve.pictures import read_upload
+from unimp.serve.queue import TaskQueue
+from unimp.serve.schemas import TaskRequest
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Added, Store, StoredEvent
-from unimp.serve.store_sync import NewsReader
-from unimp.serve.users import Past, Remembering
-from unimp.serve.worker import Desk, Engine
+from unimp.serve.users import UserHistory
+from unimp.serve.worker import ModelWorker
 
 STORE_CALLS = 4
 """Blocking calls at once: fewer than the store's connections, so that no thread waits for one."""
@@ -46,107 +37,116 @@ Result = TypeVar("Result")
 
 
 class Service:
-    """One opened run and one store. Methods are coroutines; the model works in its engine's thread."""
+    """The road of a request: its user's history, the queue of its task, the model's thread, the answer."""
 
     def __init__(self, trained: Personalizer, store: Store, settings: ServeSettings) -> None:
         self.store, self.settings = store, settings
+        self.model = ServedModel(trained, store.picture, settings.prefix_cache_bytes)
+        self.catalog, self.dataset = self.model.catalog, self.model.dataset
         self.metrics = Metrics()
-        self.engine = Engine(settings, self.metrics)
-        self.stock = Stock(trained, store.picture)
-        self.catalog = self.stock.catalog
-        self.dataset = self.stock.run.dataset
-        self.memory = WarmMemory(settings.warm_bytes)
-        self.metrics.watch(self.memory)
-        self.pasts = Pasts(settings.past_bytes if settings.keep == "users" else 0)
-        self.shelf = Shelf(self.stock, store, self.memory)
-        self.callers = anyio.CapacityLimiter(STORE_CALLS)
-        self.decoders = anyio.CapacityLimiter(DECODERS)
+        self.metrics.watch(self.model.prefixes)
+        self.worker = ModelWorker(settings, self.metrics)
+        self.histories = HistoryCache(settings.history_cache_bytes)
         self.items = Items(self.catalog, store)
-        answering = Answering(self.stock, self.memory, settings)
-        self.recommending = Desk("recommend", answering.recommend_all)
-        self.searching = Desk("search", answering.search_all)
-        self.putting = Desk("put", self.shelf.put)
-        self.others = {
-            name: Desk[Callable[[], Any], Any](name, lambda calls: [call() for call in calls], together=False)
-            for name in ("search", "rate", "explain", "select", "imagine")
+        self.item_sync = ItemSync(self.model, store)
+        self.puts = self.worker.add_queue("put", self.item_sync.put)
+        self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
+            "call", lambda calls: [call() for call in calls], batched=False
+        )
+        self.batched: dict[str, TaskQueue[Question, Any]] = {
+            "recommend": self.worker.add_queue("recommend", self.model.recommend),
+            "search": self.worker.add_queue("search", self.model.search),
         }
-        self.news = NewsReader(self)
+        self.single: dict[str, TaskQueue[Question, Any]] = {
+            task: self.worker.add_queue(task, partial(answer_each, self.model, task), batched=False)
+            for task in ("search", "rate", "explain", "select", "imagine")
+        }
+        self.store_slots = anyio.CapacityLimiter(STORE_CALLS)
+        self.decoder_slots = anyio.CapacityLimiter(DECODERS)
 
     @property
     def personalizer(self) -> Personalizer:
-        """As it answers now, with all items that were put."""
-        return self.stock.personalizer
-
-    async def open(self) -> None:
-        """Start the model's thread, put the store's items, and listen to what other servers write."""
-        self.engine.start()
-        await self.news.start()
+        """With all items that were put."""
+        return self.model.personalizer
 
     async def close(self) -> None:
-        await self.news.stop()
-        await self.engine.close()
+        await self.worker.close()
         await self.in_store(self.store.close)
 
     async def in_store(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
     ) -> Result:
-        """A blocking call, in a thread; as many at once as the store has connections."""
-        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.callers)
+        """A blocking call in a thread, as many at once as the store has connections."""
+        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.store_slots)
 
     async def decoded(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
     ) -> Result:
-        """A call that decodes a picture: few at a time, each may need a hundred megabytes."""
-        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.decoders)
+        """A call that decodes a picture: few at once, since each may need a hundred megabytes."""
+        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.decoder_slots)
 
-    async def past(self, asker: Asker) -> Past:
-        """DataError for an unknown item; an unknown user has an empty past."""
-        if asker.user is None:
-            return Past.of_items(self.catalog.rows(asker.history or []))
-        if (kept := self.pasts.get(asker.user)) is not None:
-            self.metrics.pasts.labels("kept").inc()
-            return kept
-        self.metrics.pasts.labels("read").inc()
-        token = self.pasts.reading(asker.user)
-        log = await self.in_store(self.store.user_log, asker.user, self.settings.history_events)
-        past = Past.of_user(self.dataset, asker.user, log)
-        self.pasts.keep(asker.user, past, token)
-        return past
+    async def answer(
+        self,
+        task: str,
+        request: TaskRequest,
+        *,
+        picture: bytes | None = None,
+        history: UserHistory | None = None,
+    ) -> Any:
+        """The task's typed answer. `history`: instead of the one that the request names.
+
+        Raises DataError and ConfigError for a wrong request, Busy and TooSlow under load. When the caller is
+        cancelled, writing and drawing for it end at the next step.
+        """
+        image = None
+        if picture is not None:
+            image = await self.decoded(self._read_picture, picture)
+        if history is None:
+            history = await self.history(request)
+        left = threading.Event()
+
+        def check() -> None:
+            if left.is_set():
+                raise ClientGone
+
+        queue = self.batched.get(task) if image is None else None
+        try:
+            question = Question(request, history, image, check)
+            return await self.worker.ask(queue or self.single[task], question)
+        finally:
+            left.set()
+
+    def _read_picture(self, data: bytes) -> Any:
+        """Decoded and scaled at once: what waits in a queue is of the model's size, not of the client's."""
+        return self.model.fit(read_upload(data, self.settings))
+
+    async def history(self, request: TaskRequest) -> UserHistory:
+        """The history that the request names; DataError for an unknown item, empty for an unknown user."""
+        user = request.user
+        if user is None:
+            return UserHistory.from_items(self.catalog.rows(request.history or []))
+        if (cached := self.histories.get(user)) is not None:
+            self.metrics.histories.labels("cached").inc()
+            return cached
+        self.metrics.histories.labels("read").inc()
+        token, history = self.histories.begin_read(user), None
+        try:
+            log = await self.in_store(self.store.user_log, user, self.settings.history_events)
+            history = UserHistory.from_log(self.dataset, user, log)
+        finally:
+            self.histories.end_read(user, token, history)
+        return history
 
     async def add_events(self, events: Sequence[StoredEvent]) -> Added:
         """Stored when this returns; DataError when an item is unknown or a rating is off the scale."""
         await self.in_store(self._check_events, events)
         try:
             added = await self.in_store(self.store.add_events, events)
-        finally:  # whatever became of them
-            self.pasts.drop(event.user_id for event in events)
+        finally:  # after a failure, too: part of it may have reached the store
+            self.histories.drop(event.user_id for event in events)
         self.metrics.events.labels("accepted").inc(added.accepted)
         self.metrics.events.labels("duplicate").inc(added.duplicates)
         return added
-
-    async def forget(self, user: str) -> int:
-        """Delete the user's events, and all that is kept of them; how many there were."""
-        try:
-            return await self.in_store(self.store.forget, user)
-        finally:
-            self.drop_user(user)
-
-    def drop_user(self, user: str) -> None:
-        """From memory."""
-        self.pasts.drop([user])
-        self.memory.forget_user(user)
-
-    async def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
-        """Stored, and answered with from now on; DataError for an attribute that the data do not have."""
-        self.catalog.check_attributes(item_id, attributes)
-        pixels = None
-        if picture is not None:
-            pixels = await self.decoded(self.stock.pixels, picture, item_id)
-        version = await self.in_store(self.store.put_item, item_id, attributes, picture)
-        self.items.pictures.drop(item_id)
-        new = NewItem(item_id, attributes, pixels, picture is not None)
-        await self.engine.ask(self.putting, (new, version))
-        self.metrics.items.inc()
 
     def _check_events(self, events: Sequence[StoredEvent]) -> None:
         scale = self.dataset.interactions.rating_scale
@@ -158,65 +158,43 @@ class Service:
                     f"the data's ratings go from {scale.low:g} to {scale.high:g}"
                 )
 
-    async def recommend(self, past: Past, k: int, *, exclude_history: bool = True) -> Recommendation:
-        return await self.engine.ask(self.recommending, Ranking(past, k, exclude_history))
-
-    async def search(
-        self, past: Past, text: str, picture: Image.Image | None, k: int, *, exclude_history: bool = True
-    ) -> SearchResult:
-        """Words alone are answered together with others'; a picture has to be looked at first."""
-        if picture is None:
-            return await self.engine.ask(self.searching, Ranking(past, k, exclude_history, text))
-        result: SearchResult = await self._ask(
-            "search", past, text, picture, k=k, exclude_history=exclude_history
-        )
-        return result
-
-    async def rate(self, past: Past, item: str) -> RatingForecast:
-        result: RatingForecast = await self._ask("rate", past, item)
-        return result
-
-    async def explain(self, past: Past, item: str) -> Explanation:
-        result: Explanation = await self._ask("explain", past, item)
-        return result
-
-    async def select(self, past: Past, candidates: Sequence[str], count: int | None) -> Selection:
-        result: Selection = await self._ask("select", past, candidates, count=count)
-        return result
-
-    async def imagine(self, past: Past, wish: ImagineIn) -> Drawing:
-        result: Drawing = await self._ask(
-            "imagine",
-            past,
-            text=wish.text,
-            attributes=wish.attributes,
-            count=wish.count,
-            seed=wish.seed,
-            temperature=wish.temperature,
-            top_p=wish.top_p,
-        )
-        return result
-
-    async def _ask(self, task: str, past: Past, *args: Any, **kwargs: Any) -> Any:
-        """One call of the personalizer's own method; it ends early when nobody waits for it any more."""
-        left = threading.Event()
-
-        def check() -> None:
-            if left.is_set():
-                raise ClientGone
-
-        def call() -> Any:  # in the model's thread: with the items that are known by then
-            asker = self._asker(past)
-            answerer = asker.answerer.heeding(check)
-            if past.user is not None and self.settings.keep == "users":
-                answerer = answerer.remembering(self.memory, past.user)
-            asker = replace(asker, answerer=answerer)
-            return getattr(asker, task)(*args, **kwargs)
-
+    async def forget(self, user: str) -> int:
+        """Delete the user's events and all that is cached of them; how many events there were."""
         try:
-            return await self.engine.ask(self.others[task], call)
+            return await self.in_store(self.store.forget, user)
         finally:
-            left.set()
+            self.drop_user(user)
 
-    def _asker(self, past: Past) -> Remembering:
-        return Remembering(self.stock.run, self.stock.answerer, past)
+    def drop_user(self, user: str) -> None:
+        """From memory."""
+        self.histories.drop([user])
+        self.model.forget_user(user)
+
+    async def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
+        """Store the item and answer with it from now on; DataError for an attribute the data do not have."""
+        self.model.check_attributes(item_id, attributes)
+        pixels = None
+        if picture is not None:
+            pixels = await self.decoded(self.model.pixels, picture, item_id)
+        version = await self.in_store(self.store.put_item, item_id, attributes, picture)
+        item = NewItem(item_id, attributes, pixels, picture is not None)
+        await self.put_read_items([(item, version)])
+        self.metrics.items.inc()
+
+    async def put_read_items(self, items: Sequence[VersionedItem]) -> None:
+        """Put items of the store into the model."""
+        for item, _ in items:
+            self.items.pictures.drop(item.item_id)
+        await asyncio.gather(*(self.worker.ask(self.puts, item) for item in items))
+
+    async def call(
+        self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
+    ) -> Result:
+        """Call the function in the model's thread, alone."""
+        call: Callable[[], Any] = partial(function, *args, **kwargs)
+        result: Result = await self.worker.ask(self.calls, call)
+        return result
+
+
+def answer_each(model: ServedModel, task: str, questions: Sequence[Question]) -> list[Any]:
+    return [model.answer(task, question) for question in questions]

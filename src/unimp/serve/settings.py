@@ -1,8 +1,6 @@
-"""What the service allows itself and others."""
+"""`ServeSettings`: the limits of one server."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from unimp.core.config import Config
 
@@ -10,7 +8,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class ServeSettings(Config):
-    """Limits and switches of one server."""
+    """Limits of one server."""
 
     keys: bool = True
     """Ask for an API key; may be off only where the server listens on loopback."""
@@ -29,18 +27,13 @@ class ServeSettings(Config):
     picture_pixels: int = 16_000_000
     """Most pixels of a picture; checked before it is decoded."""
     batch: int = 64
-    """Most requests answered by one call of the model."""
-    batching: bool = True
-    """Answer what waits together by one call; off for measurements only."""
-    keep: Literal["users", "items", "nothing"] = "users"
-    """What stays in memory between requests: the item table and what was read of users, the item table alone,
-    or nothing; the last two are for measurements."""
-    warm_bytes: int = 256 * 2**20
-    """Most memory for the model's states of users."""
-    past_bytes: int = 64 * 2**20
-    """Most memory for the histories of users."""
-    news_seconds: float = 1.0
-    """How often the store is asked what other servers wrote."""
+    """Most requests answered by one call of the model; 1: each alone."""
+    prefix_cache_bytes: int = 256 * 2**20
+    """Bound of the model's cached prefixes of users' histories; 0: none is cached."""
+    history_cache_bytes: int = 64 * 2**20
+    """Bound of the cached histories of users; 0: each is read from the store."""
+    sync_seconds: float = 1.0
+    """How often the store is read for what other servers wrote."""
     waiting: int = 512
     """Most questions that wait; the next one is refused with 503."""
     connections: int = 1024

@@ -1,62 +1,57 @@
-"""`NewsReader`: what other servers on the same store wrote becomes known here within a second or so."""
+"""`StoreSync`: what other servers on the same store wrote becomes known here within about a second."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
 from unimp.core.errors import UnimpError
-from unimp.serve.item_sync import AT_ONCE
+from unimp.serve.item_sync import CHUNK
+from unimp.serve.service import Service
 from unimp.serve.store.store import News
 
-if TYPE_CHECKING:
-    from unimp.serve.service import Service
-
-LOOKS_BACK = 60
-"""Seconds by which the clocks of two servers may differ, or a transaction may last."""
+LOOK_BACK_SECONDS = 60
+"""By how much the clocks of two servers may differ, or how long a transaction may last."""
 
 
-class NewsReader:
-    """Asks the store again and again. While it is away nothing is news; questions say so themselves."""
+class StoreSync:
+    """Reads the store's changes again and again. While the store is away there are none."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.sequence = 0
-        self.task: asyncio.Task[None] | None = None
+        self.loop_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Put what was upserted before; then listen."""
-        service = self.service
+        """Load the items that were upserted before, then follow the changes."""
+        service, loop = self.service, asyncio.get_running_loop()
         self.sequence = await service.in_store(service.store.last_sequence)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(service.engine.thread, service.shelf.open)
-        self.task = loop.create_task(self._listen())
+        await loop.run_in_executor(service.worker.thread, service.item_sync.load_all)
+        self.loop_task = loop.create_task(self._follow())
 
     async def stop(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
+        if self.loop_task is not None:
+            self.loop_task.cancel()
+            await asyncio.gather(self.loop_task, return_exceptions=True)
 
-    async def _listen(self) -> None:
+    async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(self.service.settings.news_seconds)
+            await asyncio.sleep(self.service.settings.sync_seconds)
             try:
-                await self.look()
+                await self.sync()
             except UnimpError:
                 continue
 
-    async def look(self) -> None:
-        service = self.service
-        since = int(time.time()) - LOOKS_BACK
+    async def sync(self) -> None:
+        """Read the changes once and take them over."""
+        service, items = self.service, self.service.item_sync
+        since = int(time.time()) - LOOK_BACK_SECONDS
         news: News = await service.in_store(service.store.news, self.sequence, since)
         self.sequence = news.sequence
-        service.pasts.drop(news.users)
-        for user in service.pasts.hashed(news.forgotten, service.memory.users()):
+        service.histories.drop(news.users)
+        for user in service.histories.users_of(news.forgotten, service.model.cached_users()):
             service.drop_user(user)
-        missing = service.shelf.missing(news.versions)
-        for start in range(0, len(missing), AT_ONCE):
-            read = await service.in_store(service.shelf.read, missing[start : start + AT_ONCE])
-            for item, _ in read:
-                service.items.pictures.drop(item.item_id)
-            await asyncio.gather(*(service.engine.ask(service.putting, one) for one in read))
+        outdated = items.outdated(news.versions)
+        for start in range(0, len(outdated), CHUNK):
+            chunk = await service.in_store(items.read, outdated[start : start + CHUNK])
+            await service.put_read_items(chunk)

@@ -1,76 +1,73 @@
-"""`Engine`: one thread for the model; questions that wait together are answered by one call."""
+"""`ModelWorker`: the one thread in which the model works, fed from the task queues."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from itertools import count
+from typing import Any, TypeVar
 
 from unimp.serve.errors import Busy, TooSlow
 from unimp.serve.metrics import Metrics
+from unimp.serve.queue import TaskQueue, WaitingRequest
 from unimp.serve.settings import ServeSettings
 
-Question = TypeVar("Question")
+Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Desk(Generic[Question, Answer]):
-    """Answers questions of one kind, several at a time."""
+class ModelWorker:
+    """Answers the oldest request and all that wait in the same queue, up to its batch size, call after call.
 
-    task: str
-    answer: Callable[[Sequence[Question]], Sequence[Answer]]
-    together: bool = True
-    """False: each question is a call of its own."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A question in the queue; when its future is cancelled, nobody waits for it any more."""
-
-    desk: Desk[Any, Any]
-    question: Any
-    future: asyncio.Future[Any]
-
-
-class Engine:
-    """Takes the oldest question and all others for the same desk, up to the batch size, call after call.
-
-    Nothing waits for a batch to fill: while the model works, questions gather by themselves.
+    The worker never waits for a batch to fill: while the model works, requests gather by themselves.
     """
 
     def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
-        self.queue: deque[Waiting] = deque()
+        self.queues: list[TaskQueue[Any, Any]] = []
+        self.numbers = count()
         self.arrived = asyncio.Event()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self.worker: asyncio.Task[None] | None = None
+        self.loop_task: asyncio.Task[None] | None = None
+        metrics.waiting.set_function(lambda: self.num_waiting)
+
+    @property
+    def num_waiting(self) -> int:
+        return sum(len(queue.waiting) for queue in self.queues)
+
+    def add_queue(
+        self, task: str, answer: Callable[[Sequence[Request]], Sequence[Answer]], *, batched: bool = True
+    ) -> TaskQueue[Request, Answer]:
+        """A new queue; without `batched`, every request is a call of its own."""
+        size = self.settings.batch if batched else 1
+        queue = TaskQueue(task, answer, size)
+        self.queues.append(queue)
+        return queue
 
     def start(self) -> None:
-        self.worker = asyncio.get_running_loop().create_task(self._work())
+        self.loop_task = asyncio.get_running_loop().create_task(self._work())
 
     async def close(self) -> None:
-        """Stop; what still waits is refused."""
-        if self.worker is not None:
-            self.worker.cancel()
-            await asyncio.gather(self.worker, return_exceptions=True)
-        for waiting in self.queue:
-            if not waiting.future.done():
-                waiting.future.set_exception(Busy("the server is stopping; try again in a moment"))
+        """Stop; requests that still wait are refused."""
+        if self.loop_task is not None:
+            self.loop_task.cancel()
+            await asyncio.gather(self.loop_task, return_exceptions=True)
+        for queue in self.queues:
+            for waiting in queue.waiting:
+                if not waiting.abandoned:
+                    waiting.future.set_exception(Busy("the server is stopping; try again in a moment"))
         self.thread.shutdown(wait=True, cancel_futures=True)
 
-    async def ask(self, desk: Desk[Question, Answer], question: Question) -> Answer:
-        """Wait for the answer; Busy when too many wait, TooSlow after the time allowed.
+    async def ask(self, queue: TaskQueue[Request, Answer], request: Request) -> Answer:
+        """Wait for the answer; Busy when too many requests wait, TooSlow after `answer_seconds`.
 
-        Cancelling the caller takes the question out of the queue.
+        Cancelling the caller takes the request out of its queue.
         """
-        if len(self.queue) >= self.settings.waiting:
-            raise Busy(f"{len(self.queue)} questions are waiting already; try again in a moment")
+        if self.num_waiting >= self.settings.waiting:
+            raise Busy(f"{self.num_waiting} questions are waiting already; try again in a moment")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.queue.append(Waiting(desk, question, future))
+        queue.waiting.append(WaitingRequest(request, future, next(self.numbers)))
         self.arrived.set()
         try:
             async with asyncio.timeout(self.settings.answer_seconds):
@@ -83,44 +80,25 @@ class Engine:
         loop = asyncio.get_running_loop()
         while True:
             await self.arrived.wait()
-            batch = self._take()
-            if not batch:
+            queue = self._next_queue()
+            if queue is None:
                 self.arrived.clear()
                 continue
-            self.metrics.waiting.set(len(self.queue))
-            self.metrics.batches.labels(batch[0].desk.task).observe(len(batch))
-            answers = await loop.run_in_executor(self.thread, answer_all, batch)
+            batch = queue.take()
+            self.metrics.batches.labels(queue.task).observe(len(batch))
+            requests = [waiting.request for waiting in batch]
+            answers = await loop.run_in_executor(self.thread, queue.answer_batch, requests)
             for waiting, answer in zip(batch, answers, strict=True):
-                if waiting.future.done():
+                if waiting.abandoned:
                     continue
                 if isinstance(answer, Exception):
                     waiting.future.set_exception(answer)
                 else:
                     waiting.future.set_result(answer)
 
-    def _take(self) -> list[Waiting]:
-        """The oldest question that someone waits for, and those that can be answered with it."""
-        alive = [waiting for waiting in self.queue if not waiting.future.done()]
-        self.metrics.abandoned.inc(len(self.queue) - len(alive))
-        if not alive:
-            self.queue.clear()
-            return []
-        desk = alive[0].desk
-        most = self.settings.batch if desk.together and self.settings.batching else 1
-        batch = [waiting for waiting in alive if waiting.desk is desk][:most]
-        taken = {id(waiting) for waiting in batch}
-        self.queue = deque(waiting for waiting in alive if id(waiting) not in taken)
-        return batch
-
-
-def answer_all(batch: Sequence[Waiting]) -> Sequence[Any]:
-    """An answer or an exception for each; one that fails does not spoil the others."""
-    desk = batch[0].desk
-    try:
-        answers = desk.answer([waiting.question for waiting in batch])
-        assert len(answers) == len(batch)
-        return answers
-    except Exception as error:
-        if len(batch) == 1:
-            return [error]
-        return [answer_all([waiting])[0] for waiting in batch]
+    def _next_queue(self) -> TaskQueue[Any, Any] | None:
+        """The queue whose first request is the oldest of all; None when no request waits."""
+        for queue in self.queues:
+            self.metrics.abandoned.inc(queue.drop_abandoned())
+        filled = [queue for queue in self.queues if queue.waiting]
+        return min(filled, key=lambda queue: queue.waiting[0].number, default=None)

@@ -11,7 +11,7 @@ from unimp.serve.connection import while_connected
 from unimp.serve.page.mattered import mattered
 from unimp.serve.page.rendering import is_partial, render
 from unimp.serve.routes import Served
-from unimp.serve.schemas import Asker, Id, ItemOut
+from unimp.serve.schemas import ExplainIn, Id, ItemOut, RateIn, TaskRequest
 from unimp.serve.security import READ, needs
 from unimp.serve.service import Service
 
@@ -33,7 +33,8 @@ async def what_mattered(
     """What of the history speaks for the item; computed only when asked for."""
 
     async def work() -> Response:
-        found = await mattered(service, await service.past(Asker(user=user)), item)
+        history = await service.history(TaskRequest(user=user))
+        found = await mattered(service, history, item)
         if is_partial(request):
             return render("_mattered", user=user, **found)
         return await whole_page(service, user, item, panel="mattered", **found)
@@ -59,9 +60,11 @@ async def judge(service: Service, user: str, item: ItemOut) -> dict[str, Any]:
     answers: dict[str, Any] = {"forecast": None, "explanation": None, "levels": []}
     if not item.rankable:
         return answers
-    past, tasks = await service.past(Asker(user=user)), service.personalizer.tasks
-    asked = {"forecast": ("rating", service.rate), "explanation": ("explanation", service.explain)}
-    wanted = {name: method(past, item.item) for name, (task, method) in asked.items() if task in tasks}
+    tasks, wanted = service.personalizer.tasks, {}
+    if "rating" in tasks:
+        wanted["forecast"] = service.answer("rate", RateIn(user=user, item=item.item))
+    if "explanation" in tasks:
+        wanted["explanation"] = service.answer("explain", ExplainIn(user=user, item=item.item))
     answers |= dict(zip(wanted, await asyncio.gather(*wanted.values()), strict=True))
     if (forecast := answers["forecast"]) is not None:
         answers["levels"] = list(zip(forecast.levels, forecast.probabilities, strict=True))

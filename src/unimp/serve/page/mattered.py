@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,10 @@ from unimp.features.pixels import VisionConfig
 from unimp.inference.attention_maps import AttentionMap, explanation_attention_map
 from unimp.inference.attribution import Attribution, LeaveOneOutAttribution
 from unimp.personalizer import Personalizer
+from unimp.serve.model import ServedModel
 from unimp.serve.page.heat import heat, jpeg_base64
 from unimp.serve.service import Service
-from unimp.serve.users import Past, together
-from unimp.serve.worker import Desk
+from unimp.serve.users import UserHistory, stack_histories
 
 LATEST = 12
 """Events of the history that are left out, the latest ones."""
@@ -54,14 +54,10 @@ class ContributionBar:
     against: bool
 
 
-DESK: Desk[Callable[[], Any], Any] = Desk(
-    "mattered", lambda calls: [call() for call in calls], together=False
-)
-
-
-def find(personalizer: Personalizer, past: Past, item_row: int) -> Findings:
+def find(model: ServedModel, history: UserHistory, item_row: int) -> Findings:
     """Blocks: for the model's thread. Needs the task recommendation."""
-    answerer, histories = personalizer.answerer, together([past])
+    personalizer, histories = model.personalizer, stack_histories([history])
+    answerer = personalizer.answerer
     assert answerer.ranker is not None
     erasure = LeaveOneOutAttribution(
         answerer.ranker, personalizer.run.dataset.catalog, personalizer.run.artifacts.item_text
@@ -72,11 +68,11 @@ def find(personalizer: Personalizer, past: Past, item_row: int) -> Findings:
     return Findings(erasure.attribution(histories, item_row, LATEST), explanation)
 
 
-async def mattered(service: Service, past: Past, item: str) -> dict[str, Any]:
+async def mattered(service: Service, history: UserHistory, item: str) -> dict[str, Any]:
     """What the panel shows."""
     row = service.catalog.rows([item])[0]
-    found: Findings = await service.engine.ask(DESK, lambda: find(service.personalizer, past, row))
-    return await service.decoded(shown, service.personalizer, found, len(past.item_rows))
+    found = await service.call(find, service.model, history, row)
+    return await service.decoded(shown, service.personalizer, found, len(history.item_rows))
 
 
 def shown(personalizer: Personalizer, found: Findings, known: int) -> dict[str, Any]:

@@ -12,12 +12,22 @@ from starlette.responses import RedirectResponse
 from unimp.core.errors import ConfigError
 from unimp.serve.connection import while_connected
 from unimp.serve.page.rendering import FILES, is_partial, render, static_file
-from unimp.serve.pictures import png_base64, read_upload
+from unimp.serve.pictures import png_base64
 from unimp.serve.routes import Served
-from unimp.serve.schemas import Asker, EventIn, Id, ImagineIn, ItemOut, Words
+from unimp.serve.schemas import (
+    EventIn,
+    Id,
+    ImagineIn,
+    ItemOut,
+    RecommendIn,
+    SearchIn,
+    SelectIn,
+    TaskRequest,
+    Words,
+)
 from unimp.serve.security import READ, WRITE_EVENTS, needs
 from unimp.serve.service import Service
-from unimp.serve.users import Past
+from unimp.serve.users import UserHistory
 
 SHOWN, SHOWN_HISTORY, LISTED_USERS, DRAWN = 12, 24, 12, 4
 
@@ -50,18 +60,18 @@ async def user_page(service: Service, user: str, **panel: Any) -> Response:
     return render("user", tasks=service.personalizer.tasks, **({"panel": None} | shown | panel))
 
 
-async def now(service: Service, user: str, before: Past | None = None) -> dict[str, Any]:
+async def now(service: Service, user: str, before: UserHistory | None = None) -> dict[str, Any]:
     """The history, newest first, and what follows from it; what did not follow from `before` is marked."""
-    past = await service.past(Asker(user=user))
-    latest = past.item_ids(service.catalog)[::-1]
-    history = await views(service, latest[:SHOWN_HISTORY])
-    recommended = await views(service, await best(service, past))
+    history = await service.history(TaskRequest(user=user))
+    latest = history.item_ids(service.catalog)[::-1]
+    events = await views(service, latest[:SHOWN_HISTORY])
+    recommended = await views(service, await best(service, user, history))
     fresh: set[str] = set()
     if before is not None:
-        fresh = {one.item for one in recommended} - set(await best(service, before))
+        fresh = {one.item for one in recommended} - set(await best(service, user, before))
     return {
         "user": user,
-        "history": history,
+        "history": events,
         "known": len(latest),
         "recommended": recommended,
         "fresh": fresh,
@@ -69,11 +79,12 @@ async def now(service: Service, user: str, before: Past | None = None) -> dict[s
     }
 
 
-async def best(service: Service, past: Past) -> list[str]:
+async def best(service: Service, user: str, history: UserHistory) -> list[str]:
     """Ids of what is recommended; none by a checkpoint without that task."""
     if "recommendation" not in service.personalizer.tasks:
         return []
-    return [item.item_id for item in (await service.recommend(past, SHOWN)).items]
+    answer = await service.answer("recommend", RecommendIn(user=user, k=SHOWN), history=history)
+    return [item.item_id for item in answer.items]
 
 
 async def views(service: Service, item_ids: list[str]) -> list[ItemOut]:
@@ -90,7 +101,7 @@ async def met(
 ) -> Response:
     """Add an event; the history and the recommendations follow."""
     values = {"event_id": uuid.uuid4().hex, "user": user, "item": item, "rating": rating or None}
-    before = await service.past(Asker(user=user))
+    before = await service.history(TaskRequest(user=user))
     await service.add_events([EventIn.model_validate(values).event()])
     if is_partial(request):
         (added,) = await views(service, [item])
@@ -112,8 +123,8 @@ async def found(
         raise ConfigError("query: empty; give words, a picture, or both")
 
     async def work() -> Response:
-        image = await service.decoded(read_upload, data, service.settings) if data else None
-        answer = await service.search(await service.past(Asker(user=user)), text, image, SHOWN)
+        question = SearchIn(user=user, text=text, k=SHOWN, picture="" if data else None)
+        answer = await service.answer("search", question, picture=data or None)
         items = await views(service, [item.item_id for item in answer.items])
         return await panel(request, service, user, "found", found=items, asked=text, by_picture=bool(data))
 
@@ -133,7 +144,7 @@ async def chosen(
         raise ConfigError("compare: tick at least two items")
 
     async def work() -> Response:
-        answer = await service.select(await service.past(Asker(user=user)), ids, 1)
+        answer = await service.answer("select", SelectIn(user=user, candidates=ids, count=1))
         items = await views(service, ids)
         shown = [
             (item, one.probability, one.chosen) for item, one in zip(items, answer.candidates, strict=True)
@@ -156,7 +167,7 @@ async def drawn(
 
     async def work() -> Response:
         wish = ImagineIn(user=user, text=text, seed=seed, count=DRAWN)
-        answer = await service.imagine(await service.past(wish), wish)
+        answer = await service.answer("imagine", wish)
         pictures = [png_base64(picture) for picture in answer.pictures]
         return await panel(request, service, user, "drawn", pictures=pictures, wish=text)
 

@@ -22,9 +22,18 @@ from unimp.serve.examples import (
     answered,
 )
 from unimp.serve.examples import SEARCH_FORM as FORM_EXAMPLE
-from unimp.serve.pictures import from_base64, png_base64, read_upload
+from unimp.serve.pictures import from_base64, png_base64
 from unimp.serve.routes import Served
-from unimp.serve.schemas import DrawingOut, ExplainIn, ImagineIn, RateIn, RecommendIn, SearchIn, SelectIn
+from unimp.serve.schemas import (
+    DrawingOut,
+    ExplainIn,
+    ImagineIn,
+    RateIn,
+    RecommendIn,
+    SearchIn,
+    SelectIn,
+    TaskRequest,
+)
 from unimp.serve.security import READ, needs
 from unimp.serve.service import Service
 
@@ -55,32 +64,18 @@ SEARCH_BODY: dict[str, Any] = {
 @router.post("/recommend", responses=answered(RECOMMENDED))
 async def recommend(question: RecommendIn, request: Request, service: Served) -> Recommendation:
     """The next items."""
-
-    async def work() -> Recommendation:
-        past = await service.past(question)
-        return await service.recommend(past, question.k, exclude_history=question.exclude_history)
-
-    return await while_connected(request, work())
+    reply: Recommendation = await answer(service, request, "recommend", question)
+    return reply
 
 
 @router.post("/search", openapi_extra=SEARCH_BODY, responses=answered(FOUND))
 async def search(request: Request, service: Served) -> SearchResult:
     """Items that the words, the picture, or both ask for, in this user's taste. JSON, or a form."""
     question, upload = await read_search(request)
-
-    async def work() -> SearchResult:
-        data = upload
-        if data is None and question.picture is not None:
-            data = from_base64(question.picture, service.settings)
-        picture = None
-        if data is not None:
-            picture = await service.decoded(read_upload, data, service.settings)
-        past = await service.past(question)
-        return await service.search(
-            past, question.text, picture, question.k, exclude_history=question.exclude_history
-        )
-
-    return await while_connected(request, work())
+    if upload is None and question.picture is not None:
+        upload = from_base64(question.picture, service.settings)
+    reply: SearchResult = await answer(service, request, "search", question, upload)
+    return reply
 
 
 async def read_search(request: Request) -> tuple[SearchIn, bytes | None]:
@@ -109,30 +104,34 @@ async def from_form(form: FormData) -> tuple[SearchIn, bytes | None]:
 @router.post("/rate", responses=answered(RATED))
 async def rate(question: RateIn, request: Request, service: Served) -> RatingForecast:
     """The rating that the user is expected to give."""
-    return await while_connected(request, ask(service.rate, question, service, question.item))
+    reply: RatingForecast = await answer(service, request, "rate", question)
+    return reply
 
 
 @router.post("/explain", responses=answered(EXPLAINED))
 async def explain(question: ExplainIn, request: Request, service: Served) -> Explanation:
     """Why the item suits the user, in words."""
-    return await while_connected(request, ask(service.explain, question, service, question.item))
+    reply: Explanation = await answer(service, request, "explain", question)
+    return reply
 
 
 @router.post("/select", responses=answered(SELECTED))
 async def select(question: SelectIn, request: Request, service: Served) -> Selection:
     """Which of the candidates the user would choose."""
-    work = ask(service.select, question, service, question.candidates, question.count)
-    return await while_connected(request, work)
+    reply: Selection = await answer(service, request, "select", question)
+    return reply
 
 
 @router.post("/imagine", responses=answered(DRAWN))
 async def imagine(question: ImagineIn, request: Request, service: Served) -> DrawingOut:
     """Pictures of what the words ask for, in the user's taste."""
-    drawing = await while_connected(request, ask(service.imagine, question, service, question))
+    drawing = await answer(service, request, "imagine", question)
     values = asdict(drawing) | {"pictures": [png_base64(picture) for picture in drawing.pictures]}
     return DrawingOut(**values)
 
 
-async def ask(method: Any, question: Any, service: Service, *arguments: Any) -> Any:
-    """Look up the past, then ask."""
-    return await method(await service.past(question), *arguments)
+async def answer(
+    service: Service, request: Request, task: str, question: TaskRequest, picture: bytes | None = None
+) -> Any:
+    """The answer, unless the client leaves before."""
+    return await while_connected(request, service.answer(task, question, picture=picture))

@@ -15,6 +15,7 @@ from tests.serve.site import MakeSite, Site
 from tests.serve.test_history import event
 from tests.serve.test_tasks import close
 from unimp.personalizer import Personalizer
+from unimp.serve.schemas import TaskRequest
 
 TASKS: dict[str, dict[str, Any]] = {"recommend": {}, "search": {"text": "blue bag"}}
 
@@ -45,12 +46,12 @@ def test_a_user_is_read_once_and_every_answer_is_the_cold_one(make_site: MakeSit
         for _ in range(2):
             answer = same_as_cold(site, "ann")["recommend"]
             assert answer["history"] == ids[10 : 11 + number]
-    assert count(site, "unimp_pasts_total", outcome="read") == 4
-    assert count(site, "unimp_pasts_total", outcome="kept") == 12
-    assert count(site, "unimp_warm_reads_total", outcome="hit") == 8
-    assert count(site, "unimp_warm_reads_total", outcome="extended") == 6
-    assert count(site, "unimp_warm_reads_total", outcome="miss") == 2
-    assert count(site, "unimp_warm_bytes") == site.service.memory.bytes > 0
+    assert count(site, "unimp_histories_total", outcome="read") == 4
+    assert count(site, "unimp_histories_total", outcome="cached") == 12
+    assert count(site, "unimp_prefix_reads_total", outcome="hit") == 8
+    assert count(site, "unimp_prefix_reads_total", outcome="extended") == 6
+    assert count(site, "unimp_prefix_reads_total", outcome="miss") == 2
+    assert count(site, "unimp_prefix_bytes") == site.service.model.prefixes.bytes > 0
     again = make_site()  # a restart
     assert same_as_cold(again, "ann")["recommend"]["history"] == ids[10:14]
 
@@ -71,22 +72,26 @@ def test_the_other_tasks_too(make_site: MakeSite, ids: list[str]) -> None:
             for task, words in asked.items():
                 warm = site.ok(f"/v1/{task}", {"user": "ann", **words})
                 close(warm, site.ok(f"/v1/{task}", {"history": ids[10 : 11 + number], **words}))
-    kept = {task for task, user in site.service.memory.states if user == "ann"}
+    kept = {task for task, user in site.service.model.prefixes.states if user == "ann"}
     assert len(kept) >= len(asked)
-    assert count(site, "unimp_warm_reads_total", outcome="hit") >= 3 * len(asked)
-    assert count(site, "unimp_warm_reads_total", outcome="extended") >= 2 * len(asked)
+    assert count(site, "unimp_prefix_reads_total", outcome="hit") >= 3 * len(asked)
+    assert count(site, "unimp_prefix_reads_total", outcome="extended") >= 2 * len(asked)
     put(site, ids[11], ids[40], "red")
-    assert not site.service.memory.users()
-    cold = make_site(keep="items")
+    assert not site.service.model.cached_users()
+    cold = make_site(prefix_cache_bytes=0)
     for task, words in asked.items():
         asked_of = {"user": "ann", **words}
         close(site.ok(f"/v1/{task}", asked_of), cold.ok(f"/v1/{task}", asked_of))
-    assert cold.service.memory.bytes == 0
+    assert cold.service.model.prefixes.bytes == 0
 
 
 def test_batches_of_users_who_are_known_differently(make_site: MakeSite, ids: list[str]) -> None:
     """Together and one by one, kept and not, the answers are the same."""
-    sites = [make_site(), make_site(batching=False, keep="items"), make_site(keep="nothing")]
+    sites = [
+        make_site(),
+        make_site(batch=1, prefix_cache_bytes=0),
+        make_site(prefix_cache_bytes=0, history_cache_bytes=0),
+    ]
     for number in range(20):
         site = sites[0]
         site.ok("/v1/events", event(number, ids[number * 3], user=f"u{number % 6}"))
@@ -94,8 +99,8 @@ def test_batches_of_users_who_are_known_differently(make_site: MakeSite, ids: li
         for answer in answers[1:]:
             close(answer, answers[0])
         for one in sites[1:]:
-            one.runner.run(one.service.news.look())
-    assert count(sites[1], "unimp_warm_states") == 0
+            one.runner.run(one.sync.sync())
+    assert count(sites[1], "unimp_prefixes") == 0
 
 
 def test_a_late_event_changes_the_middle_of_the_history(site: Site, ids: list[str]) -> None:
@@ -112,10 +117,10 @@ def test_who_is_forgotten_is_nowhere_in_memory(make_site: MakeSite, ids: list[st
     for site in (here, elsewhere):
         assert not same_as_cold(site, "ann")["recommend"]["cold_start"]
     assert here.delete("/v1/users/ann/history").status_code == 200
-    elsewhere.runner.run(elsewhere.service.news.look())
+    elsewhere.runner.run(elsewhere.sync.sync())
     for site in (here, elsewhere):
-        assert "ann" not in site.service.memory.users()
-        assert site.service.pasts.get("ann") is None
+        assert "ann" not in site.service.model.cached_users()
+        assert site.service.histories.get("ann") is None
         assert site.ok("/v1/recommend", {"user": "ann"})["cold_start"]
 
 
@@ -123,34 +128,28 @@ def test_events_through_another_server_are_seen(make_site: MakeSite, ids: list[s
     here, elsewhere = make_site(), make_site()
     assert here.ok("/v1/recommend", {"user": "ann"})["cold_start"]
     elsewhere.ok("/v1/events", event(1, ids[4], user="ann"))
-    here.runner.run(here.service.news.look())
+    here.runner.run(here.sync.sync())
     assert same_as_cold(here, "ann")["recommend"]["history"] == [ids[4]]
 
 
 def test_what_is_read_while_an_event_arrives_is_not_kept(site: Site, ids: list[str]) -> None:
-    pasts = site.service.pasts
-    token = pasts.reading("ann")
-    past = site.runner.run(site.service.past(site_user("bob")))
+    cache = site.service.histories
+    token = cache.begin_read("ann")
+    history = site.runner.run(site.service.history(TaskRequest(user="bob")))
     site.ok("/v1/events", event(1, ids[4], user="ann"))
-    pasts.keep("ann", past, token)
-    assert pasts.get("ann") is None
+    cache.end_read("ann", token, history)
+    assert cache.get("ann") is None
     assert site.ok("/v1/recommend", {"user": "ann"})["history"] == [ids[4]]
 
 
-def site_user(user: str) -> Any:
-    from unimp.serve.schemas import Asker
-
-    return Asker(user=user)
-
-
 def test_memory_is_bounded(make_site: MakeSite, ids: list[str]) -> None:
-    site = make_site(warm_bytes=20_000, past_bytes=5_000)
+    site = make_site(prefix_cache_bytes=20_000, history_cache_bytes=5_000)
     for user in range(12):
         site.ok("/v1/events", event(user, ids[user], user=f"u{user}"))
         same_as_cold(site, f"u{user}")
-    assert 0 < site.service.memory.bytes <= 20_000
-    assert 0 < site.service.pasts.bytes <= 5_000
-    assert len(site.service.pasts.kept) < 12
+    assert 0 < site.service.model.prefixes.bytes <= 20_000
+    assert 0 < site.service.histories.bytes <= 5_000
+    assert len(site.service.histories.histories) < 12
 
 
 def picture(colour: str) -> str:
@@ -173,7 +172,7 @@ def test_a_new_item_is_answered_with_everywhere(make_site: MakeSite, ids: list[s
     here, elsewhere = make_site(), make_site()
     sentence = " ".join(here.get(f"/v1/items/{ids[7]}").json()["attributes"].values())
     put(here, "brand-new", ids[7], "blue")
-    elsewhere.runner.run(elsewhere.service.news.look())
+    elsewhere.runner.run(elsewhere.sync.sync())
     answers = []
     for site in (here, elsewhere, make_site()):
         assert site.get("/v1/items/brand-new").json()["picture"]
@@ -197,10 +196,10 @@ def test_a_changed_item_changes_the_answers_of_those_who_met_it(make_site: MakeS
     site.ok("/v1/events", event(2, ids[6], user="bob"))
     before = same_as_cold(site, "ann"), same_as_cold(site, "bob")
     put(site, ids[5], ids[9], "red")
-    assert site.service.memory.users() == {"bob"}
+    assert site.service.model.cached_users() == {"bob"}
     after = same_as_cold(site, "ann"), same_as_cold(site, "bob")
     assert after[0]["recommend"]["items"] != before[0]["recommend"]["items"]
-    again = make_site(keep="items")
+    again = make_site(prefix_cache_bytes=0)
     for task, words in TASKS.items():
         close(again.ok(f"/v1/{task}", {"user": "ann", **words}), after[0][task])
 
@@ -209,7 +208,7 @@ def test_many_items_put_at_once_wait_for_the_model_together(make_site: MakeSite)
     site, gate = make_site(), threading.Event()
 
     async def put_all() -> None:
-        site.service.engine.thread.submit(gate.wait)  # the model is busy
+        site.service.worker.thread.submit(gate.wait)  # the model is busy
         body = {"attributes": {"category": "mug"}}
         puts = [asyncio.ensure_future(site.client.put(f"/v1/items/n{n}", json=body)) for n in range(40)]
         while len(site.service.store.news(0, 0).versions) < 40:
@@ -220,7 +219,7 @@ def test_many_items_put_at_once_wait_for_the_model_together(make_site: MakeSite)
     site.runner.run(put_all())
     assert len(site.service.catalog) == 360
     assert count(site, "unimp_batch_size_count", task="put") < 5
-    assert site.service.shelf.missing(site.service.store.news(0, 0).versions) == []
+    assert site.service.item_sync.outdated(site.service.store.news(0, 0).versions) == []
 
 
 def test_a_picture_that_cannot_be_read_any_more_is_left_out(
