@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.six import Six
 from unimp.personalizer import Personalizer
 from unimp.runs.open_run import TrainedRun
 from unimp.serve.app import create_app
-from unimp.serve.server import bind
+from unimp.serve.server import listen, server_config
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 
@@ -95,17 +96,25 @@ def site(make_site: MakeSite) -> Site:
     return make_site()
 
 
-@pytest.fixture(scope="module")
-def address(personalizer: Personalizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server on a free port of loopback."""
-    store = Store.open(f"sqlite:///{tmp_path_factory.mktemp('browser') / 'store.db'}")
-    app = create_app(personalizer, store, ServeSettings(keys=False, requests_per_second=0))
-    listener = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none"))
+@contextmanager
+def running(personalizer: Personalizer, url: str, **settings: Any) -> Iterator[int]:
+    """The port of a server of its own, as `unimp serve` starts it."""
+    chosen = ServeSettings(**{"keys": False, "requests_per_second": 0, **settings})
+    app = create_app(personalizer, Store.open(url), chosen)
+    listener = listen("127.0.0.1", 0)
+    server = uvicorn.Server(server_config(app, chosen))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    yield listener.getsockname()[1]
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(personalizer: Personalizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on a free port of loopback."""
+    folder = tmp_path_factory.mktemp("browser")
+    with running(personalizer, f"sqlite:///{folder / 'store.db'}") as port:
+        yield f"http://127.0.0.1:{port}"

@@ -20,7 +20,7 @@ from unimp.serve.app import create_app
 from unimp.serve.errors import Busy, TooSlow
 from unimp.serve.queue import TaskQueue
 from unimp.serve.schemas import ExplainIn, ImagineIn, RateIn
-from unimp.serve.server import bind, choose_settings
+from unimp.serve.server import choose_settings, listen, server_config
 from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
@@ -236,9 +236,9 @@ def test_a_stopping_server_finishes_what_is_in_flight(
 
     monkeypatch.setitem(service.batched, "recommend", service.worker.add_queue("slow", slow))
     stopping = threading.Event()
-    listener = bind("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=20, ws="none"))
+    server = uvicorn.Server(server_config(app, service.settings))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     while not server.started:

@@ -41,6 +41,10 @@ def serve(
         ),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Requests per second and key; 0: unlimited.")] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address of a reverse proxy whose X-Forwarded-For names the client; repeatable."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of the model; 0: all cores.")] = 0,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -51,7 +55,7 @@ def serve(
     from unimp.serve.server import choose_settings, run_server
     from unimp.serve.store.store import Store
 
-    settings = choose_settings(host, keys=require_keys, rate=rate)
+    settings = choose_settings(host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or ())
     set_threads(threads)
     personalizer = load(run, data=data, device=device)
     opened = Store.open(store or f"sqlite:///{run / 'store.db'}")

@@ -11,13 +11,14 @@ from fastapi import FastAPI
 from unimp import __version__
 from unimp.personalizer import Personalizer
 from unimp.serve import errors
+from unimp.serve.limits import BodyLimits, Rates
 from unimp.serve.middleware import Gate, Observed
 from unimp.serve.page import item as item_page
 from unimp.serve.page import routes as page
 from unimp.serve.page import signing_in
 from unimp.serve.routes import events, health, items, tasks, users
 from unimp.serve.schemas import Problem
-from unimp.serve.security import Keys, Rates
+from unimp.serve.security import Keys
 from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
@@ -50,6 +51,7 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
         description="Recommendation, search, ratings, explanations, selection and pictures from one model.",
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # the redirect would name whatever host the request names
         lifespan=lifespan,
         responses=ANSWERS,
     )
@@ -59,9 +61,16 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
     for room in (events, users, tasks, items, health, page, item_page, signing_in):
         app.include_router(room.router)
     rates = Rates(settings)
-    app.add_middleware(Gate, settings=settings, keys=Keys(store, settings, rates), rates=rates)
+    keys = app.state.keys = Keys(store, settings, rates)
+    bodies = BodyLimits(settings, takes_picture)
+    app.add_middleware(Gate, settings=settings, keys=keys, rates=rates, bodies=bodies)
     app.add_middleware(Observed, metrics=service.metrics)
     return app
+
+
+def takes_picture(method: str, path: str) -> bool:
+    """Whether requests of this kind may hold a picture."""
+    return path in {"/v1/search", "/found"} or (method == "PUT" and path.startswith("/v1/items/"))
 
 
 @asynccontextmanager

@@ -62,6 +62,10 @@ def one_line(error: Mapping[str, Any]) -> str:
         reason = (error.get("ctx") or {}).get("error", "not complete")
         return f"body: not valid JSON: {reason}"
     place = ".".join(str(part) for part in error["loc"] if part not in {"body", "query", "path"})
+    if error["type"] == "unknown_field":
+        name = str(error["ctx"]["name"])[:SHOWN]
+        place = f"{place}.{name}" if place else name
+        return f"{place}: unknown field; leave it out, or look at /openapi.json for the right name"
     if error["type"] == "value_error":
         message = str(error["msg"]).removeprefix("Value error, ")
         return f"{place}: {message}" if place else message

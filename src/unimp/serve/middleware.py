@@ -1,8 +1,7 @@
-"""Around every request: measured, headed, let in or refused, its body bounded. Plain ASGI, no copies."""
+"""ASGI middleware around every request: metrics, security headers, admission, the bound of its body."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 
@@ -13,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unimp.core.errors import UnimpError
 from unimp.serve.errors import on_unimp_error, reply
+from unimp.serve.limits import BodyLimits, BoundedBody, Rates, too_large
 from unimp.serve.metrics import Metrics
-from unimp.serve.security import Keys, Rates, check_origin, host_of
+from unimp.serve.security import Keys, check_origin
 from unimp.serve.settings import ServeSettings
 
 OPEN_PATHS = ("/healthz", "/readyz", "/static/", "/sign-in")
@@ -66,12 +66,13 @@ class Observed:
 
 @dataclass
 class Gate:
-    """Host, origin, key and rate, before the body is read; then the body under its limits."""
+    """Checks host, origin, key and rate before the body is read, then bounds the body."""
 
     app: ASGIApp
     settings: ServeSettings
     keys: Keys
     rates: Rates
+    bodies: BodyLimits
     in_flight: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +81,7 @@ class Gate:
             return
         connection = HTTPConnection(scope)
         try:
-            await self._let_in(connection)
+            limit = await self._let_in(connection)
         except HTTPException as error:
             if error.status_code == 401 and "text/html" in connection.headers.get("accept", ""):
                 headers = {"Location": "/sign-in"}
@@ -93,57 +94,30 @@ class Gate:
         except UnimpError as error:
             await (await on_unimp_error(Request(scope), error))(scope, receive, send)
             return
+        kind = connection.headers.get("content-type", "")
+        body = BoundedBody(self.bodies, limit, receive, is_file=kind.lower().startswith("multipart/"))
         self.in_flight += 1
         try:
-            await self.app(scope, self._bounded(receive), send)
+            await self.app(scope, body.receive, send)
         finally:
+            body.release()
             self.in_flight -= 1
 
-    async def _let_in(self, connection: HTTPConnection) -> None:
+    async def _let_in(self, connection: HTTPConnection) -> int:
+        """The largest body that the request may send."""
         scope = connection.scope
         check_origin(connection, scope["method"], keys=self.settings.keys)
-        length = connection.headers.get("content-length", "0")
-        if not length.isdecimal() or int(length[:18]) > self.settings.body_bytes:
-            raise self._too_large()
         path: str = scope["path"]
+        limit = self.bodies.limit(scope["method"], path)
+        length = connection.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length[:18]) > limit:
+            raise too_large(limit)
         if not path.startswith(OPEN_PATHS):
             principal = await self.keys.principal(connection)
             self.rates.check(principal.name)
             scope.setdefault("state", {})["principal"] = principal
-            if self.in_flight >= self.settings.connections:
+            if self.in_flight >= self.settings.in_flight:
                 raise HTTPException(
                     503, "too many requests at once; try again in a moment", {"Retry-After": "1"}
                 )
-        elif path == "/sign-in" and scope["method"] == "POST":
-            self.rates.check(f"look-up from {host_of(connection)}")
-
-    def _bounded(self, receive: Receive) -> Receive:
-        """Counts what arrives, and waits only so long for it; afterwards it waits for the disconnect."""
-        size, ended = 0, False
-        deadline = time.monotonic() + self.settings.body_seconds
-
-        async def bounded_receive() -> Message:
-            nonlocal size, ended
-            if ended:
-                return await receive()
-            try:
-                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                    message = await receive()
-            except TimeoutError:
-                seconds = self.settings.body_seconds
-                raise HTTPException(
-                    408, f"the body took more than {seconds:g} seconds to arrive; send less, or faster"
-                ) from None
-            size += len(message.get("body", b""))
-            ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
-            if size > self.settings.body_bytes:
-                raise self._too_large()
-            return message
-
-        return bounded_receive
-
-    def _too_large(self) -> HTTPException:
-        limit = self.settings.body_bytes
-        return HTTPException(
-            413, f"the body is larger than {limit:,} bytes; send less at once", {"Connection": "close"}
-        )
+        return limit

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from unimp.serve.store.store import StoredEvent
 
@@ -23,15 +25,34 @@ MOST_HISTORY = 1000
 MOST_EVENTS = 1000
 MOST_CANDIDATES = 50
 MOST_PICTURES = 8
-LATEST_TIME = 2**40
-"""UTC seconds; far enough, and within every database's integers."""
+LATEST_TIME = 4_102_444_800
+"""UTC seconds: the year 2100. Milliseconds by mistake lie far behind it."""
 
 
 def with_example(**example: Any) -> ConfigDict:
     return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [example]})
 
 
-class EventIn(BaseModel):
+class StrictBody(BaseModel):
+    """The JSON body of a request; its first unknown field ends the validation."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_unknown_fields(cls, value: Any) -> Any:
+        """pydantic's own check makes an error of every unknown field, however many there are."""
+        check_fields(value, cls.model_fields)
+        return value
+
+
+def check_fields(value: Any, known: Container[str]) -> None:
+    """Raise for the first key of an object that is not `known`."""
+    if isinstance(value, dict):
+        for name in value:
+            if name not in known:
+                raise PydanticCustomError("unknown_field", "unknown field", {"name": name})
+
+
+class EventIn(StrictBody):
     """A user met an item."""
 
     model_config = with_example(event_id="8f14e45f", user="ann", item="P00003", rating=5, kind="buy")
@@ -48,7 +69,7 @@ class EventIn(BaseModel):
         return StoredEvent(self.event_id, self.user, self.item, when, self.rating, self.kind)
 
 
-class EventsIn(BaseModel):
+class EventsIn(StrictBody):
     """Stored all, or none."""
 
     model_config = with_example(
@@ -68,7 +89,7 @@ class Stored(BaseModel):
     duplicates: int
 
 
-class TaskRequest(BaseModel):
+class TaskRequest(StrictBody):
     """For a user, or for a history of item ids, oldest first; without either it is a cold start."""
 
     user: Id | None = None
@@ -171,7 +192,7 @@ class Forgotten(BaseModel):
     events_deleted: int
 
 
-class ItemIn(BaseModel):
+class ItemIn(StrictBody):
     """Attributes by name; the picture (PNG, JPEG, WebP or GIF in base64) stays if none is given."""
 
     model_config = with_example(attributes={"title": "Maple bag", "category": "bag"})

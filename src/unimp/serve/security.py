@@ -1,12 +1,12 @@
-"""Who asks: keys, roles, rates. Decided before any of the body is read."""
+"""Who sends a request and what they may do; decided before any of the body is read."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import secrets
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import anyio
@@ -14,15 +14,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 
 from unimp.core.errors import ConfigError
+from unimp.serve.limits import Rates
 from unimp.serve.settings import LOOPBACK, ServeSettings
-from unimp.serve.store.store import ApiKey, Store, digest
+from unimp.serve.store.store import ApiKey, Store, StoreUnavailable, digest
 
 READ, WRITE_EVENTS, ADMIN = "read", "write-events", "admin"
 ROLES = frozenset({READ, WRITE_EVENTS, ADMIN})
 COOKIE = "unimp_key"
-REMEMBERED_SECONDS = 10.0
-"""How long a key that was found is not looked up again; a removed key works no longer than this."""
-REMEMBERED = 10_000
+FRESH_SECONDS = 10.0
+"""How old the table of keys may be for a key in it; a removed key works no longer than this."""
+MISSED_SECONDS = 1.0
+"""How old it may be for a key that is not in it; a new key works after this."""
+STALE_SECONDS = 300.0
+"""How long known keys are accepted while the store is away."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -63,18 +67,24 @@ def needs(role: str) -> Any:
 
 
 class Keys:
-    """Finds the principal of a request."""
+    """All keys of the store, by digest: a request's key is found without asking the store.
+
+    A wrong key costs neither the store nor anybody else anything, so it cannot lock valid keys out.
+    """
 
     def __init__(self, store: Store, settings: ServeSettings, rates: Rates) -> None:
         self.store, self.settings, self.rates = store, settings, rates
-        self.found: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self.table: dict[str, ApiKey] = {}
+        self.read_at = -math.inf
+        self.reading = asyncio.Lock()
 
     async def principal(self, connection: HTTPConnection) -> Principal:
         """401 without a valid key; where keys are off, everyone on this machine is administrator."""
+        address = client_address(connection, self.settings.trusted_proxies)
         if not self.settings.keys:
-            return Principal(host_of(connection), ROLES)
+            return Principal(address, ROLES)
         secret = secret_of(connection)
-        key = await self.look_up(secret, host_of(connection)) if secret else None
+        key = await self.find(secret, address) if secret else None
         if key is None:
             what = "unknown API key" if secret else "an API key is needed"
             raise HTTPException(
@@ -82,23 +92,39 @@ class Keys:
             )
         return Principal(key.name, key.roles)
 
-    async def look_up(self, secret: str, host: str) -> ApiKey | None:
-        """Guessing is as slow as the rate of one key; known keys are remembered for a while."""
-        name, now = digest(secret), time.monotonic()
-        if name in self.found and now - self.found[name][0] < REMEMBERED_SECONDS:
-            return self.found[name][1]
-        self.rates.check(f"look-up from {host}")
-        key = await anyio.to_thread.run_sync(partial(self.store.key, secret))
-        self.found.pop(name, None)
-        if key is not None:
-            self.found[name] = (now, key)
-            while len(self.found) > REMEMBERED:
-                self.found.popitem(last=False)
+    async def find(self, secret: str, address: str) -> ApiKey | None:
+        """The key that `secret` is, or None; 429 when the address tries too many wrong ones."""
+        name = digest(secret)
+        await self._refresh(FRESH_SECONDS if name in self.table else MISSED_SECONDS, name)
+        key = self.table.get(name)
+        if key is None:
+            self.rates.check(f"wrong keys from {address}")
         return key
 
+    async def _refresh(self, seconds: float, name: str) -> None:
+        """Read the keys anew when the table is older than that; while the store is away, known keys stay."""
+        if time.monotonic() - self.read_at < seconds:
+            return
+        async with self.reading:
+            now = time.monotonic()
+            if now - self.read_at < seconds:
+                return
+            try:
+                self.table = await anyio.to_thread.run_sync(self.store.keys_by_digest)
+            except StoreUnavailable:
+                if name not in self.table or now - self.read_at > STALE_SECONDS:
+                    raise
+            else:
+                self.read_at = now
 
-def host_of(connection: HTTPConnection) -> str:
-    return connection.client.host if connection.client else "local"
+
+def client_address(connection: HTTPConnection, trusted: frozenset[str]) -> str:
+    """Of the client, or of the nearest machine before it that is no trusted proxy."""
+    address = connection.client.host if connection.client else "local"
+    forwarded = [part.strip() for part in connection.headers.get("x-forwarded-for", "").split(",")]
+    while address in trusted and forwarded and forwarded[-1]:
+        address = forwarded.pop()[:64]
+    return address
 
 
 def secret_of(connection: HTTPConnection) -> str | None:
@@ -115,13 +141,13 @@ def check_origin(connection: HTTPConnection, method: str, *, keys: bool) -> None
     The second stops a stranger's web page from reaching an open server through a name that resolves to
     this machine.
     """
-    host = connection.headers.get("host", "")
+    host = connection.headers.get("host", "").lower()
     if not keys and host_name(host) not in LOOPBACK:
         raise HTTPException(
             403, f'host "{host[:80]}" is not this machine; ask for 127.0.0.1, or serve with --keys'
         )
     origin = connection.headers.get("origin")
-    if origin is not None and method not in SAFE_METHODS and origin.partition("://")[2] != host:
+    if origin is not None and method not in SAFE_METHODS and origin.partition("://")[2].lower() != host:
         raise HTTPException(
             403, f'a page of "{origin[:80]}" may not write here; send it from your own server'
         )
@@ -132,27 +158,3 @@ def host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]
-
-
-class Rates:
-    """A token bucket per key."""
-
-    def __init__(self, settings: ServeSettings) -> None:
-        self.speed, self.burst = settings.requests_per_second, float(settings.burst)
-        self.buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def check(self, name: str) -> None:
-        """429 with Retry-After when the key sends more than it may."""
-        if self.speed <= 0:
-            return
-        now = time.monotonic()
-        tokens, last = self.buckets.pop(name, (self.burst, now))
-        tokens = min(self.burst, tokens + (now - last) * self.speed)
-        self.buckets[name] = (tokens - 1 if tokens >= 1 else tokens, now)
-        while len(self.buckets) > REMEMBERED:
-            self.buckets.popitem(last=False)
-        if tokens < 1:
-            seconds = max(1, round((1 - tokens) / self.speed))
-            raise HTTPException(
-                429, f"more than {self.speed:g} requests per second; slow down", {"Retry-After": str(seconds)}
-            )

@@ -16,8 +16,16 @@ class ServeSettings(Config):
     """Per key, on average; 0: unlimited."""
     burst: int = 100
     """Requests that a key may send at once after a rest."""
+    head_bytes: int = 16 * 2**10
+    """Largest head of a request: its first line and its headers."""
+    head_seconds: float = 10.0
+    """How long a head may take to arrive, and a new connection may stay silent."""
     body_bytes: int = 8 * 2**20
-    """Largest request body."""
+    """Largest request body on routes that take a picture."""
+    text_bytes: int = 2**20
+    """Largest request body on all other routes."""
+    held_bytes: int = 128 * 2**20
+    """Bodies of all requests in flight together; above it large ones are refused with 503."""
     body_seconds: float = 20.0
     """How long a body may take to arrive."""
     answer_seconds: float = 30.0
@@ -36,8 +44,14 @@ class ServeSettings(Config):
     """How often the store is read for what other servers wrote."""
     waiting: int = 512
     """Most questions that wait; the next one is refused with 503."""
-    connections: int = 1024
+    in_flight: int = 1024
     """Most requests in flight."""
+    connections: int = 4096
+    """Most open connections, if the system allows the process so many files."""
+    connections_per_address: int = 256
+    """Most open connections from one address; loopback and trusted proxies are not counted."""
+    trusted_proxies: frozenset[str] = frozenset()
+    """Addresses of reverse proxies, whose X-Forwarded-For names the client."""
     history_events: int = 500
     """Latest stored events of a user that are read."""
     shutdown_seconds: int = 30

@@ -12,12 +12,14 @@ from unimp.serve.security import READ, needs
 router = APIRouter(tags=["health"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def alive() -> Health:
     """The process runs."""
     return Health(status="alive")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=answered(READY))
 async def ready(service: Served) -> Health:
     """The model is loaded and the store answers; 503 otherwise."""

@@ -238,6 +238,12 @@ class Store:
             row = connection.execute(query).first()
         return None if row is None else ApiKey(row.name, frozenset(row.roles.split()))
 
+    def keys_by_digest(self) -> dict[str, ApiKey]:
+        """Every key, by the digest of its secret."""
+        with self._connection() as connection:
+            rows = connection.execute(sa.select(api_keys)).all()
+        return {row.key_hash: ApiKey(row.name, frozenset(row.roles.split())) for row in rows}
+
     def all_keys(self) -> list[ApiKey]:
         with self._connection() as connection:
             rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.name)).all()
