@@ -211,7 +211,7 @@ def test_many_items_put_at_once_wait_for_the_model_together(make_site: MakeSite)
         site.service.worker.thread.submit(gate.wait)  # the model is busy
         body = {"attributes": {"category": "mug"}}
         puts = [asyncio.ensure_future(site.client.put(f"/v1/items/n{n}", json=body)) for n in range(40)]
-        while len(site.service.store.news(0, 0).versions) < 40:
+        while len(site.service.store.item_versions()) < 40:
             await asyncio.sleep(0.01)
         gate.set()
         assert {response.status_code for response in await asyncio.gather(*puts)} == {200}
@@ -219,7 +219,7 @@ def test_many_items_put_at_once_wait_for_the_model_together(make_site: MakeSite)
     site.runner.run(put_all())
     assert len(site.service.catalog) == 360
     assert count(site, "unimp_batch_size_count", task="put") < 5
-    assert site.service.item_sync.outdated(site.service.store.news(0, 0).versions) == []
+    assert site.service.item_sync.outdated(site.service.store.item_versions()) == []
 
 
 def test_a_picture_that_cannot_be_read_any_more_is_left_out(

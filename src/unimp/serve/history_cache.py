@@ -60,6 +60,9 @@ class HistoryCache:
             self.readers.pop(user, None)
             self._remove(user)
 
+    def clear(self) -> None:
+        self.drop([*self.histories, *self.readers])
+
     def users_of(self, digests: frozenset[str], others: Iterable[str] = ()) -> list[str]:
         """The users, cached or among `others`, whose `digest` is in `digests`."""
         if not digests:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from unimp.core.errors import DataError
 from unimp.runs.updates import NewItem
 from unimp.serve.model import ServedModel
-from unimp.serve.store.store import Store, StoredItem
+from unimp.serve.store.records import StoredItem
+from unimp.serve.store.store import Store
 
 CHUNK = 64
 """Items read and put at a time: bounds the pictures in memory, and the time that a request waits."""
@@ -53,7 +54,7 @@ class ItemSync:
 
     def load_all(self) -> int:
         """Put every item of the store; how many. For the model's thread, before the first request."""
-        outdated = self.outdated(self.store.news(0, 0).versions)
+        outdated = self.outdated(self.store.item_versions())
         for start in range(0, len(outdated), CHUNK):
             self.put(self.read(outdated[start : start + CHUNK]))
         return len(outdated)

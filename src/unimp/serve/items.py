@@ -8,7 +8,8 @@ from unimp.data.catalog import Catalog
 from unimp.data.pictures import open_picture
 from unimp.serve.pictures import PictureCache, shown
 from unimp.serve.schemas import ItemOut
-from unimp.serve.store.store import Store, StoredItem
+from unimp.serve.store.records import StoredItem
+from unimp.serve.store.store import Store
 
 
 class Items:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from unimp.serve.store.store import StoredEvent
+from unimp.serve.store.records import StoredEvent
 
 TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 """No control characters but tab and newline."""

@@ -16,7 +16,8 @@ from starlette.requests import HTTPConnection, Request
 from unimp.core.errors import ConfigError
 from unimp.serve.limits import Rates
 from unimp.serve.settings import LOOPBACK, ServeSettings
-from unimp.serve.store.store import ApiKey, Store, StoreUnavailable, digest
+from unimp.serve.store.records import ApiKey
+from unimp.serve.store.store import Store, StoreUnavailable, digest
 
 READ, WRITE_EVENTS, ADMIN = "read", "write-events", "admin"
 ROLES = frozenset({READ, WRITE_EVENTS, ADMIN})

@@ -23,7 +23,8 @@ from unimp.serve.pictures import read_upload
 from unimp.serve.queue import TaskQueue
 from unimp.serve.schemas import TaskRequest
 from unimp.serve.settings import ServeSettings
-from unimp.serve.store.store import Added, Store, StoredEvent
+from unimp.serve.store.records import Added, StoredEvent
+from unimp.serve.store.store import Store
 from unimp.serve.users import UserHistory
 from unimp.serve.worker import ModelWorker
 
@@ -169,6 +170,12 @@ class Service:
         """From memory."""
         self.histories.drop([user])
         self.model.forget_user(user)
+
+    def drop_everybody(self) -> None:
+        """From memory: what changed meanwhile is not known."""
+        self.histories.clear()
+        for user in self.model.cached_users():
+            self.model.forget_user(user)
 
     async def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
         """Store the item and answer with it from now on; DataError for an attribute the data do not have."""

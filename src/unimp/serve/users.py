@@ -10,7 +10,7 @@ import numpy as np
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import NO_TIME, FloatArray, Histories, IntArray
-from unimp.serve.store.store import UserLog
+from unimp.serve.store.records import UserLog
 
 OVERHEAD_BYTES = 1000
 """Estimated memory of a history besides its arrays."""

@@ -50,6 +50,8 @@ async def start(request: Request, service: Served, user: Annotated[Id | None, Qu
         return await while_connected(request, user_page(service, user))
     latest = await service.in_store(service.store.latest_users, LISTED_USERS)
     examples = service.dataset.interactions.histories.user_ids[:LISTED_USERS].tolist()
+    forgotten = await service.in_store(service.store.forgotten_among, examples)
+    examples = [example for example in examples if example not in forgotten]
     tasks = service.personalizer.tasks
     return render("start", latest=latest, examples=examples, tasks=tasks, items=len(service.catalog))
 
