@@ -40,6 +40,10 @@ class Busy(UnimpError):
     """The server has more to do than it can; nothing was done, and trying again is right."""
 
 
+class TooManyWaiting(UnimpError):
+    """One client has as many requests waiting as it may; nothing was done."""
+
+
 class TooSlow(UnimpError):
     """The answer took longer than the server allows."""
 
@@ -50,7 +54,9 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 
 
 def status_of(error: UnimpError) -> int:
-    """503 where trying again helps, 409 for a contradiction, else 422: understood, and wrong."""
+    """503 where trying again helps, 429 where less would, 409 for a contradiction, else 422: wrong."""
+    if isinstance(error, TooManyWaiting):
+        return 429
     if isinstance(error, StoreUnavailable | Busy | TooSlow):
         return 503
     return 409 if isinstance(error, EventConflict) else 422
@@ -112,7 +118,7 @@ async def on_unimp_error(request: Request, error: Exception) -> Response:
     ):  # where the database is, and why it fails, is the operator's to know
         LOG.warning("%s", detail)
         detail = "store: not available; try again in a moment"
-    return reply(request, status, detail, {"Retry-After": RETRY_SECONDS} if status == 503 else None)
+    return reply(request, status, detail, {"Retry-After": RETRY_SECONDS} if status in (429, 503) else None)
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:

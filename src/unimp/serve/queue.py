@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+Length = Literal["brief", "long", "alone"]
+"""brief: one forward pass, which may be run between two steps of a long call. long: writes or draws step by
+step, and gives way to brief requests. alone: never within another call, since it may change the model's items."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,12 @@ class WaitingRequest(Generic[Request, Answer]):
     """A request in a queue. A cancelled future means that no client waits for the answer any more."""
 
     request: Request
+    client: str
     future: asyncio.Future[Answer]
     number: int
     """Order of arrival at the worker, over all its queues."""
+    since: float
+    """Seconds of the event loop's clock."""
 
     @property
     def abandoned(self) -> bool:
@@ -28,12 +34,16 @@ class WaitingRequest(Generic[Request, Answer]):
 
 @dataclass(frozen=True)
 class TaskQueue(Generic[Request, Answer]):
-    """First in, first out. `answer` is called in the model's thread with at most `batch_size` requests."""
+    """`answer` is called in the model's thread with at most `batch_size` requests."""
 
     task: str
     answer: Callable[[Sequence[Request]], Sequence[Answer]]
     batch_size: int = 1
+    length: Length = "brief"
     waiting: deque[WaitingRequest[Request, Answer]] = field(default_factory=deque)
+
+    def waiting_of(self, client: str) -> int:
+        return sum(waiting.client == client for waiting in self.waiting)
 
     def drop_abandoned(self) -> int:
         """Remove the requests whose clients have left; how many there were."""
@@ -45,8 +55,26 @@ class TaskQueue(Generic[Request, Answer]):
         return dropped
 
     def take(self) -> list[WaitingRequest[Request, Answer]]:
-        """Remove and return the oldest requests, one batch of them."""
-        return [self.waiting.popleft() for _ in range(min(self.batch_size, len(self.waiting)))]
+        """Remove and return one batch: the oldest request of every client, then each one's second, and so on.
+
+        A client with many requests thus delays the others by one request of its own, not by all.
+        """
+        if len(self.waiting) <= self.batch_size:
+            batch = list(self.waiting)
+            self.waiting.clear()
+            return batch
+        turns: Counter[str] = Counter()
+        ordered: list[tuple[int, int, WaitingRequest[Request, Answer]]] = []
+        for waiting in self.waiting:
+            ordered.append((turns[waiting.client], waiting.number, waiting))
+            turns[waiting.client] += 1
+        ordered.sort(key=lambda entry: entry[:2])
+        batch = [waiting for *_, waiting in ordered[: self.batch_size]]
+        taken = {waiting.number for waiting in batch}
+        remaining = [waiting for waiting in self.waiting if waiting.number not in taken]
+        self.waiting.clear()
+        self.waiting.extend(remaining)
+        return batch
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answer | Exception]:
         """One answer or exception per request; a request that fails does not spoil its batch."""

@@ -50,9 +50,9 @@ class Service:
         self.histories = HistoryCache(settings.history_cache_bytes)
         self.items = Items(self.catalog, store)
         self.item_sync = ItemSync(self.model, store)
-        self.puts = self.worker.add_queue("put", self.item_sync.put)
+        self.puts = self.worker.add_queue("put", self.item_sync.put, length="alone")
         self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
-            "call", lambda calls: [call() for call in calls], batched=False
+            "call", lambda calls: [call() for call in calls], batched=False, length="alone"
         )
         self.batched: dict[str, TaskQueue[Question, Any]] = {
             "recommend": self.worker.add_queue("recommend", self.model.recommend),

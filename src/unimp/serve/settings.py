@@ -44,6 +44,8 @@ class ServeSettings(Config):
     """How often the store is read for what other servers wrote."""
     waiting: int = 512
     """Most questions that wait; the next one is refused with 503."""
+    waiting_long_per_client: int = 8
+    """Most requests of one key that wait for writing or drawing, per task; the next is refused with 429."""
     in_flight: int = 1024
     """Most requests in flight."""
     connections: int = 4096

@@ -8,17 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any, TypeVar
 
-from unimp.serve.errors import Busy, TooSlow
+from unimp.serve.errors import Busy, TooManyWaiting, TooSlow
 from unimp.serve.metrics import Metrics
-from unimp.serve.queue import TaskQueue, WaitingRequest
+from unimp.serve.queue import Length, TaskQueue, WaitingRequest
 from unimp.serve.settings import ServeSettings
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+Batch = tuple[TaskQueue[Any, Any], list[WaitingRequest[Any, Any]]]
+
+PATIENCE = 1.0
+"""Seconds after which a long request has its turn before brief ones."""
 
 
 class ModelWorker:
-    """Answers the oldest request and all that wait in the same queue, up to its batch size, call after call.
+    """Answers one batch of one queue after the other, brief tasks before long ones.
 
     The worker never waits for a batch to fill: while the model works, requests gather by themselves.
     """
@@ -29,7 +33,9 @@ class ModelWorker:
         self.numbers = count()
         self.arrived = asyncio.Event()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.loop_task: asyncio.Task[None] | None = None
+        self.last_was_long = False
         metrics.waiting.set_function(lambda: self.num_waiting)
 
     @property
@@ -37,16 +43,21 @@ class ModelWorker:
         return sum(len(queue.waiting) for queue in self.queues)
 
     def add_queue(
-        self, task: str, answer: Callable[[Sequence[Request]], Sequence[Answer]], *, batched: bool = True
+        self,
+        task: str,
+        answer: Callable[[Sequence[Request]], Sequence[Answer]],
+        *,
+        batched: bool = True,
+        length: Length = "brief",
     ) -> TaskQueue[Request, Answer]:
         """A new queue; without `batched`, every request is a call of its own."""
-        size = self.settings.batch if batched else 1
-        queue = TaskQueue(task, answer, size)
+        queue = TaskQueue(task, answer, self.settings.batch if batched else 1, length)
         self.queues.append(queue)
         return queue
 
     def start(self) -> None:
-        self.loop_task = asyncio.get_running_loop().create_task(self._work())
+        self.loop = asyncio.get_running_loop()
+        self.loop_task = self.loop.create_task(self._work())
 
     async def close(self) -> None:
         """Stop; requests that still wait are refused."""
@@ -57,17 +68,19 @@ class ModelWorker:
             for waiting in queue.waiting:
                 if not waiting.abandoned:
                     waiting.future.set_exception(Busy("the server is stopping; try again in a moment"))
-        self.thread.shutdown(wait=True, cancel_futures=True)
+            queue.waiting.clear()
+        # not here: a long call in that thread may ask this one whether it shall give way
+        await asyncio.to_thread(self.thread.shutdown, wait=True, cancel_futures=True)
 
-    async def ask(self, queue: TaskQueue[Request, Answer], request: Request) -> Answer:
-        """Wait for the answer; Busy when too many requests wait, TooSlow after `answer_seconds`.
+    async def ask(self, queue: TaskQueue[Request, Answer], request: Request, client: str = "") -> Answer:
+        """Wait for the answer; Busy or TooManyWaiting before it is queued, TooSlow after `answer_seconds`.
 
         Cancelling the caller takes the request out of its queue.
         """
-        if self.num_waiting >= self.settings.waiting:
-            raise Busy(f"{self.num_waiting} questions are waiting already; try again in a moment")
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        queue.waiting.append(WaitingRequest(request, future, next(self.numbers)))
+        self._check_room(queue, client)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        queue.waiting.append(WaitingRequest(request, client, future, next(self.numbers), loop.time()))
         self.arrived.set()
         try:
             async with asyncio.timeout(self.settings.answer_seconds):
@@ -76,29 +89,70 @@ class ModelWorker:
             seconds = self.settings.answer_seconds
             raise TooSlow(f"no answer within {seconds:g} seconds; try again, or ask for less") from None
 
+    def _check_room(self, queue: TaskQueue[Any, Any], client: str) -> None:
+        if self.num_waiting >= self.settings.waiting:
+            raise Busy(f"{self.num_waiting} questions are waiting already; try again in a moment")
+        limit = self.settings.waiting_long_per_client
+        if queue.length == "long" and queue.waiting_of(client) >= limit:
+            raise TooManyWaiting(
+                f"{queue.task}: {limit} requests of this key are waiting already; wait for their answers"
+            )
+
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self.arrived.wait()
-            queue = self._next_queue()
-            if queue is None:
+            taken = self._take()
+            if taken is None:
                 self.arrived.clear()
                 continue
-            batch = queue.take()
-            self.metrics.batches.labels(queue.task).observe(len(batch))
+            queue, batch = taken
+            self.last_was_long = queue.length == "long"
             requests = [waiting.request for waiting in batch]
-            answers = await loop.run_in_executor(self.thread, queue.answer_batch, requests)
-            for waiting, answer in zip(batch, answers, strict=True):
-                if waiting.abandoned:
-                    continue
-                if isinstance(answer, Exception):
-                    waiting.future.set_exception(answer)
-                else:
-                    waiting.future.set_result(answer)
+            self._deliver(batch, await loop.run_in_executor(self.thread, queue.answer_batch, requests))
 
-    def _next_queue(self) -> TaskQueue[Any, Any] | None:
-        """The queue whose first request is the oldest of all; None when no request waits."""
+    def give_way(self) -> None:
+        """Answer one batch of brief requests, if any wait. A long call calls it between two of its steps,
+        in the model's thread."""
+        loop = self.loop
+        if loop is None or not any(queue.length == "brief" and queue.waiting for queue in self.queues):
+            return
+        taken = asyncio.run_coroutine_threadsafe(self._take_brief(), loop).result()
+        if taken is not None:
+            queue, batch = taken
+            answers = queue.answer_batch([waiting.request for waiting in batch])
+            loop.call_soon_threadsafe(self._deliver, batch, answers)
+
+    async def _take_brief(self) -> Batch | None:
+        return self._take(brief_only=True)
+
+    def _take(self, *, brief_only: bool = False) -> Batch | None:
+        """A batch of the queue whose turn it is; None when no request waits."""
         for queue in self.queues:
             self.metrics.abandoned.inc(queue.drop_abandoned())
         filled = [queue for queue in self.queues if queue.waiting]
-        return min(filled, key=lambda queue: queue.waiting[0].number, default=None)
+        prompt = [queue for queue in filled if queue.length == "brief" or not (brief_only or is_long(queue))]
+        long = [queue for queue in filled if is_long(queue) and not brief_only]
+        if prompt and long and not self.last_was_long:
+            since = min(queue.waiting[0].since for queue in long)
+            if asyncio.get_running_loop().time() - since > PATIENCE:
+                prompt = []
+        queue = min(prompt or long, key=lambda queue: queue.waiting[0].number, default=None)
+        if queue is None:
+            return None
+        batch = queue.take()
+        self.metrics.batches.labels(queue.task).observe(len(batch))
+        return queue, batch
+
+    def _deliver(self, batch: Sequence[WaitingRequest[Any, Any]], answers: Sequence[Any | Exception]) -> None:
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.abandoned:
+                continue
+            if isinstance(answer, Exception):
+                waiting.future.set_exception(answer)
+            else:
+                waiting.future.set_result(answer)
+
+
+def is_long(queue: TaskQueue[Any, Any]) -> bool:
+    return queue.length == "long"

@@ -200,8 +200,8 @@ class Store:
     def remove_item(self, item_id: str) -> str:
         """Mark the item, and delete its content; the item's new version. It may be one of the data."""
         version = uuid.uuid4().hex
-        values: dict[str, Any] = {"attributes": {}, "picture": None, "updated": int(time.time()), "version": version}
-        self._write_item(item_id, values | {"removed": True})
+        emptied: dict[str, Any] = {"attributes": {}, "picture": None, "removed": True}
+        self._write_item(item_id, emptied | {"updated": int(time.time()), "version": version})
         return version
 
     def _write_item(self, item_id: str, values: dict[str, Any]) -> None:
