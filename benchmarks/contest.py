@@ -21,7 +21,7 @@ from unimp.runs.artifacts import RunArtifacts
 from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import EncodedSentence
 from unimp.tasks.recommendation.task import RecommendationTask
-from unimp.tasks.task import Window
+from unimp.tasks.windows import Window
 from unimp.train.batches import POOL
 from unimp.train.objective import Objective
 from unimp.train.trainer import parameter_groups

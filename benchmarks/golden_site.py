@@ -67,8 +67,8 @@ def pages(ids: list[str], user: str) -> list[tuple[str, str, dict[str, str]]]:
         ("page.start", "/", {}),
         ("page.user", f"/?user={user}", {}),
         ("page.item", f"/item?user={user}&item={ids[10]}", {}),
-        ("page.found", "/found", {"user": user, "text": "bag"}),
-        ("page.drawn", "/drawn", {"user": user, "text": "blue bag", "seed": "3"}),
+        ("page.found", "/ask/search", {"user": user, "text": "bag"}),
+        ("page.drawn", "/ask/generate-image", {"user": user, "text": "blue bag", "seed": "3", "count": "4"}),
         ("page.mattered", "/mattered", {"user": user, "item": ids[10]}),
     ]
 

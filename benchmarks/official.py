@@ -37,7 +37,7 @@ from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import EncodedSentence
 from unimp.sentence.parts import ItemMention, UserSentence
 from unimp.tasks.recommendation.task import RecommendationTask
-from unimp.tasks.task import Window
+from unimp.tasks.windows import Window
 
 HISTORY, BEAMS, NEW_TOKENS = 5, 10, 8
 NO_LABEL = -100

@@ -29,7 +29,7 @@ from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.recipe import load_recipe
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.sentence.batch import Batch, collate
-from unimp.tasks.task import Window
+from unimp.tasks.windows import Window
 from unimp.train.objective import Objective
 from unimp.train.preparation import build_artifacts
 from unimp.train.trainer import parameter_groups

@@ -1,9 +1,12 @@
-"""Questions and answers, the same for UniMP and for everything it is compared with. No torch."""
+"""What every method answers in arrays, UniMP and whatever it is compared with: the protocols that judges ask.
+
+No torch. The typed answers of UniMP to a user's requests stand in each task's `schema.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -35,91 +38,6 @@ class RankedItem:
     item_id: str
     title: str
     score: float
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """Items in falling order of score."""
-
-    items: tuple[RankedItem, ...]
-    history: tuple[str, ...]
-    """The item ids the answer was made from, oldest first."""
-    cold_start: bool = False
-    """True when there was no history: the order then rests on popularity and content alone."""
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """Items in falling order of score: what the words or the picture ask for, in this user's taste."""
-
-    items: tuple[RankedItem, ...]
-    text: str
-    has_picture: bool
-    history: tuple[str, ...]
-    cold_start: bool = False
-
-
-@dataclass(frozen=True)
-class RatingForecast:
-    """The rating that the user is expected to give, in the data's own scale."""
-
-    item_id: str
-    title: str
-    mean: float
-    levels: tuple[float, ...]
-    probabilities: tuple[float, ...]
-    """One per level; they sum to 1."""
-    history: tuple[str, ...]
-    cold_start: bool = False
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why the item suits the user, in words, with the rating as a number."""
-
-    item_id: str
-    title: str
-    text: str
-    rating: float
-    """Mean of the forecast made with the text; never read back from it."""
-    named: tuple[str, ...]
-    """The item's own attribute values (or learned aspects) that the text names."""
-    history: tuple[str, ...]
-    cold_start: bool = False
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One of the items to select from."""
-
-    item_id: str
-    title: str
-    probability: float
-    """Of being the first choice among the candidates; they sum to 1."""
-    chosen: bool
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The candidates in the order given, and the chosen ones in falling order."""
-
-    candidates: tuple[Candidate, ...]
-    chosen: tuple[str, ...]
-    history: tuple[str, ...]
-    cold_start: bool = False
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """Generated pictures, and what guided them."""
-
-    pictures: tuple[PictureArray, ...] = field(compare=False)
-    """Each uint8 [Y, X, 3]."""
-    text: str
-    attributes: dict[str, str]
-    seed: int
-    history: tuple[str, ...]
-    cold_start: bool = False
 
 
 class Ranker(Protocol):

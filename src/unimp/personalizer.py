@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
-import numpy as np
-
-from unimp.answer import (
-    Candidate,
-    Drawing,
-    Explanation,
-    Query,
-    RankedItem,
-    RatingForecast,
-    Recommendation,
-    SearchResult,
-    Selection,
-)
-from unimp.core.errors import ConfigError, DataError
-from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.data.pictures import fit_pixels, read_upload
-from unimp.data.reviews import named_aspects
-from unimp.inference.retrieval import best_items
+from unimp.core.errors import ConfigError, DataError, did_you_mean
+from unimp.data.histories import FloatArray, Histories
+from unimp.data.pictures import PixelArray, fit_pixels, read_upload
 from unimp.runs.answerer import Answerer
 from unimp.runs.open_run import TrainedRun, open_run
+from unimp.tasks.explanation.schema import ExplainRequest, Explanation
+from unimp.tasks.explanation.task import ExplanationTask
+from unimp.tasks.image_generation.schema import Drawing, ImageRequest
+from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.rating.schema import RateRequest, RatingForecast
+from unimp.tasks.rating.task import RatingTask
+from unimp.tasks.recommendation.schema import Recommendation, RecommendRequest
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.requests import PictureFile, TaskRequest
+from unimp.tasks.search.schema import SearchRequest, SearchResult
+from unimp.tasks.search.task import SearchTask
+from unimp.tasks.selection.schema import Selection, SelectRequest
+from unimp.tasks.selection.task import SelectionTask
+from unimp.tasks.task import AnyTask, Task, TaskAnswer
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-QUERY_LETTERS = 1000
-"""Longest query in words."""
-MOST_CANDIDATES = 1000
-MOST_PICTURES = 64
+RequestT = TypeVar("RequestT", bound=TaskRequest)
+AnswerT = TypeVar("AnswerT", bound=TaskAnswer)
 
 
 @dataclass(frozen=True)
@@ -53,9 +47,21 @@ class Personalizer:
         """The tasks this checkpoint was trained for."""
         return self.run.artifacts.recipe.tasks
 
+    def task(self, name: str) -> AnyTask:
+        """One of the checkpoint's tasks, by its name or that of its command."""
+        names: dict[str, AnyTask] = {}
+        for task in self.answerer.parts.tasks:
+            names |= dict.fromkeys((task.name, task.command, *task.aliases), task)
+        if name not in names:
+            raise ConfigError(
+                f"this checkpoint has no task {name!r}{did_you_mean(name, names)}; "
+                f"it has: {', '.join(self.tasks)}"
+            )
+        return names[name]
+
     def score(self, histories: Histories) -> FloatArray:
         """[U, num_items] scores of every item (satisfies `Ranker`)."""
-        return self.answerer.score(histories)
+        return self.answerer.decoder(RecommendationTask).score(histories)
 
     def recommend(
         self,
@@ -66,14 +72,13 @@ class Personalizer:
         exclude_history: bool = True,
     ) -> Recommendation:
         """The k best next items, from the whole catalogue, in falling order of score."""
-        histories = self.histories(history, user)
-        items = self._best(self.score(histories)[0], histories, k, exclude_history)
-        return Recommendation(items, self._names(histories), cold_start=not histories.num_events)
+        asked: dict[str, Any] = {"history": history, "user": user, "k": k, "exclude_history": exclude_history}
+        return self._answer(RecommendationTask, RecommendRequest.parse(asked))
 
     def search(
         self,
         text: str = "",
-        picture: bytes | Path | Image | None = None,
+        picture: PictureFile | None = None,
         *,
         history: Sequence[str] | None = None,
         user: str | None = None,
@@ -81,49 +86,22 @@ class Personalizer:
         exclude_history: bool = True,
     ) -> SearchResult:
         """The k items that answer words, a picture, or both, in this user's taste."""
-        histories = self.histories(history, user)
-        answerer, query = self._query(text, picture)
-        scores = answerer.search(histories, [query])[0]
-        items = self._best(scores, histories, k, exclude_history)
-        return SearchResult(
-            items, query.text, query.has_picture, self._names(histories), not histories.num_events
-        )
+        asked: dict[str, Any] = {"text": text, "picture": picture, "history": history, "user": user}
+        asked |= {"k": k, "exclude_history": exclude_history}
+        return self._answer(SearchTask, SearchRequest.parse(asked))
 
     def rate(
         self, item: str, *, history: Sequence[str] | None = None, user: str | None = None
     ) -> RatingForecast:
         """The rating that the user is expected to give the item: mean and distribution."""
-        histories, row = self.histories(history, user), self._row(item)
-        probabilities = self.answerer.forecast(histories, np.array([row]))[0]
-        levels = self.answerer.levels
-        return RatingForecast(
-            item,
-            self.run.dataset.catalog.label(row),
-            float(probabilities @ levels),
-            tuple(levels.tolist()),
-            tuple(probabilities.tolist()),
-            self._names(histories),
-            not histories.num_events,
-        )
+        return self._answer(RatingTask, RateRequest.parse({"item": item, "history": history, "user": user}))
 
     def explain(
         self, item: str, *, history: Sequence[str] | None = None, user: str | None = None
     ) -> Explanation:
         """Why the item suits the user, in words, with the rating as a number."""
-        histories, row = self.histories(history, user), self._row(item)
-        answer = self.answerer.explain(histories, np.array([row]))[0]
-        context = self.run.artifacts.context
-        return Explanation(
-            item,
-            self.run.dataset.catalog.label(row),
-            answer.text,
-            answer.rating,
-            tuple(
-                name for name in named_aspects(answer.text, context.lexicon) if name in context.aspects[row]
-            ),
-            self._names(histories),
-            not histories.num_events,
-        )
+        asked = {"item": item, "history": history, "user": user}
+        return self._answer(ExplanationTask, ExplainRequest.parse(asked))
 
     def select(
         self,
@@ -137,32 +115,10 @@ class Personalizer:
 
         The order of the candidates does not matter; one that is named twice is one candidate.
         """
-        ids = list(dict.fromkeys(candidates))
-        if not 1 <= len(ids) <= MOST_CANDIDATES:
-            raise ConfigError(f"candidates: give 1 to {MOST_CANDIDATES} different items (got {len(ids)})")
-        if count is not None and not 1 <= count <= len(ids):
-            raise ConfigError(f"count: must be 1 to {len(ids)}, the number of candidates (got {count})")
-        histories = self.histories(history, user)
-        # In the catalogue's order, whatever the order given: the answer cannot depend on it.
-        rows = np.array(sorted(self.run.dataset.catalog.rows(ids)), dtype=np.int64)
-        selector = self.answerer.selector
-        if selector is None:
-            raise self.answerer.lacking("selection")
-        places = selector.select(histories, [rows], [count or 0])[0]
-        probabilities = dict(zip(rows.tolist(), selector.probabilities(histories, rows), strict=True))
-        catalog = self.run.dataset.catalog
-        chosen = tuple(catalog.item_ids[row] for row in rows[places].tolist())
-        return Selection(
-            tuple(
-                Candidate(item_id, catalog.label(row), float(probabilities[row]), item_id in chosen)
-                for item_id, row in zip(ids, catalog.rows(ids), strict=True)
-            ),
-            chosen,
-            self._names(histories),
-            not histories.num_events,
-        )
+        asked = {"candidates": tuple(candidates), "count": count, "history": history, "user": user}
+        return self._answer(SelectionTask, SelectRequest.parse(asked))
 
-    def imagine(
+    def generate_image(
         self,
         text: str = "",
         *,
@@ -175,81 +131,71 @@ class Personalizer:
         user: str | None = None,
     ) -> Drawing:
         """Pictures of what words and attributes ask for, in the user's taste, drawn by seed."""
-        if not 1 <= count <= MOST_PICTURES:
-            raise ConfigError(f"count: must be 1 to {MOST_PICTURES} pictures (got {count})")
-        histories = self.histories(history, user)
-        imaginer = self.answerer.imaginer
-        if imaginer is None:
-            raise self.answerer.lacking("imagination")
-        asked = {"temperature": temperature, "top_p": top_p}
-        sampling = imaginer.sampling.changed(**{k: v for k, v in asked.items() if v is not None})
-        known = self._known_attributes(attributes or {})
-        words = " ".join([*known.values(), *([text.strip()] if text.strip() else [])])
-        several = histories.select(np.zeros(count, dtype=np.int64))
-        drawn = replace(imaginer, sampling=sampling).imagine(several, [Query(checked(words))] * count, seed)
-        return Drawing(tuple(drawn), text, known, seed, self._names(histories), not histories.num_events)
+        asked: dict[str, Any] = {"text": text, "attributes": attributes, "count": count, "seed": seed}
+        asked |= {"temperature": temperature, "top_p": top_p, "history": history, "user": user}
+        return self._answer(ImageGenerationTask, ImageRequest.parse(asked))
 
-    def _known_attributes(self, attributes: dict[str, str]) -> dict[str, str]:
-        """The attributes as the catalogue writes them; DataError names an unknown one and the nearest."""
-        return {
-            name: self.run.artifacts.context.queries.known(name, value) for name, value in attributes.items()
-        }
+    imagine = generate_image
 
-    def _query(self, text: str, picture: bytes | Path | Image | None) -> tuple[Answerer, Query]:
-        """The query, and an answerer that can see its picture."""
-        if picture is None:
-            if not text.strip():
-                raise ConfigError("query: empty; give words, a picture, or both")
-            return self.answerer, Query(checked(text.strip()))
-        artifacts = self.run.artifacts
-        pixels = fit_pixels(read_upload(picture), *artifacts.picture_size)
-        visual = artifacts.see(self.answerer.model, pixels[None])
-        row = len(self.run.dataset.catalog)
-        return self.answerer.seeing(visual), Query(checked(text.strip()), picture_row=row)
+    def ask(self, task: str, **fields: Any) -> Any:
+        """The answer of a task, named by itself or its command, to a request with these fields.
 
-    def _best(
-        self, scores: FloatArray, histories: Histories, k: int, exclude_history: bool
-    ) -> tuple[RankedItem, ...]:
-        if k < 1:
-            raise ConfigError(f"k: must be at least 1 (got {k})")
-        if exclude_history:
-            scores[histories.item_rows] = -np.inf
-        return best_items(self.run.dataset.catalog, scores[None], [k])[0]
+        For tasks of other packages: `p.ask("substitute", item="P00003", user="U00001")`.
+        """
+        return self.answer(self.task(task).Request.parse(fields))
 
-    def _row(self, item: str) -> int:
-        return self.run.dataset.catalog.rows([item])[0]
+    def answer(self, request: TaskRequest) -> Any:
+        """The answer to a typed request; its class is the `Answer` of the request's task."""
+        return self._answer_all(self.answerer.task_for(request), [request])[0]
 
-    def _names(self, histories: Histories) -> tuple[str, ...]:
-        return names(self.run.dataset.catalog.item_ids, histories.item_rows)
+    def _answer(self, kind: type[Task[RequestT, AnswerT, Any, Any]], request: RequestT) -> AnswerT:
+        return self._answer_all(self.answerer.task(kind), [request])[0]
+
+    def _answer_all(
+        self, task: Task[RequestT, AnswerT, Any, Any], requests: Sequence[RequestT]
+    ) -> list[AnswerT]:
+        """[U] answers to requests of one task, in one call of the model."""
+        for request in requests:
+            task.check(request)
+        histories = self.histories_of(requests)
+        return self.answerer.answer(task, histories, requests, [self.pixels(request) for request in requests])
+
+    def answer_all(self, requests: Sequence[TaskRequest]) -> list[Any]:
+        """[U] answers to requests of one class, in one call of the model."""
+        return self._answer_all(self.answerer.task_for(requests[0]), requests) if requests else []
+
+    def pixels(self, request: TaskRequest) -> PixelArray | None:
+        """The picture that the request shows, at the size that the model reads."""
+        if request.shown_picture is None:
+            return None
+        return fit_pixels(read_upload(request.shown_picture), *self.run.artifacts.picture_size)
+
+    def histories_of(self, requests: Sequence[TaskRequest]) -> Histories:
+        """[U] the given histories, or those of users of the data; both missing is a cold start."""
+        if len(requests) == 1:
+            return self.histories(requests[0].history, requests[0].user)
+        if all(request.user is not None for request in requests):
+            return self._histories_of_users([request.user or "" for request in requests])
+        return Histories.concatenate([self.histories(request.history, request.user) for request in requests])
 
     def histories(self, history: Sequence[str] | None, user: str | None) -> Histories:
         """One user's history: the given one, or that of a user of the data; both missing is a cold start."""
         if history is not None and user is not None:
             raise ConfigError("give either a user or a history, not both")
         if user is not None:
-            return self._user_histories(user)
+            return self._histories_of_users([user])
         return Histories.from_lists([self.run.dataset.catalog.rows(list(history or ()))])
 
-    def _user_histories(self, user: str) -> Histories:
+    def _histories_of_users(self, users: Sequence[str]) -> Histories:
         interactions = self.run.dataset.interactions
-        position = interactions.user_position.get(user)
-        if position is None:
-            known = len(interactions.histories)
-            raise DataError(
-                f'unknown user "{user}" (the data has {known:,}); check the id, or give a history'
-            )
-        return interactions.histories.select([position])
-
-
-def names(item_ids: Sequence[str], rows: IntArray) -> tuple[str, ...]:
-    return tuple(item_ids[row] for row in rows.tolist())
-
-
-def checked(text: str) -> str:
-    """The words of a query; ConfigError when there are too many."""
-    if len(text) > QUERY_LETTERS:
-        raise ConfigError(f"query: {len(text):,} letters, at most {QUERY_LETTERS:,}; shorten it")
-    return text
+        positions = [interactions.user_position.get(user) for user in users]
+        for user, position in zip(users, positions, strict=True):
+            if position is None:
+                known = len(interactions.histories)
+                raise DataError(
+                    f'unknown user "{user}" (the data has {known:,}); check the id, or give a history'
+                )
+        return interactions.histories.select([position for position in positions if position is not None])
 
 
 def load(run: Path | str, *, data: Path | str | None = None, device: str = "auto") -> Personalizer:

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.six import Six
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Histories
-from unimp.inference.attention_maps import AttentionMap, attention, attention_maps, explanation_attention_map
+from unimp.inference.attention_maps import AttentionMap, attention, attention_maps
 from unimp.inference.attribution import LeaveOneOutAttribution, without_each
 from unimp.inference.forward import as_inputs, batch_pictures, last_hidden
 from unimp.inference.retrieval import ModelRanker
@@ -24,6 +24,7 @@ from unimp.model.inputs import ItemState
 from unimp.sentence.batch import collate
 from unimp.sentence.encoder import EncodedSentence
 from unimp.sentence.parts import Image, Text, UserSentence
+from unimp.tasks.explanation.attention import explanation_attention_map
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.serve.site import MakeSite, Site
 from tests.serve.test_history import event
 from tests.serve.test_tasks import close
 from unimp.personalizer import Personalizer
-from unimp.serve.schemas import TaskRequest
+from unimp.tasks.requests import TaskRequest
 
 TASKS: dict[str, dict[str, Any]] = {"recommend": {}, "search": {"text": "blue bag"}}
 

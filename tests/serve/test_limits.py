@@ -56,7 +56,7 @@ def test_the_first_unknown_field_ends_the_validation(site: Site) -> None:
 
 
 def test_the_bodies_of_all_requests_together_are_bounded() -> None:
-    limits = BodyLimits(ServeSettings(held_bytes=300_000), lambda *_: True)
+    limits = BodyLimits(ServeSettings(held_bytes=300_000), frozenset())
 
     def body(size: int) -> BoundedBody:
         async def receive() -> Message:

@@ -50,13 +50,13 @@ def test_no_question_is_a_server_error(site: Site, question: tuple[str, Any]) ->
 
 
 def test_no_form_of_the_page_is_a_server_error(site: Site) -> None:
-    for path in ("/met", "/found", "/chosen", "/drawn", "/mattered"):
+    for path in ("/met", "/ask/search", "/ask/select", "/ask/generate-image", "/mattered"):
         for form in (
             {},
             {"user": ""},
             {"user": "a", "item": "\x00", "text": "\x01", "candidates": ["", ""], "seed": "1e400"},
-            {"user": "a" * 500, "item": "nope", "rating": "NaN"},
-            {"user": "a", "item": "nope", "rating": "inf", "text": "x" * 600, "candidates": ["P00003"] * 60},
+            {"user": "a" * 600, "item": "nope", "rating": "NaN"},
+            {"user": "a", "item": "nope", "rating": "inf", "text": "x" * 1600, "candidates": ["P00003"] * 60},
         ):
             refused = site.post(path, data=form, headers={"Accept": "text/html"})
             assert refused.status_code == 422, (path, form)

@@ -8,24 +8,18 @@ import pytest
 from pydantic import TypeAdapter
 
 from tests.serve.site import Site
-from unimp.answer import Explanation, RatingForecast, Recommendation, SearchResult, Selection
 from unimp.serve import examples
-from unimp.serve.schemas import DrawingOut, Forgotten, Health, HistoryOut, ItemOut, Stored
+from unimp.serve.schemas import Forgotten, Health, HistoryOut, ItemOut, Stored
+from unimp.tasks import TASKS
 
 TYPES: dict[str, Any] = {
     "STORED": Stored,
-    "RECOMMENDED": Recommendation,
-    "FOUND": SearchResult,
-    "RATED": RatingForecast,
-    "EXPLAINED": Explanation,
-    "SELECTED": Selection,
-    "DRAWN": DrawingOut,
     "KNOWN": HistoryOut,
     "FORGOTTEN": Forgotten,
     "ITEM": ItemOut,
     "READY": Health,
 }
-TASKS = ("recommend", "search", "rate", "explain", "select", "imagine")
+COMMANDS = [task.command for task in TASKS.values()]
 
 
 @pytest.fixture
@@ -40,20 +34,32 @@ def test_examples_of_answers_are_of_their_type_and_whole(name: str) -> None:
     assert set(adapter.dump_python(adapter.validate_python(example), mode="json")) == set(example)
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_examples_of_tasks_are_of_their_type_and_whole(name: str, document: Any) -> None:
+    task = TASKS[name]
+    operation = document["paths"][f"/v1/{task.command}"]["post"]
+    example = operation["responses"]["200"]["content"]["application/json"]["example"]
+    adapter: TypeAdapter[Any] = TypeAdapter(task.Answer)
+    assert set(adapter.json_schema(mode="serialization")["properties"]) == set(example)
+    assert operation["description"] == task.Request.__doc__
+
+
 def test_examples_of_questions_are_answered(site: Site, document: Any) -> None:
     """As they stand in the document, for the embedded shop."""
-    for path in (*TASKS, "events", "events/batch"):
+    for path in (*COMMANDS, "events", "events/batch"):
         body = document["paths"][f"/v1/{path}"]["post"]["requestBody"]["content"]["application/json"][
             "schema"
         ]
         schema = (
             body if "$ref" not in body else document["components"]["schemas"][body["$ref"].split("/")[-1]]
         )
+        assert schema["examples"]
         for example in schema["examples"]:
             answer = site.ok(f"/v1/{path}", example)
             shown = document["paths"][f"/v1/{path}"]["post"]["responses"]["200"]
             assert set(answer) == set(shown["content"]["application/json"]["example"])
-    assert site.post("/v1/search", data=examples.SEARCH_FORM).status_code == 200
+    form = document["paths"]["/v1/search"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert site.post("/v1/search", data=form["example"]).status_code == 200
     item = document["components"]["schemas"]["ItemIn"]["examples"][0]
     assert set(site.put("/v1/items/new", item).json()) == set(examples.ITEM)
 
@@ -64,7 +70,7 @@ def test_every_route_is_described(document: Any) -> None:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     }
-    assert {f"post /v1/{task}" for task in TASKS} < set(operations)
+    assert {f"post /v1/{task}" for task in COMMANDS} < set(operations)
     assert all(operation.get("description") for operation in operations.values())
     for name, operation in operations.items():
         problems = set(operation["responses"]) - {"200"}
@@ -72,3 +78,10 @@ def test_every_route_is_described(document: Any) -> None:
     search = operations["post /v1/search"]["requestBody"]["content"]
     assert set(search) == {"application/json", "multipart/form-data"}
     assert not any(path.startswith("/static") for path in document["paths"])
+
+
+def test_other_names_of_a_task_answer_too(site: Site, document: Any) -> None:
+    for task in TASKS.values():
+        for name in task.aliases:
+            assert f"/v1/{name}" not in document["paths"]
+            assert site.ok(f"/v1/{name}", task.Request.example())

@@ -12,8 +12,8 @@ from PIL import Image
 
 from tests.serve.site import MakeSite, Site
 from unimp.features.pixels import VisionConfig
+from unimp.serve.page.attribution_panel import grid_of
 from unimp.serve.page.heat import heat
-from unimp.serve.page.mattered import grid_of
 
 HTMX = {"HX-Request": "true"}
 HTML = {"Accept": "text/html"}
@@ -55,24 +55,31 @@ def test_an_event_changes_the_answers(site: Site, ids: list[str]) -> None:
 def test_search_compare_and_draw(site: Site, ids: list[str]) -> None:
     file = io.BytesIO()
     Image.new("RGB", (30, 30), "red").save(file, "PNG")
-    by_words = site.post("/found", data={"user": "ann", "text": "bag"}, headers=HTMX).text
-    assert by_words.startswith('<p class="label">Found for “bag”')
+    by_words = site.post("/ask/search", data={"user": "ann", "text": "bag"}, headers=HTMX).text
+    assert 'class="label">Search: best for ann first' in by_words
+    assert by_words.count('class="item"') == 12
     upload = {"picture": ("a.png", file.getvalue(), "image/png")}
-    assert "like the picture" in site.post("/found", data={"user": "ann"}, files=upload, headers=HTMX).text
-    whole = site.post("/found", data={"user": "ann", "text": "bag"}, headers=HTML).text
+    by_picture = site.post("/ask/search", data={"user": "ann"}, files=upload, headers=HTMX).text
+    assert by_picture.count('class="item"') == 12
+    assert by_picture != by_words
+    whole = site.post("/ask/search", data={"user": "ann", "text": "bag"}, headers=HTML).text
     assert whole.startswith("<!doctype html>")
-    assert "Found for “bag”" in whole
-    chosen = site.post("/chosen", data={"user": "ann", "candidates": ids[:3]}, headers=HTMX).text
+    assert 'value="bag"' in whole
+    assert "Search: best for ann first" in whole
+    chosen = site.post("/ask/select", data={"user": "ann", "candidates": ids[:3]}, headers=HTMX).text
     assert chosen.count("item chosen") == 1
     assert chosen.count(" %") == 3
-    drawn = site.post("/drawn", data={"user": "ann", "text": "bag", "seed": "1"}, headers=HTMX).text
+    drawn = site.post(
+        "/ask/generate-image", data={"user": "ann", "text": "bag", "count": "4"}, headers=HTMX
+    ).text
     assert drawn.count("data:image/png;base64,") == 4
 
 
 def test_an_item_is_judged(site: Site, ids: list[str]) -> None:
     page = site.get("/item", params={"user": "ann", "item": ids[0]}).text
     assert page.count("<meter") == 5
-    assert "Would ann like it?" in page
+    assert "Predict the rating" not in page  # the mean stands there
+    assert re.search(r"\d\.\d of 5<", page)
     assert site.get("/item", params={"user": "ann", "item": "nope"}, headers=HTML).status_code == 404
 
 
@@ -133,7 +140,7 @@ def test_heat_lies_where_the_weights_are() -> None:
 def test_a_problem_never_takes_the_place_of_the_answers(site: Site) -> None:
     gone = site.post("/met", data={"user": "ann", "item": "nope"}, headers={**HTMX, "HX-Target": "now"})
     assert (gone.status_code, gone.headers["hx-retarget"]) == (422, "#problem")
-    inline = site.post("/found", data={"user": "ann"}, headers={**HTMX, "HX-Target": "found"})
+    inline = site.post("/ask/search", data={"user": "ann"}, headers={**HTMX, "HX-Target": "search-answer"})
     assert "hx-retarget" not in inline.headers
 
 
@@ -145,10 +152,10 @@ def test_long_ids_are_shortened_and_whole_in_links(site: Site) -> None:
 
 
 def test_mistakes_are_shown_to_people(site: Site) -> None:
-    empty = site.post("/found", data={"user": "ann"}, headers=HTMX)
+    empty = site.post("/ask/search", data={"user": "ann"}, headers=HTMX)
     assert empty.status_code == 422
     assert empty.text.startswith('<p class="problem" role="alert">query: empty')
-    few = site.post("/chosen", data={"user": "ann", "candidates": ["a"]}, headers=HTML)
+    few = site.post("/ask/select", data={"user": "ann", "candidates": ["a"]}, headers=HTML)
     assert few.text.startswith("<!doctype html>")
     assert "tick at least two" in few.text
     assert site.get("/static/../app.py").status_code == 404
@@ -163,7 +170,7 @@ def test_texts_of_items_and_users_stay_texts(site: Site, ids: list[str]) -> None
     for page in (
         site.get("/", params={"user": SCRIPT}).text,
         site.get("/item", params={"user": SCRIPT, "item": ids[0]}).text,
-        site.post("/found", data={"user": SCRIPT, "text": SCRIPT}, headers=HTML).text,
+        site.post("/ask/search", data={"user": SCRIPT, "text": SCRIPT}, headers=HTML).text,
         site.get("/").text,
     ):
         assert "<script>alert" not in page

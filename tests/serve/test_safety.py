@@ -19,14 +19,19 @@ from unimp.personalizer import Personalizer
 from unimp.serve.app import create_app
 from unimp.serve.errors import Busy, TooSlow
 from unimp.serve.queue import TaskQueue
-from unimp.serve.schemas import ExplainIn, ImagineIn, RateIn
 from unimp.serve.server import choose_settings, listen, server_config
 from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 from unimp.serve.worker import ModelWorker
 from unimp.tasks.explanation.decoder import ModelExplainer
+from unimp.tasks.explanation.schema import ExplainRequest
+from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.image_generation import decoder as image_decoder
+from unimp.tasks.image_generation.schema import ImageRequest
+from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.rating.schema import RateRequest
+from unimp.tasks.rating.task import RatingTask
 
 QUESTION = {"history": [], "k": 1}
 JSON = {"content-type": "application/json"}
@@ -206,15 +211,17 @@ def test_work_that_nobody_waits_for_ends_between_two_steps(
     service = site.service
 
     async def leave() -> str:
-        item, history = service.catalog.item_ids[5], service.catalog.item_ids[1:3]
-        wish = ImagineIn(history=history, text="bag")
-        request = wish if task == "imagine" else ExplainIn(history=history, item=item)
-        asking = asyncio.create_task(service.answer(task, request))
+        item, history = service.catalog.item_ids[5], tuple(service.catalog.item_ids[1:3])
+        request: Any = ExplainRequest(history=history, item=item)
+        kind: Any = ExplanationTask
+        if task == "imagine":
+            kind, request = ImageGenerationTask, ImageRequest(history=history, text="bag")
+        asking = asyncio.create_task(service.answer(kind, request, "me"))
         await asyncio.to_thread(begun.wait, 20)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         go_on.set()
-        forecast = await service.answer("rate", RateIn(history=history, item=item))
+        forecast = await service.answer(RatingTask, RateRequest(history=history, item=item), "me")
         return forecast.item_id  # the model's thread is free again
 
     assert site.runner.run(leave()) == service.catalog.item_ids[5]
@@ -227,14 +234,14 @@ def test_a_stopping_server_finishes_what_is_in_flight(
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
     app = create_app(personalizer, store, ServeSettings(keys=False, requests_per_second=0))
     service: Service = app.state.service
-    begun, queue = threading.Event(), service.batched["recommend"]
+    begun, queue = threading.Event(), service.queues["recommendation"]
 
     def slow(questions: Any) -> Any:
         begun.set()
         assert server.should_exit or stopping.wait(20)
         return queue.answer(questions)
 
-    monkeypatch.setitem(service.batched, "recommend", service.worker.add_queue("slow", slow))
+    monkeypatch.setitem(service.queues, "recommendation", service.worker.add_queue("slow", slow))
     stopping = threading.Event()
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

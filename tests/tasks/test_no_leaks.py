@@ -21,7 +21,7 @@ from unimp.sentence.parts import (
 )
 from unimp.tasks import TASKS
 from unimp.tasks.image_generation.task import MOST_EVENTS
-from unimp.tasks.task import Window
+from unimp.tasks.windows import Window
 
 DENSE = ["recommendation", "search", "rating", "explanation", "selection"]
 SHORT = 3

@@ -32,7 +32,8 @@ from unimp.tasks.search import task as search_task
 from unimp.tasks.search.task import SearchTask
 from unimp.tasks.selection import task as selection_task
 from unimp.tasks.selection.task import SelectionTask
-from unimp.tasks.task import Task, Window
+from unimp.tasks.task import Task
+from unimp.tasks.windows import Window
 
 ALL = Window(0, 0, 3, draw=5)
 ANSWER, CONTEXT, SHOWN = Role.ANSWER, Role.CONTEXT, Role.SHOWN

@@ -10,19 +10,16 @@ import pytest
 
 from tests.six import Six
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
-from unimp.fusion.weights import (
-    coordinate_search,
-    fit_fusion_weights,
-    fit_rating,
-    fit_recommendation_weights,
-    fit_search,
-    fit_selection,
-    taste_share,
-)
+from unimp.fusion.structure import StructureConfig
+from unimp.fusion.weights import coordinate_search
 from unimp.inference.score_sources import POPULARITY, WORDS, ScoreSources
-from unimp.runs.recipe import StructureConfig
+from unimp.tasks.fitting import fit_fusion_weights
 from unimp.tasks.rating.decoder import FACTORS, TASTE, lifted
+from unimp.tasks.rating.fitting import fit_rating, taste_share
 from unimp.tasks.rating.preference_percentile import PreferencePercentile
+from unimp.tasks.recommendation.fitting import fit_recommendation_weights
+from unimp.tasks.search.fitting import fit_search
+from unimp.tasks.selection.fitting import fit_selection
 
 CONFIG = StructureConfig(weights=(1.0, 100.0), popularity_weights=(0.1,), recencies=(1.0, 0.6))
 

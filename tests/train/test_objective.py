@@ -76,7 +76,7 @@ def test_context_weights_of_zero_switch_the_context_off(six: Six, name: str) -> 
 def test_ratings_of_the_history_are_context_where_something_else_is_asked(six: Six) -> None:
     from unimp.sentence.template import SentenceConfig, Template
     from unimp.tasks.recommendation.task import RecommendationTask
-    from unimp.tasks.task import Window
+    from unimp.tasks.windows import Window
 
     context = six.artifacts.context
     template = Template(context.catalog, SentenceConfig(ratings=True, fields=()))

@@ -11,7 +11,6 @@ import numpy as np
 import typer
 
 if TYPE_CHECKING:
-    from unimp.answer import RankedItem
     from unimp.personalizer import Personalizer
 
 RunPath = Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")]
@@ -22,8 +21,6 @@ History = Annotated[
 DataPath = Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Count = Annotated[int, typer.Option("-k", "--k", help="How many items.")]
-KeepHistory = Annotated[bool, typer.Option("--keep-history", help="Items of the history may come up again.")]
 
 
 def opened(run: Path, data: Path | None, device: str) -> Personalizer:
@@ -67,13 +64,3 @@ def show_history(personalizer: Personalizer, history: tuple[str, ...]) -> None:
     print("history" + (f" (latest 5 of {len(history)})" if len(history) > len(shown) else ""))
     for item_id in shown:
         print(f"    {item_id:>14}  {catalog.label(catalog.row_of[item_id])}")
-
-
-def show_items(heading: str, items: tuple[RankedItem, ...]) -> None:
-    print(heading)
-    for place, item in enumerate(items, start=1):
-        print(f"{place:3} {item.item_id:>14}  {item.title}  {item.score:.3f}")
-
-
-def bar(share: float, width: int = 30) -> str:
-    return "█" * round(share * width)

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
     from unimp.batch.lines import Wrong
     from unimp.personalizer import Personalizer
+    from unimp.tasks.task import AnyTask
 
 MANIFEST = "batch.json"
 SKIPPED = "skipped.csv"
-TASKS = ("recommendation", "search", "rating", "explanation", "selection", "imagination")
 
 
 def batch(
     run: Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")],
-    task: Annotated[str, typer.Option(help=f"One of {', '.join(TASKS)}.")],
+    task: Annotated[str, typer.Option(help="A task of the checkpoint, such as recommendation.")],
     users: Annotated[
         Path,
         typer.Option(
@@ -31,7 +31,7 @@ def batch(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the shards, part-00000.parquet and so on.")],
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="Items per user.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of imagined pictures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of generated pictures.")] = 0,
     shard: Annotated[int, typer.Option(min=1, help="Lines per shard.")] = 10_000,
     skip_wrong: Annotated[
         bool, typer.Option("--skip-wrong", help=f"Leave wrong lines out, and list them in {SKIPPED}.")
@@ -45,17 +45,23 @@ def batch(
     from unimp.batch.lines import read_lines
     from unimp.core.progress import progress_bar
     from unimp.personalizer import load
+    from unimp.tasks import TASKS
 
-    asked = read_lines(users, task)
+    kind = TASKS.find(task)
+    asked = read_lines(users, kind)
     personalizer = load(run, data=data, device=device)
     if task not in personalizer.tasks:
         raise personalizer.answerer.lacking(task)
-    asked, wrong = right_lines(personalizer, asked, users, skip_wrong)
+    chosen = personalizer.answerer.task_named(task)
+    options = {
+        name: value for name, value in {"k": k, "seed": seed}.items() if name in kind.Request.model_fields
+    }
+    asked, wrong = right_lines(personalizer, chosen, asked, options, users, skip_wrong)
     facts = {"task": task, "k": k, "seed": seed, "shard": shard, **identity(personalizer, run, users)}
     claim(out, facts)
     if wrong:
         write_skipped(wrong, out / SKIPPED)
-    work = BatchAnswers(personalizer, task, k, seed)
+    work = BatchAnswers(personalizer, chosen, options)
     starts = range(0, asked.height, shard)
     written = 0
     with progress_bar(task, asked.height, show=not as_json) as bar:
@@ -76,14 +82,19 @@ def batch(
 
 
 def right_lines(
-    personalizer: Personalizer, asked: pl.DataFrame, path: Path, skip_wrong: bool
+    personalizer: Personalizer,
+    task: AnyTask,
+    asked: pl.DataFrame,
+    options: dict[str, Any],
+    path: Path,
+    skip_wrong: bool,
 ) -> tuple[pl.DataFrame, list[Wrong]]:
     """The lines that can be answered, and the others; DataError for the first of those, unless skipped."""
     import polars as pl
 
     from unimp.batch.lines import LINE, refuse, wrong_lines
 
-    wrong = wrong_lines(personalizer, asked)
+    wrong = wrong_lines(personalizer, task, asked, options)
     if wrong and (not skip_wrong or len(wrong) == asked.height):
         raise refuse(path, wrong)
     return asked.filter(~pl.col(LINE).is_in([one.line for one in wrong])), wrong

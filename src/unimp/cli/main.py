@@ -8,12 +8,51 @@ import sys
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from unimp import __version__
 from unimp.core.errors import UnimpError
 
+COMMANDS = ("demo", "data", "train", "evaluate", "bench", "serve", "batch")
+"""One module of this room each: `register(app)` adds its command or group."""
+BEFORE_TASKS = "evaluate"
+"""The help lists the tasks' commands after this one."""
+
+
+class CommandGroup(TyperGroup):
+    """Our own commands, and one for every task, made when it is called or listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from unimp.tasks import TASKS
+
+        own = super().list_commands(ctx)
+        for line in TASKS.broken.values():
+            print(f"warning: {line}", file=sys.stderr)
+        tasks = [task.command for task in TASKS.values() if task.command not in own]
+        place = own.index(BEFORE_TASKS) + 1
+        return [*own[:place], *tasks, *own[place:]]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or make_task_command(cmd_name)
+
+
+def make_task_command(name: str) -> Any:
+    """The command of the task that goes by this name; None where no task does."""
+    from unimp.tasks import commands
+
+    task = dict(reversed(list(commands()))).get(name)
+    if task is None:
+        return None
+    from unimp.cli.tasks import task_command
+
+    single = typer.Typer(add_completion=False)
+    single.command(name)(task_command(task))
+    return typer.main.get_command(single)
+
+
 app = typer.Typer(
     name="unimp",
+    cls=CommandGroup,
     help="One generative vision-language model for every personal need in a catalogue.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -22,22 +61,6 @@ app = typer.Typer(
 
 USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """typer's own or click's UsageError, whichever this version of typer is built on."""
-
-COMMANDS = (
-    "demo",
-    "data",
-    "train",
-    "evaluate",
-    "recommend",
-    "search",
-    "rate",
-    "select",
-    "imagine",
-    "bench",
-    "serve",
-    "batch",
-)
-"""One module of this room each: `register(app)` adds its command or group."""
 
 
 @app.callback(invoke_without_command=True)

@@ -85,6 +85,19 @@ class Histories:
         )
 
     @classmethod
+    def concatenate(cls, parts: Sequence[Histories]) -> Histories:
+        """The users of all parts, one part after the other."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(
+            np.concatenate([part.user_ids for part in parts]),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            np.concatenate([part.item_rows for part in parts]),
+            np.concatenate([part.ratings for part in parts]),
+            np.concatenate([part.times for part in parts]),
+            np.concatenate([part.event_rows for part in parts]),
+        )
+
+    @classmethod
     def from_lists(
         cls, item_rows: Sequence[Sequence[int]], user_ids: Sequence[str] | None = None
     ) -> Histories:

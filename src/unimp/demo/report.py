@@ -12,13 +12,14 @@ import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 
-from unimp.answer import RankedItem, Recommendation
+from unimp.answer import RankedItem
 from unimp.data.catalog import Catalog
 from unimp.demo.cards import ItemCard, card, data_uris
 from unimp.demo.shop.writing import shop_users
 from unimp.demo.showcase import Showcase, showcase
 from unimp.evaluate.bench.plots import draw
 from unimp.runs.folder import LOG
+from unimp.tasks.recommendation.schema import Recommendation
 
 if TYPE_CHECKING:
     from unimp.demo.demo import Demo
@@ -57,23 +58,13 @@ def write_report(demo: Demo) -> None:
         explained=EXPLAINED,
         metrics=["HR@5", "NDCG@5", "MRR@5", "HR@10"],
         scoreboard=demo.scoreboard,
-        sections=SECTIONS,
+        sections={task.name: task.words for task in demo.personalizer.run.artifacts.tasks},
         stories=stories(demo),
         curves=[curve(demo, "loss", "training loss"), curve(demo, "valid", "validation NDCG@5")],
         seconds=demo.seconds,
         result=demo.personalizer.run.result,
     )
     demo.report.write_text(page, encoding="utf-8")
-
-
-SECTIONS = {
-    "recommendation": "recommend the next item",
-    "search": "search in words or by picture",
-    "rating": "foretell the rating",
-    "explanation": "explain, with the rating",
-    "selection": "choose one of five",
-    "imagination": "draw a picture",
-}
 
 
 def stories(demo: Demo) -> list[Story]:

@@ -10,23 +10,12 @@ import numpy.typing as npt
 
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases
-from unimp.evaluate.evaluation import document, judged_by, picture_judge
-from unimp.evaluate.references import references
+from unimp.evaluate.evaluation import document
 from unimp.runs.open_run import TrainedRun
-from unimp.tasks.task import Task, TaskScore
+from unimp.tasks.task import AnyTask, TaskScore
 
-HEADLINES = {
-    "recommendation": "NDCG@5",
-    "search": "NDCG@5",
-    "rating": "RMSE",
-    "explanation": "BLEU-4",
-    "selection": "accuracy",
-    "imagination": "agreement-colour",
-}
-"""What each task is told by in one figure."""
-
-DECIDED_BY_TASTE = ("recommendation", "search", "selection")
-"""Tasks whose answer is the item that the user chose."""
+COLOUR = "agreement-colour"
+"""Generated pictures are judged by the colour that the shop drew, not by their headline, a likelihood."""
 
 
 @dataclass(frozen=True)
@@ -88,22 +77,30 @@ def keep_score(
     blind_tasks = {task.name: task for task in blind.artifacts.tasks}
     rows: list[TaskRow] = []
     by_taste: list[TasteRow] = []
-    for task in run.artifacts.tasks:
-        judge = picture_judge(run, task, show=False, shown=shown)
-        others = recommenders if task.name == "recommendation" else references(run, task, judge)
-        own = judged_by(task, judge, run.answerer, cases)
-        scores = {name: judged_by(task, judge, one, cases) for name, one in others.items()}
+    for plain in run.artifacts.tasks:
+        parts = run.answerer.parts
+        task = plain.with_judge(parts, seed=run.artifacts.recipe.train.seed, shown=shown)
+        others = recommenders if task.compared_by_bench else task.references(parts)
+        own = task.score(run.answerer.decoders[task.name], cases)
+        scores = {name: task.score(method, cases) for name, method in others.items()}
         unseeing = None
         if task.name in blind_tasks:
-            unseeing = judged_by(blind_tasks[task.name], None, blind.answerer, cases)
-            if task.name in DECIDED_BY_TASTE and own.values is not None and unseeing.values is not None:
+            unseeing = blind_tasks[task.name].score(blind.answerer.decoders[task.name], cases)
+            if task.chooses_items and own.values is not None and unseeing.values is not None:
                 by_taste.append(taste_row(task, own, unseeing, tastes))
         rows.append(task_row(task, own, unseeing, scores))
     return Scoreboard(tuple(rows), tuple(by_taste))
 
 
-def task_row(task: Task, own: TaskScore, unseeing: TaskScore | None, scores: dict[str, TaskScore]) -> TaskRow:
-    metric = HEADLINES[task.name]
+def shown_metric(task: AnyTask, score: TaskScore) -> str:
+    """What the scoreboard shows of a task in one figure."""
+    return task.headline if task.headline in score.metrics else COLOUR
+
+
+def task_row(
+    task: AnyTask, own: TaskScore, unseeing: TaskScore | None, scores: dict[str, TaskScore]
+) -> TaskRow:
+    metric = shown_metric(task, own)
     sections = {"UniMP": document(own, task)}
     if unseeing is not None:
         sections["UniMP, image-blind"] = document(unseeing, task)
@@ -123,11 +120,11 @@ def task_row(task: Task, own: TaskScore, unseeing: TaskScore | None, scores: dic
     )
 
 
-def taste_row(task: Task, own: TaskScore, unseeing: TaskScore, tastes: npt.NDArray[np.str_]) -> TasteRow:
+def taste_row(task: AnyTask, own: TaskScore, unseeing: TaskScore, tastes: npt.NDArray[np.str_]) -> TasteRow:
     def means(score: TaskScore) -> dict[str, float]:
         assert score.values is not None
         return {
             name: float(np.nanmean(score.values[tastes == name])) for name in sorted(set(tastes.tolist()))
         }
 
-    return TasteRow(task.name, HEADLINES[task.name], means(own), means(unseeing))
+    return TasteRow(task.name, task.headline, means(own), means(unseeing))

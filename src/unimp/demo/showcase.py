@@ -54,13 +54,9 @@ def showcase(demo: Demo, row: int) -> Showcase:
     run, personalizer = demo.personalizer.run, demo.personalizer
     catalog = run.dataset.catalog
     cases = demo.split.test.select(np.array([row]))
-    tasks = {type(task): task for task in run.artifacts.tasks}
-    search, selection = tasks[SearchTask], tasks[SelectionTask]
-    explaining, drawing = tasks[ExplanationTask], tasks[ImageGenerationTask]
-    assert isinstance(search, SearchTask)
-    assert isinstance(selection, SelectionTask)
-    assert isinstance(explaining, ExplanationTask)
-    assert isinstance(drawing, ImageGenerationTask)
+    parts = personalizer.answerer.parts
+    search, selection = parts.task(SearchTask), parts.task(SelectionTask)
+    explaining, drawing = parts.task(ExplanationTask), parts.task(ImageGenerationTask)
     history = [catalog.item_ids[item] for item in cases.histories.items_of(0).tolist()]
     target = catalog.item_ids[int(cases.target_rows[0])]
     posed = search.queries(cases)[0]

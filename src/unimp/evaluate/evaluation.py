@@ -14,13 +14,10 @@ from unimp.core.compute import peak_memory_mib, set_threads
 from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases
-from unimp.evaluate.references import references
 from unimp.metrics.ranking import RankArray
 from unimp.runs.open_run import TrainedRun
 from unimp.runs.training_split import make_split
-from unimp.tasks.image_generation.picture_judge import PictureJudge
-from unimp.tasks.image_generation.task import ImageGenerationTask
-from unimp.tasks.task import Task, TaskScore
+from unimp.tasks.task import AnyTask, TaskScore
 
 RESAMPLES = 2000
 """Bootstrap samples of an interval."""
@@ -60,17 +57,16 @@ def evaluate_run(
         "data_hash": run.dataset.data_hash,
         "tasks": {},
     }
-    for task in chosen:
-        judge = picture_judge(run, task, show)
-
-        score = judged_by(task, judge, answerer, cases, exclude_history=exclude_history, show=show)
+    for plain in chosen:
+        task = plain.with_judge(answerer.parts, seed=recipe.train.seed, show=show)
+        score = task.score(answerer.decoders[task.name], cases, exclude_history=exclude_history, show=show)
         section = document(score, task)
-        if judge is not None and run.artifacts.tokenizer is not None:
-            section["judge"] = judge.facts(run.artifacts.tokenizer, recipe.train.seed)
+        if facts := task.judge_facts():
+            section["judge"] = facts
         if with_references:
             section["references"] = {}
-            for name, one in references(run, task, judge).items():
-                other = judged_by(task, judge, one, cases, exclude_history=exclude_history, show=show)
+            for name, method in task.references(answerer.parts).items():
+                other = task.score(method, cases, exclude_history=exclude_history, show=show)
                 section["references"][name] = document(other, task) | compared(score, other, task.headline)
         report["tasks"][task.name] = section
         if score.ranks is not None and ranks_file is not None:
@@ -78,35 +74,7 @@ def evaluate_run(
     return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
 
 
-def judged_by(
-    task: Task,
-    judge: PictureJudge | None,
-    answerer: Any,
-    cases: Cases,
-    *,
-    exclude_history: bool = True,
-    show: bool = False,
-) -> TaskScore:
-    """The task's own score; generated pictures need their judge."""
-    if judge is not None and isinstance(task, ImageGenerationTask):
-        return judge.score(task, answerer, cases)
-    return task.score(answerer, cases, exclude_history=exclude_history, show=show)
-
-
-def picture_judge(
-    run: TrainedRun, task: Task, show: bool, shown: Catalog | None = None
-) -> PictureJudge | None:
-    """The judge of generated pictures, for the task that generates them.
-
-    `shown`: the catalogue with what its pictures show as further attributes, where that is known.
-    """
-    if not isinstance(task, ImageGenerationTask) or run.artifacts.tokenizer is None:
-        return None
-    catalog = shown or task.context.catalog
-    return PictureJudge.of(catalog, run.artifacts.tokenizer, seed=run.artifacts.recipe.train.seed, show=show)
-
-
-def document(score: TaskScore, task: Task) -> dict[str, Any]:
+def document(score: TaskScore, task: AnyTask) -> dict[str, Any]:
     return {
         "headline": task.headline,
         "metrics": score.metrics,
@@ -133,7 +101,7 @@ def compared(score: TaskScore, other: TaskScore, headline: str) -> dict[str, Any
     return {"lead": {"of": name, "mean": float(lead.mean()), "low": low, "high": high, "cases": len(lead)}}
 
 
-def choose(tasks: Sequence[Task], names: Sequence[str] | None) -> list[Task]:
+def choose(tasks: Sequence[AnyTask], names: Sequence[str] | None) -> list[AnyTask]:
     known = {task.name: task for task in tasks}
     for name in names or ():
         if name not in known:
@@ -141,9 +109,9 @@ def choose(tasks: Sequence[Task], names: Sequence[str] | None) -> list[Task]:
     return [known[name] for name in names] if names else list(tasks)
 
 
-def named_for(path: Path, task: Task, tasks: Sequence[Task]) -> Path:
+def named_for(path: Path, task: AnyTask, tasks: Sequence[AnyTask]) -> Path:
     """`path`, or with several ranked tasks `path` with the task's name before its ending."""
-    ranked = [one for one in tasks if one.name in {"recommendation", "search"}]
+    ranked = [task for task in tasks if task.ranks_items]
     return path if len(ranked) < 2 else path.with_name(f"{path.stem}.{task.name}{path.suffix}")
 
 

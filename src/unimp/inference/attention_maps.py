@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.data.histories import FloatArray, Histories
+from unimp.data.histories import FloatArray
 from unimp.inference.forward import as_inputs, batch_pictures
 from unimp.model.cross_attention import GatedCrossAttention, View
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.batch import collate
 from unimp.sentence.encoder import EncodedSentence
-from unimp.tasks.explanation.decoder import ModelExplainer
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,6 @@ def attention_maps(model: UnimpModel, state: ItemState, sentence: EncodedSentenc
 
 def crossings(model: UnimpModel) -> list[GatedCrossAttention]:
     return [block for block in model.cross_attention if isinstance(block, GatedCrossAttention)]
-
-
-def explanation_attention_map(
-    explainer: ModelExplainer, histories: Histories, item_row: int
-) -> AttentionMap | None:
-    """Where the first word of an explanation looks; None when it sees no picture."""
-    rater = explainer.rater
-    likely = rater.levels[rater.distribution(histories, np.array([item_row]))[0].argmax()]
-    question = explainer.task.question(histories, 0, item_row, float(likely))
-    sentence = rater.encoder.encode(question)
-    return attention_maps(rater.model, rater.state, sentence).get(len(sentence) - 1)
 
 
 def attention(block: GatedCrossAttention, x_TD: Tensor, keys_values_PV2HK: Tensor, view: View) -> Tensor:

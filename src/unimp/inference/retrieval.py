@@ -4,30 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.answer import Query, RankedItem
-from unimp.data.catalog import Catalog
+from unimp.answer import Query
 from unimp.data.histories import FloatArray, Histories
 from unimp.inference.continuation import hidden_at_end
+from unimp.inference.decoder import Decoder
 from unimp.inference.kept import Kept
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
 from unimp.sentence.parts import UserSentence
-from unimp.tasks.recommendation.task import RecommendationTask
-from unimp.tasks.search.task import SearchTask
+from unimp.sentence.template import Template
 
 COLD_SHARE = 1e-3
 """What the model's log-probability counts beside log popularity when there is no history and no query."""
 
 
+class NextItemQuestion(Protocol):
+    """The task whose question an item answers; satisfied by `RecommendationTask`."""
+
+    name: ClassVar[str]
+    words: ClassVar[str]
+    template: Template
+
+    def question(self, histories: Histories, user: int) -> UserSentence:
+        """The sentence after which the next item comes."""
+
+
+class QueryQuestion(Protocol):
+    """The same with a query; satisfied by `SearchTask`."""
+
+    name: ClassVar[str]
+    words: ClassVar[str]
+    template: Template
+
+    def question(self, histories: Histories, user: int, query: Query) -> UserSentence:
+        """The sentence after which the item comes that answers the query."""
+
+
 @dataclass
-class ModelRanker:
+class ModelRanker(Decoder):
     """Scores of UniMP: log p(item | sentence) + Σ weight · score of a source (satisfies `Ranker`).
 
     The mixture is that of nearest-neighbour language models (Khandelwal et al. 2020), in the logits.
@@ -36,7 +58,7 @@ class ModelRanker:
     model: UnimpModel
     state: ItemState
     encoder: SentenceEncoder
-    task: RecommendationTask
+    task: NextItemQuestion
     sources: ScoreSources
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
     kept: Kept | None = None
@@ -60,13 +82,13 @@ class ModelRanker:
 
 
 @dataclass
-class ModelSearcher:
+class ModelSearcher(Decoder):
     """Ranking with a query at the end of the history (satisfies `Searcher`)."""
 
     model: UnimpModel
     state: ItemState
     encoder: SentenceEncoder
-    task: SearchTask
+    task: QueryQuestion
     sources: ScoreSources
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
     kept: Kept | None = None
@@ -104,22 +126,3 @@ def log_probabilities_at(model: UnimpModel, state: ItemState, hidden_ND: Tensor)
     """[N, I] log p(item) after each hidden state."""
     logits = model.item_logits(hidden_ND, state.table_ID)
     return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)
-
-
-def best_items(
-    catalog: Catalog, scores_UI: FloatArray, counts: Sequence[int]
-) -> list[tuple[RankedItem, ...]]:
-    """Each row's `counts` best items, equals in the catalogue's order; what is -inf is left out."""
-    most = min(max(counts), scores_UI.shape[1])
-    places = np.argpartition(-scores_UI, most - 1, axis=1)[:, :most]
-    values = np.take_along_axis(scores_UI, places, axis=1)
-    order = np.lexsort((places, -values), axis=1)
-    places, values = np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
-    return [
-        tuple(
-            RankedItem(catalog.item_ids[row], catalog.label(row), score)
-            for row, score in zip(rows[:count].tolist(), found[:count].tolist(), strict=True)
-            if score > -np.inf
-        )
-        for rows, found, count in zip(places, values, counts, strict=True)
-    ]

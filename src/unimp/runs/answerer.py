@@ -2,148 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.answer import ExplainedRating, PictureArray, Query
 from unimp.core.errors import ConfigError
 from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.data.pictures import PixelArray
 from unimp.inference.continuation import Check
+from unimp.inference.decoder import Decoder
 from unimp.inference.kept import Kept
-from unimp.inference.retrieval import ModelRanker, ModelSearcher
+from unimp.inference.score_sources import ScoreSources
 from unimp.inference.warm import WarmMemory
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
-from unimp.tasks.explanation.decoder import ModelExplainer
-from unimp.tasks.image_generation.decoder import ModelImageGenerator
-from unimp.tasks.rating.decoder import ModelRater
-from unimp.tasks.selection.decoder import ModelSelector
+from unimp.tasks.decoding import DecoderParts
+from unimp.tasks.requests import TaskRequest
+from unimp.tasks.task import AnyTask, Task, TaskAnswer
+
+RequestT = TypeVar("RequestT", bound=TaskRequest)
+AnswerT = TypeVar("AnswerT", bound=TaskAnswer)
+DecoderT = TypeVar("DecoderT", bound=Decoder)
 
 
 @dataclass(frozen=True)
 class Answerer:
-    """Satisfies every protocol of `answer.py`; ConfigError for a task the checkpoint does not have."""
+    """One decoder per task of the checkpoint. Its hooks return a changed copy and leave it as it is."""
 
-    model: UnimpModel
+    parts: DecoderParts
+    """What the decoders were made of."""
+    decoders: Mapping[str, Decoder]
+    """By the task's name, in the recipe's order."""
     state: ItemState
-    ranker: ModelRanker | None = None
-    searcher: ModelSearcher | None = None
-    rater: ModelRater | None = None
-    explainer: ModelExplainer | None = None
-    selector: ModelSelector | None = None
-    imaginer: ModelImageGenerator | None = None
+    sources: ScoreSources
+
+    @classmethod
+    def of(cls, parts: DecoderParts) -> Answerer:
+        """A decoder for every task."""
+        decoders = {task.name: parts.decoder(task) for task in parts.tasks}
+        return cls(parts, decoders, parts.state, parts.sources)
+
+    @property
+    def model(self) -> UnimpModel:
+        return self.parts.model
 
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks it has."""
-        parts = {
-            "recommendation": self.ranker,
-            "search": self.searcher,
-            "rating": self.rater,
-            "explanation": self.explainer,
-            "selection": self.selector,
-            "imagination": self.imaginer,
-        }
-        return [name for name, part in parts.items() if part is not None]
+        return list(self.decoders)
 
     def lacking(self, task: str) -> ConfigError:
+        """The error for a task that the checkpoint does not have."""
         return ConfigError(
             f"this checkpoint was trained without the task {task}; it has: {', '.join(self.tasks)}"
         )
 
-    def score(self, histories: Histories) -> FloatArray:
-        if self.ranker is None:
-            raise self.lacking("recommendation")
-        return self.ranker.score(histories)
+    def find(self, kind: type[Task[Any, Any, DecoderT, Any]]) -> DecoderT | None:
+        """The decoder of that task; None where the checkpoint does not have it."""
+        found: DecoderT | None = self.decoders.get(kind.name)  # type: ignore[assignment]
+        return found
 
-    def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
-        if self.searcher is None:
-            raise self.lacking("search")
-        return self.searcher.search(histories, queries)
+    def decoder(self, kind: type[Task[Any, Any, DecoderT, Any]]) -> DecoderT:
+        """The decoder of that task; ConfigError where the checkpoint does not have it."""
+        found = self.find(kind)
+        if found is None:
+            raise self.lacking(kind.name)
+        return found
 
-    def rate(self, histories: Histories, item_rows: IntArray) -> FloatArray:
-        return self.forecast(histories, item_rows) @ self.levels
+    def task(self, kind: type[Task[RequestT, AnswerT, Any, Any]]) -> Task[RequestT, AnswerT, Any, Any]:
+        """The checkpoint's task of that class; ConfigError where it does not have it."""
+        found: Task[RequestT, AnswerT, Any, Any] | None = self.parts.find(kind)  # type: ignore[type-var]
+        if found is None:
+            raise self.lacking(kind.name)
+        return found
 
-    @property
-    def levels(self) -> FloatArray:
-        """[L] the rating scale."""
-        if self.rater is None:
-            raise self.lacking("rating")
-        return self.rater.levels
+    def task_named(self, name: str) -> AnyTask:
+        """The checkpoint's task of that name; ConfigError where it does not have it."""
+        for task in self.parts.tasks:
+            if task.name == name:
+                return task
+        raise self.lacking(name)
 
-    def forecast(self, histories: Histories, item_rows: IntArray) -> FloatArray:
-        """[U, L] probability of every rating."""
-        if self.rater is None:
-            raise self.lacking("rating")
-        return self.rater.distribution(histories, item_rows)
-
-    def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
-        if self.explainer is None:
-            raise self.lacking("explanation")
-        return self.explainer.explain(histories, item_rows)
-
-    def select(
-        self, histories: Histories, candidates: Sequence[IntArray], counts: Sequence[int]
-    ) -> list[IntArray]:
-        if self.selector is None:
-            raise self.lacking("selection")
-        return self.selector.select(histories, candidates, counts)
-
-    def imagine(self, histories: Histories, guidance: Sequence[Query], seed: int) -> PictureArray:
-        if self.imaginer is None:
-            raise self.lacking("imagination")
-        return self.imaginer.imagine(histories, guidance, seed)
-
-    def heeding(self, check: Check) -> Answerer:
-        """The same answerer; its writing and drawing call `check` before every step, which raises to end."""
-        explainer, imaginer = self.explainer, self.imaginer
-        return replace(
-            self,
-            explainer=None if explainer is None else replace(explainer, check=check),
-            imaginer=None if imaginer is None else replace(imaginer, check=check),
+    def task_for(self, request: TaskRequest) -> AnyTask:
+        """The task that the request asks; ConfigError where the checkpoint does not have it."""
+        for task in self.parts.tasks:
+            if type(request) is task.Request:
+                return task
+        raise ConfigError(
+            f"this checkpoint has no task that answers a {type(request).__name__}; "
+            f"it has: {', '.join(self.tasks)}"
         )
 
-    def remembering(self, memory: WarmMemory, user: str) -> Answerer:
-        """The same answerer for this user alone: what it reads of the history is kept, and read once."""
+    def answer(
+        self,
+        task: Task[RequestT, AnswerT, Any, Any],
+        histories: Histories,
+        requests: Sequence[RequestT],
+        pixels: Sequence[PixelArray | None] = (),
+    ) -> list[AnswerT]:
+        """U answers to U requests of one task, whose users have these U histories.
 
-        def kept(task: str) -> Kept:
+        `pixels`: [U] the pictures that the requests show, at the size that the model reads
+        (`parts.eyes.size`); empty when nobody shows any.
+        """
+        shown = [picture for picture in pixels if picture is not None]
+        if not shown:
+            return task.answer(self.decoders[task.name], histories, requests)
+        answerer, first = self.seeing(self.see(np.stack(shown))), len(task.context.catalog)
+        places = np.cumsum([picture is not None for picture in pixels]) - 1 + first
+        rows = [
+            int(place) if picture is not None else -1 for place, picture in zip(places, pixels, strict=True)
+        ]
+        return task.answer(answerer.decoders[task.name], histories, requests, rows)
+
+    def see(self, pictures: PixelArray) -> Tensor:
+        """[X, V, E] visual tokens of pictures from outside; ConfigError for a model that reads none."""
+        if self.parts.eyes is None:
+            raise ConfigError("this checkpoint looks at no pictures; ask in words")
+        return self.parts.eyes.see(pictures)
+
+    def heeding(self, check: Check) -> Answerer:
+        """The same answerer; long work calls `check` before every step, which raises to end it."""
+        return self._with({name: decoder.with_check(check) for name, decoder in self.decoders.items()})
+
+    def remembering(self, memory: WarmMemory, user: str) -> Answerer:
+        """The same answerer for this user alone: the model reads the history once."""
+
+        def kept_of(task: str) -> Kept:
             return Kept(memory, (f"sentences of {task}", user))
 
-        parts: dict[str, Any] = {}
-        if self.ranker is not None:
-            parts["ranker"] = replace(self.ranker, kept=kept("recommendation"))
-        if self.searcher is not None:
-            parts["searcher"] = replace(self.searcher, kept=kept("search"))
-        if self.rater is not None:
-            parts["rater"] = self.rater.remembering(kept("rating"), kept("recommendation"))
-        if self.explainer is not None:
-            rater = self.explainer.rater.remembering(kept("rating"), kept("recommendation"))
-            parts["explainer"] = replace(self.explainer, rater=rater, kept=kept("explanation"))
-        if self.selector is not None:
-            parts["selector"] = replace(self.selector, kept=kept("selection"))
-        if self.imaginer is not None:
-            reranker = self.imaginer.reranker
-            reranker = None if reranker is None else replace(reranker, kept=kept("picking"))
-            parts["imaginer"] = replace(self.imaginer, kept=kept("imagination"), reranker=reranker)
-        return replace(self, **parts)
+        return self._with(
+            {name: decoder.with_prefixes(name, kept_of) for name, decoder in self.decoders.items()}
+        )
 
     def seeing(self, visual_XVE: Tensor) -> Answerer:
         """The same answerer with further pictures to show in queries; their rows follow the catalogue's."""
         with torch.inference_mode():
             state = self.model.with_outside(self.state, visual_XVE)
-        searcher, imaginer = self.searcher, self.imaginer
-        if searcher is not None:
-            sources = replace(searcher.sources, pictures=unit_pictures(state))
-            searcher = replace(searcher, state=state, sources=sources)
-        if imaginer is not None:
-            reranker = imaginer.reranker
-            reranker = None if reranker is None else replace(reranker, state=state)
-            imaginer = replace(imaginer, state=state, reranker=reranker)
-        return replace(self, state=state, searcher=searcher, imaginer=imaginer)
+        return self.with_items(state, replace(self.sources, pictures=unit_pictures(state)))
+
+    def with_items(self, state: ItemState, sources: ScoreSources) -> Answerer:
+        """The same answerer over these items: the catalogue has changed."""
+        decoders = {name: decoder.with_items(state, sources) for name, decoder in self.decoders.items()}
+        return Answerer(self.parts, decoders, state, sources)
+
+    def forget_items(self, item_rows: IntArray) -> None:
+        """The catalogue's words about these items have changed."""
+        for decoder in self.decoders.values():
+            decoder.forget_items(item_rows)
+
+    def _with(self, decoders: Mapping[str, Decoder]) -> Answerer:
+        return replace(self, decoders=decoders)
 
 
 def unit_pictures(state: ItemState) -> FloatArray | None:

@@ -3,52 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from unimp.answer import PictureArray, Query
+from unimp.answer import PictureArray
+from unimp.core.config import Config
 from unimp.core.errors import ConfigError
-from unimp.data.histories import FloatArray, Histories
+from unimp.data.histories import FloatArray
 from unimp.features.item_graph import ItemGraph
 from unimp.features.sentence_embeddings import SentenceProjector, TextEncoder, joint_text
 from unimp.features.text import TextProjector, WordMatch
 from unimp.features.vision.pretrained import PretrainedVision
-from unimp.inference.retrieval import ModelRanker, ModelSearcher
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.backbones.opening import open_backbone
 from unimp.model.backbones.source import BackboneSource
 from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.image_tokenizer import ImageTokenizer
-from unimp.model.inputs import ItemInputs, ItemState
+from unimp.model.inputs import ItemInputs
 from unimp.model.token_table import LanguageSide
 from unimp.model.unimp import UnimpModel
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.runs.answerer import Answerer, unit_pictures
 from unimp.runs.recipe import Recipe
 from unimp.sentence.encoder import SentenceEncoder
-from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import Vocabulary
 from unimp.tasks.context import TaskContext
-from unimp.tasks.explanation.decoder import ModelExplainer
-from unimp.tasks.explanation.facts import Facts
-from unimp.tasks.explanation.task import ExplanationTask
-from unimp.tasks.image_generation.decoder import ModelImageGenerator
-from unimp.tasks.image_generation.reranking import PictureReranker
-from unimp.tasks.image_generation.task import ImageGenerationTask
-from unimp.tasks.rating.decoder import ModelRater
+from unimp.tasks.decoding import DecoderParts, Eyes
 from unimp.tasks.rating.factors import BiasedMF
-from unimp.tasks.rating.preference_percentile import PreferencePercentile
-from unimp.tasks.rating.task import RatingTask
-from unimp.tasks.recommendation.task import RecommendationTask
-from unimp.tasks.search.task import SearchTask
-from unimp.tasks.selection.decoder import ModelSelector
-from unimp.tasks.selection.task import SelectionTask
-from unimp.tasks.task import Task
+from unimp.tasks.task import AnyTask
 
 
 @dataclass(frozen=True)
@@ -58,7 +44,7 @@ class RunArtifacts:
     recipe: Recipe
     context: TaskContext
     encoder: SentenceEncoder
-    tasks: tuple[Task, ...]
+    tasks: tuple[AnyTask, ...]
     items: ItemInputs
     vision: ConvEncoder | PretrainedVision | None
     """Sees pictures from outside, where the encoder is frozen; what a pretrained one starts from, where it is
@@ -144,6 +130,33 @@ class RunArtifacts:
     def word_match(self) -> WordMatch | None:
         return WordMatch(self.text, self.context.catalog) if self.text is not None else None
 
+    def decoder_parts(
+        self,
+        model: UnimpModel,
+        weights_by_task: Mapping[str, FusionWeights] | None = None,
+        *,
+        show: bool = False,
+    ) -> DecoderParts:
+        """The model in evaluation mode, its item table computed once, and what stands beside it."""
+        model.eval()
+        with torch.inference_mode():
+            state = model.item_state(self.items)
+        reads_pictures = (model.vision or self.vision) is not None
+        return DecoderParts(
+            self.tasks,
+            model,
+            state,
+            self.encoder,
+            self.items,
+            ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(state)),
+            weights_by_task or {},
+            tuple(section for _, section in self.recipe if isinstance(section, Config)),
+            self.factors,
+            self.tokenizer,
+            Eyes(partial(self.see, model), self.picture_size) if reads_pictures else None,
+            show,
+        )
+
     def answerer(
         self,
         model: UnimpModel,
@@ -151,63 +164,8 @@ class RunArtifacts:
         *,
         show: bool = False,
     ) -> Answerer:
-        """The model in evaluation mode, its item table computed once, ready for every task."""
-        model.eval()
-        with torch.inference_mode():
-            state = model.item_state(self.items)
-        plain = ScoreSources(self.popularity, self.graphs)
-        asked = ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(state))
-        parts: dict[str, Any] = {}
-        known = {task.name: task for task in self.tasks}
-        for name, task in known.items():
-            fusion_weights = (weights_by_task or {}).get(name, FusionWeights())
-            match task:
-                case RecommendationTask():
-                    parts["ranker"] = ModelRanker(model, state, self.encoder, task, plain, fusion_weights)
-                case SearchTask():
-                    parts["searcher"] = ModelSearcher(model, state, self.encoder, task, asked, fusion_weights)
-                case RatingTask():
-                    parts["rater"] = ModelRater(
-                        model, state, self.encoder, task.question, self.factors, fusion_weights=fusion_weights
-                    )
-                case SelectionTask():
-                    parts["selector"] = ModelSelector(model, state, self.encoder, task, plain, fusion_weights)
-                case ImageGenerationTask():
-                    assert self.tokenizer is not None
-                    parts["imaginer"] = ModelImageGenerator(
-                        model,
-                        state,
-                        self.encoder,
-                        task,
-                        self.tokenizer,
-                        self.recipe.sampling,
-                        self.reranker(model, state),
-                        show=show,
-                    )
-        if "rater" in parts and "ranker" in parts:
-            parts["rater"] = replace(parts["rater"], taste=PreferencePercentile(parts["ranker"]))
-        if isinstance(explaining := known.get("explanation"), ExplanationTask):
-            rater = parts.get("rater") or ModelRater(
-                model, state, self.encoder, explaining.question, self.factors
-            )
-            facts = Facts(explaining.context, self.vocabulary)
-            parts["explainer"] = ModelExplainer(rater, explaining, facts, self.recipe.speaking, show=show)
-        return Answerer(model, state, **parts)
-
-    def reranker(self, model: UnimpModel, state: ItemState) -> PictureReranker | None:
-        """What tells drawn pictures apart: the model's search, else its recommendation; None without eyes."""
-        if state.pictures_ID is None or (self.vision or model.vision) is None:
-            return None
-        known = {task.name: task for task in self.tasks}
-        searching, recommending = known.get("search"), known.get("recommendation")
-        if isinstance(searching, SearchTask):
-            question = searching.question
-        elif isinstance(recommending, RecommendationTask):
-            question = partial(unasked, recommending)
-        else:
-            return None
-        see = partial(self.see, model)
-        return PictureReranker(model, state, self.encoder, question, see, self.picture_size)
+        """Ready for every task."""
+        return Answerer.of(self.decoder_parts(model, weights_by_task, show=show))
 
     def see(self, model: UnimpModel, pixels_PYX3: PictureArray) -> Tensor:
         """[P, V, E] visual tokens of pictures from outside, at the size the encoder reads."""
@@ -219,11 +177,6 @@ class RunArtifacts:
             pixels = torch.tensor(pixels_PYX3, device=device)  # a copy: what was decoded may be read-only
             tokens: Tensor = encoder.to(device)(pixels_from_bytes(pixels))
         return tokens
-
-
-def unasked(task: RecommendationTask, histories: Histories, user: int, query: Query) -> UserSentence:
-    """Recommendation's sentence: it has no place for the query."""
-    return task.question(histories, user)
 
 
 def sentence_encoder(vocabulary: Vocabulary, recipe: Recipe, text: TextEncoder | None) -> SentenceEncoder:

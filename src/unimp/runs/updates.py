@@ -218,27 +218,14 @@ class Stock:
                 self._renew(self.run.model.item_state(self.artifacts.items))
 
     def _renew_words(self, row: int) -> None:
-        explainer = self.answerer.explainer
-        if explainer is not None:
-            self.context.renew(row)
-            explainer.facts.forget(row)
+        self.context.renew(row)
+        self.answerer.forget_items(np.array([row], dtype=np.int64))
 
     def _renew(self, state: ItemState) -> None:
         """Every part answers from the new state and the new sources."""
-        plain = ScoreSources(self.popularity.rows.numpy(), self._graphs())
         units = None if self.units is None else self.units.rows.numpy()
-        asked = replace(plain, words=self.words, pictures=units)
-        answerer = self.answerer
-        for part in (answerer.ranker, answerer.selector, answerer.searcher):
-            if part is not None:
-                part.state, part.sources = state, asked if part is answerer.searcher else plain
-        explaining = answerer.explainer.rater if answerer.explainer is not None else None
-        for one in (answerer.rater, explaining, answerer.imaginer):
-            if one is not None:
-                one.state = state
-        if answerer.imaginer is not None and answerer.imaginer.reranker is not None:
-            answerer.imaginer.reranker = replace(answerer.imaginer.reranker, state=state)
-        self.answerer = replace(answerer, state=state)
+        sources = ScoreSources(self.popularity.rows.numpy(), self._graphs(), self.words, units)
+        self.answerer = self.answerer.with_items(state, sources)
 
     def _graphs(self) -> dict[str, ItemGraph]:
         config, num_rows = self.artifacts.recipe.structure, self.popularity.count

@@ -13,9 +13,7 @@ from unimp.personalizer import Personalizer
 from unimp.serve import errors
 from unimp.serve.limits import BodyLimits, Rates
 from unimp.serve.middleware import Gate, Observed
-from unimp.serve.page import item as item_page
-from unimp.serve.page import routes as page
-from unimp.serve.page import signing_in
+from unimp.serve.page import forms, item_page, signing_in, user_page
 from unimp.serve.routes import events, health, items, tasks, users
 from unimp.serve.schemas import Problem
 from unimp.serve.security import Keys
@@ -23,6 +21,7 @@ from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 from unimp.serve.store_sync import StoreSync
+from unimp.tasks import commands
 
 PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -58,19 +57,33 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
     service = app.state.service = Service(personalizer, store, settings)
     app.state.sync = StoreSync(service)
     errors.install(app)
-    for room in (events, users, tasks, items, health, page, item_page, signing_in):
-        app.include_router(room.router)
+    for router in (
+        events.router,
+        users.router,
+        tasks.task_router(),
+        items.router,
+        health.router,
+        user_page.router,
+        item_page.router,
+        signing_in.router,
+    ):
+        app.include_router(router)
     rates = Rates(settings)
     keys = app.state.keys = Keys(store, settings, rates)
-    bodies = BodyLimits(settings, takes_picture)
+    bodies = BodyLimits(settings, picture_paths())
     app.add_middleware(Gate, settings=settings, keys=keys, rates=rates, bodies=bodies)
     app.add_middleware(Observed, metrics=service.metrics)
     return app
 
 
-def takes_picture(method: str, path: str) -> bool:
-    """Whether requests of this kind may hold a picture."""
-    return path in {"/v1/search", "/found"} or (method == "PUT" and path.startswith("/v1/items/"))
+def picture_paths() -> frozenset[str]:
+    """Paths of the tasks whose requests may hold a picture, here and on the page."""
+    return frozenset(
+        f"{prefix}/{name}"
+        for name, task in commands()
+        if task.Request.picture_field is not None
+        for prefix in (tasks.PREFIX, forms.PREFIX)
+    )
 
 
 @asynccontextmanager

@@ -17,8 +17,9 @@ from starlette.exceptions import HTTPException
 from unimp.core.errors import UnimpError
 from unimp.serve.connection import CLIENT_GONE, ClientGone
 from unimp.serve.page.rendering import problem_page
-from unimp.serve.schemas import ID, KIND, TEXT
+from unimp.serve.schemas import KIND
 from unimp.serve.store.store import EventConflict, StoreUnavailable
+from unimp.tasks.requests import ID_PATTERN, TEXT_PATTERN
 
 LOG = logging.getLogger("unimp")
 MEDIA_TYPE = "application/problem+json"
@@ -30,8 +31,8 @@ SUBJECT = re.compile(r"^(Input|String|List|Dictionary|Value) should ")
 NO_OBJECT = {"model_attributes_type", "model_type", "dict_type"}
 """What pydantic calls a value that is no object."""
 PATTERNS = {
-    ID: "must not hold control characters",
-    TEXT: "must not hold control characters",
+    ID_PATTERN: "must not hold control characters",
+    TEXT_PATTERN: "must not hold control characters",
     KIND: "must be small letters, digits, - and _, at most 32 and a letter first",
 }
 

@@ -40,7 +40,7 @@ class ItemSync:
         data = self.store.picture(item.item_id) if item.has_picture else None
         pixels = None
         try:
-            pixels = self.model.pixels(data, item.item_id) if data is not None else None
+            pixels = self.model.pixels(data, f'item "{item.item_id}"') if data is not None else None
         except DataError as error:
             print(f"store: {error}", file=sys.stderr, flush=True)
             data = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starlette.exceptions import HTTPException
@@ -28,15 +27,15 @@ class BodyLimits:
     """The largest body by method and path, and what the bodies of all requests in flight hold."""
 
     settings: ServeSettings
-    takes_picture: Callable[[str, str], bool]
-    """Whether a method and a path may send a picture."""
+    picture_paths: frozenset[str]
+    """Where a POST may send a picture."""
     held: int = field(default=0, init=False)
 
     def limit(self, method: str, path: str) -> int:
         """In bytes."""
         if path == "/sign-in":
             return SIGN_IN_BYTES
-        if self.takes_picture(method, path):
+        if path in self.picture_paths or (method == "PUT" and path.startswith("/v1/items/")):
             return self.settings.body_bytes
         return min(self.settings.text_bytes, self.settings.body_bytes)
 

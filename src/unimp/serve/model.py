@@ -6,23 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from unimp.answer import PictureArray, Query, RankedItem, Recommendation, SearchResult
+from unimp.answer import Query
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.growing import Fetch
 from unimp.data.histories import FloatArray, Histories
-from unimp.data.pictures import fit_pixels
+from unimp.data.pictures import PixelArray, fit_pixels, open_picture
 from unimp.inference.continuation import Check
-from unimp.inference.retrieval import best_items
+from unimp.inference.retrieval import ModelRanker, ModelSearcher
 from unimp.inference.warm import WarmMemory
 from unimp.inference.warm_reading import WarmReader
 from unimp.personalizer import Personalizer
 from unimp.runs.updates import NewItem, Stock
-from unimp.serve.schemas import RecommendIn, SearchIn, TaskRequest
 from unimp.serve.users import UserHistory, stack_histories
+from unimp.tasks.requests import TaskRequest
+from unimp.tasks.task import AnyTask
 
 
 @dataclass(frozen=True)
@@ -30,26 +28,32 @@ class Question:
     """A typed request with all that the model needs to answer it."""
 
     request: TaskRequest
+    """Without its picture."""
     history: UserHistory
-    picture: Image.Image | None
-    """At the model's size."""
+    pixels: PixelArray | None
+    """The request's picture at the model's size."""
     check: Check
-    """Raises when the client has left; called between two steps of writing and drawing."""
+    """Called between two steps of writing and drawing; raises when the client has left."""
 
 
 @dataclass(frozen=True)
-class UserPersonalizer(Personalizer):
-    """A personalizer for one user whose whole history, ratings included, is known."""
+class CachedRanking:
+    """A ranking decoder that begins where the cached prefix of each user ends."""
 
-    user_history: UserHistory
+    reader: WarmReader
+    users: Sequence[str | None]
 
-    def histories(self, history: Sequence[str] | None = None, user: str | None = None) -> Histories:
-        """The user's, whatever the arguments."""
-        return stack_histories([self.user_history])
+    def score(self, histories: Histories) -> FloatArray:
+        """[U, I]"""
+        return self.reader.score(self.users, histories)
+
+    def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
+        """[U, I]"""
+        return self.reader.search(self.users, histories, queries)
 
 
 class ServedModel:
-    """Answers questions; `answer`, `recommend`, `search` and `put_items` belong to the model's thread.
+    """Answers questions of every task; `answer` and `put_items` belong to the model's thread.
 
     The only place of the service that touches the item index and the prefix cache.
     """
@@ -57,10 +61,6 @@ class ServedModel:
     def __init__(self, trained: Personalizer, fetch: Fetch, cache_bytes: int) -> None:
         self.index = Stock(trained, fetch)
         self.prefixes = WarmMemory(cache_bytes)
-        answerer, caching = self.index.answerer, cache_bytes > 0
-        ranker, searcher = answerer.ranker, answerer.searcher
-        self.ranking = WarmReader(ranker, self.prefixes) if caching and ranker is not None else None
-        self.searching = WarmReader(searcher, self.prefixes) if caching and searcher is not None else None
 
     @property
     def personalizer(self) -> Personalizer:
@@ -75,13 +75,16 @@ class ServedModel:
     def dataset(self) -> Dataset:
         return self.index.run.dataset
 
-    def pixels(self, picture: bytes, item_id: str) -> PictureArray | None:
-        """An item's picture at the model's size; None for a model that reads no pictures."""
-        return self.index.pixels(picture, item_id)
+    @property
+    def tasks(self) -> tuple[AnyTask, ...]:
+        """The checkpoint's tasks."""
+        return self.index.artifacts.tasks
 
-    def fit(self, picture: Image.Image) -> Image.Image:
-        """A picture at the model's size."""
-        return Image.fromarray(fit_pixels(picture, *self.index.artifacts.picture_size))
+    def pixels(self, picture: bytes, place: str) -> PixelArray | None:
+        """A picture at the model's size; None for a model that reads no pictures. Safe in any thread."""
+        if self.index.artifacts.visual_width is None:
+            return None
+        return fit_pixels(open_picture(picture, place), *self.index.artifacts.picture_size)
 
     def check_attributes(self, item_id: str, attributes: Mapping[str, str]) -> None:
         """DataError for an attribute that the data do not have."""
@@ -100,58 +103,34 @@ class ServedModel:
         """Drop the user's prefixes. Safe in any thread."""
         self.prefixes.forget_user(user)
 
-    def answer(self, task: str, question: Question) -> Any:
-        """One question by the personalizer's own method."""
-        request, history = question.request, question.history
-        answerer = self.index.answerer.heeding(question.check)
+    def answers_together(self, task: AnyTask) -> bool:
+        """Whether the requests of several users are answered by one forward pass."""
+        return isinstance(self.index.answerer.decoders[task.name], ModelRanker | ModelSearcher)
+
+    def answer(self, task: AnyTask, questions: Sequence[Question]) -> list[Any]:
+        """The answers in the order of the questions."""
+        together = [question for question in questions if question.pixels is None]
+        if not self.answers_together(task):
+            together = []
+        answers = dict(zip(map(id, together), self._answer_together(task, together), strict=True))
+        return [
+            answers[id(question)] if id(question) in answers else self._answer_alone(task, question)
+            for question in questions
+        ]
+
+    def _answer_together(self, task: AnyTask, questions: Sequence[Question]) -> list[Any]:
+        if not questions:
+            return []
+        decoder: Any = self.index.answerer.decoders[task.name]
+        if self.prefixes.most_bytes:
+            users = [question.history.user for question in questions]
+            decoder = CachedRanking(WarmReader(decoder, self.prefixes), users)
+        histories = stack_histories([question.history for question in questions])
+        return task.answer(decoder, histories, [question.request for question in questions])
+
+    def _answer_alone(self, task: AnyTask, question: Question) -> Any:
+        history, answerer = question.history, self.index.answerer.heeding(question.check)
         if history.user is not None and self.prefixes.most_bytes:
             answerer = answerer.remembering(self.prefixes, history.user)
-        personalizer = UserPersonalizer(self.index.run, answerer, history)
-        arguments = {name: getattr(request, name) for name in type(request).model_fields}
-        for name in ("user", "history"):
-            del arguments[name]
-        if "picture" in arguments:
-            arguments["picture"] = question.picture
-        return getattr(personalizer, task)(**arguments)
-
-    def recommend(self, questions: Sequence[Question]) -> list[Recommendation]:
-        """Several users at once."""
-        histories = stack_histories([question.history for question in questions])
-        if self.ranking is not None:
-            scores = self.ranking.score([question.history.user for question in questions], histories)
-        else:
-            scores = self.index.answerer.score(histories)
-        return [
-            Recommendation(items, *self._read(question.history))
-            for items, question in zip(self._best(scores, questions), questions, strict=True)
-        ]
-
-    def search(self, questions: Sequence[Question]) -> list[SearchResult]:
-        """Several users at once, each with words and no picture."""
-        histories = stack_histories([question.history for question in questions])
-        requests = [question.request for question in questions]
-        queries = [Query(request.text.strip()) for request in requests if isinstance(request, SearchIn)]
-        if self.searching is not None:
-            users = [question.history.user for question in questions]
-            scores = self.searching.search(users, histories, queries)
-        else:
-            scores = self.index.answerer.search(histories, queries)
-        return [
-            SearchResult(items, query.text, False, *self._read(question.history))
-            for items, query, question in zip(self._best(scores, questions), queries, questions, strict=True)
-        ]
-
-    def _best(self, scores: FloatArray, questions: Sequence[Question]) -> list[tuple[RankedItem, ...]]:
-        """Each question's k best of its row of [U, I] scores, equal scores in the catalogue's order."""
-        counts = []
-        for row, question in zip(scores, questions, strict=True):
-            request = question.request
-            assert isinstance(request, RecommendIn | SearchIn)
-            counts.append(request.k)
-            if request.exclude_history:
-                row[question.history.item_rows] = -np.inf
-        return best_items(self.catalog, scores, counts)
-
-    def _read(self, history: UserHistory) -> tuple[tuple[str, ...], bool]:
-        """The item ids of the history, and whether it is a cold start."""
-        return tuple(history.item_ids(self.catalog)), len(history.item_rows) == 0
+        histories = stack_histories([history])
+        return answerer.answer(task, histories, [question.request], [question.pixels])[0]

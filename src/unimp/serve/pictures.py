@@ -11,7 +11,6 @@ from collections import OrderedDict
 
 from PIL import Image
 
-from unimp.answer import PictureArray
 from unimp.core.errors import DataError
 from unimp.data.pictures import open_picture, png_bytes
 from unimp.serve.settings import ServeSettings
@@ -25,8 +24,8 @@ MOST_SCANS = 100
 HEADER_LOCK = threading.Lock()
 
 
-def read_upload(data: bytes, settings: ServeSettings, place: str = "picture") -> Image.Image:
-    """Decode a picture under the byte and pixel limits; DataError in one line otherwise."""
+def check_upload(data: bytes, settings: ServeSettings, place: str = "picture") -> None:
+    """DataError in one line for a picture beyond the limits of bytes, pixels or scans; decodes none."""
     if len(data) > settings.picture_bytes:
         raise DataError(
             f"{place}: {len(data):,} bytes, at most {settings.picture_bytes:,} are read; make it smaller"
@@ -37,6 +36,11 @@ def read_upload(data: bytes, settings: ServeSettings, place: str = "picture") ->
         raise DataError(f"{place}: {width}x{height} pixels, at most {limit:,} are read; make it smaller")
     if data.startswith(JPEG_START) and data.count(JPEG_SCAN) > MOST_SCANS:
         raise DataError(f"{place}: a JPEG of more than {MOST_SCANS} scans; save it anew as a plain one")
+
+
+def read_upload(data: bytes, settings: ServeSettings, place: str = "picture") -> Image.Image:
+    """Decode a picture within the limits."""
+    check_upload(data, settings, place)
     return open_picture(data, place)
 
 
@@ -67,11 +71,6 @@ def from_base64(text: str, settings: ServeSettings) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise DataError("picture: not base64; send the file's bytes in base64") from None
-
-
-def png_base64(picture: PictureArray) -> str:
-    """A picture [Y, X, 3] as PNG in base64."""
-    return base64.b64encode(png_bytes(picture)).decode()
 
 
 def shown(image: Image.Image) -> bytes:

@@ -12,7 +12,7 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 Length = Literal["brief", "long", "alone"]
 """brief: one forward pass, which may be run between two steps of a long call. long: writes or draws step by
-step, and gives way to brief requests. alone: never within another call, since it may change the model's items."""
+step, and gives way to brief requests. alone: never within another call; it may change the model's items."""
 
 
 @dataclass(frozen=True)

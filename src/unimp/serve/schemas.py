@@ -1,30 +1,23 @@
-"""What requests and answers look like; FastAPI makes the OpenAPI document of it."""
+"""JSON of the routes beside the tasks; those of a task stand in its package."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Container
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from unimp.serve.store.records import StoredEvent
+from unimp.tasks.requests import ID_PATTERN, TEXT_PATTERN
 
-TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
-"""No control characters but tab and newline."""
-ID = r"^[^\x00-\x1f\x7f]+$"
 KIND = r"^[a-z][a-z0-9_-]{0,31}$"
-Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=ID)]
-Words = Annotated[str, StringConstraints(max_length=500, pattern=TEXT)]
-AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=TEXT)]
-AttributeText = Annotated[str, StringConstraints(max_length=4000, pattern=TEXT)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=ID_PATTERN)]
+AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=TEXT_PATTERN)]
+AttributeText = Annotated[str, StringConstraints(max_length=4000, pattern=TEXT_PATTERN)]
 
-MOST_ITEMS = 200
-MOST_HISTORY = 1000
 MOST_EVENTS = 1000
-MOST_CANDIDATES = 50
-MOST_PICTURES = 8
 LATEST_TIME = 4_102_444_800
 """UTC seconds: the year 2100. Milliseconds by mistake lie far behind it."""
 
@@ -87,84 +80,6 @@ class Stored(BaseModel):
 
     accepted: int
     duplicates: int
-
-
-class TaskRequest(StrictBody):
-    """For a user, or for a history of item ids, oldest first; without either it is a cold start."""
-
-    user: Id | None = None
-    history: list[Id] | None = Field(None, max_length=MOST_HISTORY)
-
-    @model_validator(mode="after")
-    def not_both(self) -> Self:
-        if self.user is not None and self.history is not None:
-            raise ValueError("give either a user or a history, not both")
-        return self
-
-
-class RecommendIn(TaskRequest):
-    model_config = with_example(user="U00001", k=5)
-
-    k: int = Field(10, ge=1, le=MOST_ITEMS)
-    exclude_history: bool = True
-
-
-class SearchIn(TaskRequest):
-    """Words, a picture (PNG, JPEG, WebP or GIF in base64), or both."""
-
-    model_config = with_example(user="U00001", text="red bag", k=5)
-
-    text: Words = ""
-    picture: str | None = Field(None, description="The file's bytes in base64.")
-    k: int = Field(10, ge=1, le=MOST_ITEMS)
-    exclude_history: bool = True
-
-    @model_validator(mode="after")
-    def asks_something(self) -> Self:
-        if not self.text.strip() and self.picture is None:
-            raise ValueError("give words, a picture, or both")
-        return self
-
-
-class RateIn(TaskRequest):
-    model_config = with_example(user="U00001", item="P00003")
-
-    item: Id
-
-
-class ExplainIn(TaskRequest):
-    model_config = with_example(user="U00001", item="P00003")
-
-    item: Id
-
-
-class SelectIn(TaskRequest):
-    model_config = with_example(user="U00001", candidates=["P00003", "P00007", "P00011"], count=1)
-
-    candidates: list[Id] = Field(min_length=2, max_length=MOST_CANDIDATES)
-    count: int | None = Field(1, ge=1, le=MOST_CANDIDATES, description="null: as many as suit.")
-
-
-class ImagineIn(TaskRequest):
-    model_config = with_example(history=[], text="a blue bag", seed=7)
-
-    text: Words = ""
-    attributes: dict[AttributeName, Words] | None = Field(None, max_length=16)
-    count: int = Field(1, ge=1, le=MOST_PICTURES)
-    seed: int = Field(0, ge=0, lt=2**31)
-    temperature: float | None = Field(None, ge=0.01, le=10, allow_inf_nan=False)
-    top_p: float | None = Field(None, ge=0.001, le=1, allow_inf_nan=False)
-
-
-class DrawingOut(BaseModel):
-    """Generated pictures as PNG in base64."""
-
-    pictures: list[str]
-    text: str
-    attributes: dict[str, str]
-    seed: int
-    history: list[str]
-    cold_start: bool
 
 
 class EventOut(BaseModel):

@@ -10,7 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import anyio
 
-from unimp.core.errors import DataError
+from unimp.core.errors import ConfigError, DataError
+from unimp.data.pictures import PixelArray
 from unimp.personalizer import Personalizer
 from unimp.runs.updates import NewItem
 from unimp.serve.connection import ClientGone
@@ -19,17 +20,20 @@ from unimp.serve.item_sync import ItemSync, VersionedItem
 from unimp.serve.items import Items
 from unimp.serve.metrics import Metrics
 from unimp.serve.model import Question, ServedModel
-from unimp.serve.pictures import read_upload
+from unimp.serve.pictures import check_upload
 from unimp.serve.queue import TaskQueue
-from unimp.serve.schemas import TaskRequest
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.records import Added, StoredEvent
 from unimp.serve.store.store import Store
 from unimp.serve.users import UserHistory
 from unimp.serve.worker import ModelWorker
+from unimp.tasks.requests import TaskRequest
+from unimp.tasks.task import AnyTask
 
 STORE_CALLS = 4
 """Blocking calls at once: fewer than the store's connections, so that no thread waits for one."""
+MOST_HISTORY = 1000
+"""Items of a history that comes with a request."""
 DECODERS = 2
 """Pictures decoded at once."""
 
@@ -54,16 +58,18 @@ class Service:
         self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
             "call", lambda calls: [call() for call in calls], batched=False, length="alone"
         )
-        self.batched: dict[str, TaskQueue[Question, Any]] = {
-            "recommend": self.worker.add_queue("recommend", self.model.recommend),
-            "search": self.worker.add_queue("search", self.model.search),
-        }
-        self.single: dict[str, TaskQueue[Question, Any]] = {
-            task: self.worker.add_queue(task, partial(answer_each, self.model, task), batched=False)
-            for task in ("search", "rate", "explain", "select", "imagine")
-        }
+        self.tasks = {task.name: task for task in self.model.tasks}
+        self.queues = {task.name: self._queue(task) for task in self.model.tasks}
         self.store_slots = anyio.CapacityLimiter(STORE_CALLS)
         self.decoder_slots = anyio.CapacityLimiter(DECODERS)
+
+    def _queue(self, task: AnyTask) -> TaskQueue[Question, Any]:
+        return self.worker.add_queue(
+            task.command,
+            partial(self.model.answer, task),
+            batched=self.model.answers_together(task),
+            length="long" if task.by_likelihood else "brief",
+        )
 
     @property
     def personalizer(self) -> Personalizer:
@@ -87,21 +93,18 @@ class Service:
         return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.decoder_slots)
 
     async def answer(
-        self,
-        task: str,
-        request: TaskRequest,
-        *,
-        picture: bytes | None = None,
-        history: UserHistory | None = None,
+        self, kind: type[AnyTask], request: TaskRequest, client: str, history: UserHistory | None = None
     ) -> Any:
-        """The task's typed answer. `history`: instead of the one that the request names.
+        """The task's answer to a request of its own class. `history`: instead of the one that it names.
 
-        Raises DataError and ConfigError for a wrong request, Busy and TooSlow under load. When the caller is
-        cancelled, writing and drawing for it end at the next step.
+        Raises DataError and ConfigError for a wrong request; Busy, TooManyWaiting and TooSlow under load.
+        When the caller is cancelled, writing and drawing for it end at the next step.
         """
-        image = None
-        if picture is not None:
-            image = await self.decoded(self._read_picture, picture)
+        task = self.tasks.get(kind.name)
+        if task is None:
+            raise self.personalizer.answerer.lacking(kind.name)
+        task.check(request)
+        pixels, request = await self._take_picture(request)
         if history is None:
             history = await self.history(request)
         left = threading.Event()
@@ -109,23 +112,41 @@ class Service:
         def check() -> None:
             if left.is_set():
                 raise ClientGone
+            self.worker.give_way()
 
-        queue = self.batched.get(task) if image is None else None
         try:
-            question = Question(request, history, image, check)
-            return await self.worker.ask(queue or self.single[task], question)
+            question = Question(request, history, pixels, check)
+            return await self.worker.ask(self.queues[task.name], question, client)
         finally:
             left.set()
 
-    def _read_picture(self, data: bytes) -> Any:
-        """Decoded and scaled at once: what waits in a queue is of the model's size, not of the client's."""
-        return self.model.fit(read_upload(data, self.settings))
+    async def _take_picture(self, request: TaskRequest) -> tuple[PixelArray | None, TaskRequest]:
+        """The request's picture at the model's size, and the request without it.
+
+        What waits in a queue is thus of the model's size, not of the client's.
+        """
+        picture = request.shown_picture
+        if picture is None:
+            return None, request
+        assert isinstance(picture, bytes)
+        pixels = await self.decoded(self._read_picture, picture)
+        without: dict[str, Any] = {str(request.picture_field): None}
+        return pixels, request.model_copy(update=without)
+
+    def _read_picture(self, data: bytes) -> PixelArray:
+        check_upload(data, self.settings)
+        pixels = self.model.pixels(data, "picture")
+        if pixels is None:
+            raise ConfigError("this checkpoint looks at no pictures; ask in words")
+        return pixels
 
     async def history(self, request: TaskRequest) -> UserHistory:
         """The history that the request names; DataError for an unknown item, empty for an unknown user."""
         user = request.user
         if user is None:
-            return UserHistory.from_items(self.catalog.rows(request.history or []))
+            if len(request.history or ()) > MOST_HISTORY:
+                raise ConfigError(f"history: at most {MOST_HISTORY:,} items; leave the oldest out")
+            return UserHistory.from_items(self.catalog.rows(list(request.history or ())))
         if (cached := self.histories.get(user)) is not None:
             self.metrics.histories.labels("cached").inc()
             return cached
@@ -182,7 +203,7 @@ class Service:
         self.model.check_attributes(item_id, attributes)
         pixels = None
         if picture is not None:
-            pixels = await self.decoded(self.model.pixels, picture, item_id)
+            pixels = await self.decoded(self.model.pixels, picture, f'item "{item_id}"')
         version = await self.in_store(self.store.put_item, item_id, attributes, picture)
         item = NewItem(item_id, attributes, pixels, picture is not None)
         await self.put_read_items([(item, version)])
@@ -201,7 +222,3 @@ class Service:
         call: Callable[[], Any] = partial(function, *args, **kwargs)
         result: Result = await self.worker.ask(self.calls, call)
         return result
-
-
-def answer_each(model: ServedModel, task: str, questions: Sequence[Question]) -> list[Any]:
-    return [model.answer(task, question) for question in questions]

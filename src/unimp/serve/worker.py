@@ -137,9 +137,9 @@ class ModelWorker:
             since = min(queue.waiting[0].since for queue in long)
             if asyncio.get_running_loop().time() - since > PATIENCE:
                 prompt = []
-        queue = min(prompt or long, key=lambda queue: queue.waiting[0].number, default=None)
-        if queue is None:
+        if not prompt and not long:
             return None
+        queue = min(prompt or long, key=lambda queue: queue.waiting[0].number)
         batch = queue.take()
         self.metrics.batches.labels(queue.task).observe(len(batch))
         return queue, batch

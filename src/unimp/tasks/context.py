@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,13 +38,13 @@ class TaskContext:
 
     @cached_property
     def lexicon(self) -> AspectLexicon:
-        """What one can name about an item, learned from training reviews."""
+        """Words that name what an item has, learned from training reviews."""
         assert self.events is not None
         return fit_lexicon(reviews_of(self.train, self.events), self.catalog)
 
     @cached_property
     def aspects(self) -> list[frozenset[str]]:
-        """[I] what training reviews and the item's own attributes name of it."""
+        """[I] the aspects that training reviews and its own attributes name of every item."""
         assert self.events is not None
         return item_aspects(self.train, self.events, self.lexicon, self.catalog)
 
@@ -73,15 +72,13 @@ class TaskContext:
             self._review_sentences[event_row] = pick_sentence(review, summary, self.lexicon)
         return self._review_sentences[event_row]
 
-    def spoken(self, tasks: Iterable[str]) -> list[str]:
-        """What the vocabulary must spell beside the catalogue's own text, from the training part alone."""
-        names = set(tasks)
-        words: list[str] = []
-        if names & {"search", "imagination"}:
-            users = self.train.user_ids[self.train.owners()].tolist()
-            for key in zip(users, self.train.item_rows.tolist(), strict=True):
-                words.extend(self.queries.logged.get(key, ()))
-        if "explanation" in names:
-            spoken = (self.review_sentence(row) for row in self.train.event_rows.tolist())
-            words.extend(sentence for sentence in spoken if sentence)
-        return words
+    def training_queries(self) -> list[str]:
+        """The logged queries of the training events, event by event."""
+        users = self.train.user_ids[self.train.owners()].tolist()
+        keys = zip(users, self.train.item_rows.tolist(), strict=True)
+        return [text for key in keys for text in self.queries.logged.get(key, ())]
+
+    def training_sentences(self) -> list[str]:
+        """The sentences that explain the training events, event by event."""
+        sentences = (self.review_sentence(row) for row in self.train.event_rows.tolist())
+        return [sentence for sentence in sentences if sentence]

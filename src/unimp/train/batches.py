@@ -13,7 +13,8 @@ from unimp.runs.artifacts import RunArtifacts
 from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import EncodedSentence
 from unimp.sentence.targets import Horizon
-from unimp.tasks.task import Task, Window
+from unimp.tasks.task import AnyTask
+from unimp.tasks.windows import Window
 
 POOL = 40
 """Batches that are sorted by length together."""
@@ -23,7 +24,7 @@ POOL = 40
 class Planned:
     """One batch to come."""
 
-    task: Task
+    task: AnyTask
     sentences: tuple[EncodedSentence, ...]
 
 
@@ -35,10 +36,10 @@ class TrainingSentences:
         self.histories = histories
         self.recipe = artifacts.recipe
         objective = artifacts.recipe.objective
-        self.horizons = {"recommendation": Horizon(objective.horizon, objective.horizon_decay)}
+        self.horizon = Horizon(objective.horizon, objective.horizon_decay)
         self._encoded: dict[tuple[str, Window], EncodedSentence] = {}
 
-    def encode(self, task: Task, window: Window) -> EncodedSentence:
+    def encode(self, task: AnyTask, window: Window) -> EncodedSentence:
         key = (task.name, window)
         sentence = self._encoded.get(key)
         if sentence is None:
@@ -84,7 +85,7 @@ class TrainingSentences:
         return {name: weight / max(mean, 1e-9) for name, weight in weights.items()}
 
     def batch(self, planned: Planned) -> Batch:
-        return collate(planned.sentences, self.horizons.get(planned.task.name))
+        return collate(planned.sentences, self.horizon if planned.task.predicts_horizon else None)
 
 
 def mixed_counts(counts: Sequence[int], temperature: float) -> list[int]:

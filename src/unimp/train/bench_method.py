@@ -20,6 +20,7 @@ from unimp.inference.score_sources import FusionWeights
 from unimp.runs.open_run import open_run
 from unimp.runs.recipe import Recipe, read_recipe
 from unimp.runs.training_split import TrainingSplit
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.train.training_run import learn
 
 
@@ -97,7 +98,7 @@ class UnimpMethod:
                 training_split, recipe, Path(folder), pick_device(), show=show_progress
             )
         weights_by_task = {name: FusionWeights(**values) for name, values in result["mixtures"].items()}
-        self.ranker = artifacts.answerer(model, weights_by_task).ranker
+        self.ranker = artifacts.answerer(model, weights_by_task).decoder(RecommendationTask)
         self.details = {"recipe": recipe.model_dump(mode="json"), "mixture": result["mixtures"]}
 
     def _open(self, folder: Path, data: BenchTrainingData, seed: int) -> None:
@@ -110,7 +111,7 @@ class UnimpMethod:
         if not np.array_equal(events, run.artifacts.popularity):
             raise ConfigError(f"{folder}: learned from other events than this benchmark's training part")
         set_threads(run.artifacts.recipe.train.threads)
-        self.ranker = run.answerer.ranker
+        self.ranker = run.answerer.decoder(RecommendationTask)
         self.details = {"recipe": run.facts["recipe"], "mixture": run.result["mixtures"]}
         self.reported_cost = (sum(run.result["seconds"].values()), run.result["peak_memory_mib"])
 

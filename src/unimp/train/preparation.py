@@ -19,16 +19,17 @@ from unimp.features.text import fit_text, log_factors
 from unimp.features.vision.catalog_features import pooled, pretrained_pictures
 from unimp.features.vision.pretrained import PretrainedVision
 from unimp.features.vision.pretraining import frozen_vision
+from unimp.fusion.structure import StructureConfig
 from unimp.model.backbones.source import find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemInputs
 from unimp.model.vision import ConvEncoder
 from unimp.runs.artifacts import RunArtifacts, sentence_encoder
-from unimp.runs.recipe import Recipe, StructureConfig
+from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import build_vocabulary
-from unimp.tasks import load_tasks
+from unimp.tasks import extra_words, load_tasks
 from unimp.tasks.rating.factors import BiasedMF
 
 
@@ -55,12 +56,12 @@ def build_artifacts(
     items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
     items = for_training(items, popularity, recipe, device)
-    spoken = [*(task.words for task in tasks), *context.spoken(recipe.tasks)]
+    spoken = [*(task.words for task in tasks), *extra_words(tasks, context)]
     coded = (0, 0) if tokenizer is None or codes is None else (tokenizer.num_codes, codes.shape[1])
     vocabulary = build_vocabulary(
         catalog, training_split.rating_scale, spoken, recipe.tokenizer, coded, own_words
     )
-    rates = bool({"rating", "explanation"} & set(recipe.tasks)) and context.has_ratings
+    rates = any(task.needs_rating_factors for task in tasks) and context.has_ratings
     factors = BiasedMF.fit(train, seed=recipe.train.seed, show=show_progress) if rates else None
     return RunArtifacts(
         recipe,

@@ -24,7 +24,7 @@ from unimp.runs.folder import BEST, LOG
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.batch import Batch
-from unimp.tasks.task import Task
+from unimp.tasks.task import AnyTask
 from unimp.train.batches import Planned, TrainingSentences
 from unimp.train.objective import Loss, Objective
 from unimp.train.prefetch import prefetch
@@ -44,7 +44,7 @@ class StepBatch:
     """1, but at an epoch's end: 0 where no batch is left, more for those that have one."""
 
     @property
-    def task(self) -> Task:
+    def task(self) -> AnyTask:
         return self.planned.task
 
 

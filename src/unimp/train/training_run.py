@@ -13,7 +13,6 @@ import torch
 from unimp.core.compute import device_name, peak_memory_mib, pick_device, set_threads
 from unimp.core.files import read_json, write_json
 from unimp.data.dataset import Dataset
-from unimp.fusion.weights import fit_fusion_weights
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifact_files import load_artifacts, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
@@ -21,6 +20,7 @@ from unimp.runs.folder import RESULT, claim
 from unimp.runs.open_run import load_model
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit, make_split
+from unimp.tasks.fitting import fit_fusion_weights
 from unimp.train.preparation import build_artifacts, for_training
 from unimp.train.process_group import ProcessGroup
 from unimp.train.step import check_compute
@@ -87,7 +87,7 @@ def learn(
     model = load_model(folder, artifacts, device, training.judged if artifacts.backbone is not None else None)
     seen = training.validator.cases[0]
     del training
-    fitted = fit_fusion_weights(artifacts.answerer(model), artifacts.tasks, seen, recipe.structure)
+    fitted = fit_fusion_weights(artifacts.decoder_parts(model), seen, recipe.structure)
     result = {
         "valid": {
             "score": position.best,

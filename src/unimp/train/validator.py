@@ -16,7 +16,7 @@ from unimp.runs.artifacts import RunArtifacts
 from unimp.sentence.batch import collate
 from unimp.sentence.encoder import EncodedSentence, Kind
 from unimp.sentence.parts import Role
-from unimp.tasks.task import Task
+from unimp.tasks.task import AnyTask
 from unimp.train.objective import Objective
 
 OTHER_CASES = 1500
@@ -57,7 +57,7 @@ class Validator:
                 found = {LIKELIHOOD: self.likelihood(model, answerer.state, task, cases)}
                 headline = found[LIKELIHOOD]
             else:
-                found = task.score(answerer, cases).metrics
+                found = task.score(answerer.decoders[task.name], cases).metrics
                 headline = found[task.headline]
                 headline = 1.0 / max(headline, 1e-6) if task.lower_is_better else headline
             single = len(self.artifacts.tasks) == 1
@@ -65,7 +65,7 @@ class Validator:
             headlines.append(headline)
         return ValidationScores(metrics, combined(headlines))
 
-    def likelihood(self, model: UnimpModel, state: ItemState, task: Task, cases: Cases) -> float:
+    def likelihood(self, model: UnimpModel, state: ItemState, task: AnyTask, cases: Cases) -> float:
         """exp of the mean log-likelihood of the held-out answers' words or codes."""
         if task.name not in self.likelihood_examples_of:
             self.likelihood_examples_of[task.name] = [

@@ -15,4 +15,11 @@ async def service_of(request: Request) -> Service:
     return service
 
 
+async def client_of(request: Request) -> str:
+    """The name under which the request's shares are counted: that of its key."""
+    name: str = request.state.principal.name
+    return name
+
+
 Served = Annotated[Service, Depends(service_of)]
+Client = Annotated[str, Depends(client_of)]

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Response
 from unimp.serve.examples import ITEM, answered
 from unimp.serve.pictures import from_base64, read_upload
 from unimp.serve.routes import Served
-from unimp.serve.schemas import ID, ItemIn, ItemOut
+from unimp.serve.schemas import ItemIn, ItemOut
 from unimp.serve.security import ADMIN, READ, needs
+from unimp.tasks.requests import ID_PATTERN
 
 router = APIRouter(prefix="/v1/items", tags=["items"])
-ItemId = Annotated[str, Path(min_length=1, max_length=128, pattern=ID, examples=["P00003"])]
+ItemId = Annotated[str, Path(min_length=1, max_length=128, pattern=ID_PATTERN, examples=["P00003"])]
 PICTURE_ANSWERS = {200: {"content": {"image/png": {}}}, 404: {"description": "Unknown, or no picture"}}
 
 

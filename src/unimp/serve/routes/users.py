@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from unimp.serve.examples import FORGOTTEN, KNOWN, answered
 from unimp.serve.routes import Served
-from unimp.serve.schemas import ID, EventOut, Forgotten, HistoryOut
+from unimp.serve.schemas import EventOut, Forgotten, HistoryOut
 from unimp.serve.security import ADMIN, READ, needs
+from unimp.tasks.requests import ID_PATTERN
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
-UserId = Annotated[str, Path(min_length=1, max_length=128, pattern=ID, examples=["U00001"])]
+UserId = Annotated[str, Path(min_length=1, max_length=128, pattern=ID_PATTERN, examples=["U00001"])]
 
 
 @router.get("/{user:path}/history", dependencies=[Depends(needs(READ))], responses=answered(KNOWN))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from pydantic import Field
@@ -13,11 +14,15 @@ from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Histories, IntArray
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
+from unimp.inference.decoder import Decoder, KeptOf
 from unimp.inference.kept import Kept
+from unimp.inference.score_sources import ScoreSources
+from unimp.model.inputs import ItemState
 from unimp.sentence.vocabulary import END
 from unimp.tasks.explanation.facts import Facts
 from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.rating.decoder import ModelRater
+from unimp.tasks.rating.task import RatingTask
 
 NO_REPEAT = 3
 """No run of so many tokens is said twice."""
@@ -61,7 +66,7 @@ class Beam:
 
 
 @dataclass
-class ModelExplainer:
+class ModelExplainer(Decoder):
     """Says why an item suits a user (satisfies `Explainer`)."""
 
     rater: ModelRater
@@ -73,6 +78,17 @@ class ModelExplainer:
     check: Check = nothing_to_check
     """Called before every token; what it raises ends the work."""
     kept: Kept | None = None
+
+    def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
+        return replace(self, rater=self.rater.with_items(state, sources))
+
+    def with_prefixes(self, name: str, kept_of: KeptOf) -> Self:
+        rater = self.rater.with_prefixes(RatingTask.name, kept_of)
+        return replace(self, rater=rater, kept=kept_of(name))
+
+    def forget_items(self, item_rows: IntArray) -> None:
+        for row in item_rows.tolist():
+            self.facts.forget(row)
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from unimp.answer import Explainer
@@ -12,23 +15,43 @@ from unimp.metrics.text import rouge_l, text_metrics
 from unimp.sentence.parts import Role, UserSentence
 from unimp.sentence.template import Writer
 from unimp.tasks.context import TaskContext
-from unimp.tasks.task import Task, TaskScore, Window, cut_windows, events_of
+from unimp.tasks.explanation.schema import ANSWER_EXAMPLE, ExplainRequest, Explanation
+from unimp.tasks.ranking import history_ids
+from unimp.tasks.task import Task, TaskScore
+from unimp.tasks.windows import Window, cut_windows, events_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from unimp.tasks.decoding import DecoderParts
+    from unimp.tasks.explanation.decoder import ModelExplainer
 
 MOST_EVENTS = 10
 """Events per sentence: each may bring twenty words."""
 
 
-class ExplanationTask(Task):
+class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explainer]):
     """Dense: every event of the history brings its rating, then the sentence its user wrote about it."""
 
     name = "explanation"
+    command = "explain"
+    summary = "Explain why an item suits a user, with the rating."
     words = "explain why the item suits"
     headline = "BLEU-4"
+    Request = ExplainRequest
+    Answer = Explanation
+    answer_example = ANSWER_EXAMPLE
     by_likelihood = True
+    needs_rating_factors = True
+    takes_from = ("rating",)
 
     @classmethod
     def lacks(cls, context: TaskContext) -> str | None:
         return None if context.has_reviews else "written reviews"
+
+    @classmethod
+    def extra_words(cls, context: TaskContext) -> Mapping[str, Sequence[str]]:
+        return {"review sentences": context.training_sentences()}
 
     def windows(self, histories: Histories, max_items: int, rng: np.random.Generator) -> list[Window]:
         return cut_windows(histories, min(max_items, MOST_EVENTS), rng)
@@ -84,14 +107,83 @@ class ExplanationTask(Task):
                 sentences.append(writer.answer().speech(text).done())
         return sentences
 
+    def decoder(self, parts: DecoderParts) -> ModelExplainer:
+        from unimp.tasks.explanation.decoder import ModelExplainer, SpeakingConfig
+        from unimp.tasks.explanation.facts import Facts
+        from unimp.tasks.rating.decoder import ModelRater
+        from unimp.tasks.rating.task import RatingTask
+
+        rater = parts.decoder_of(RatingTask) or ModelRater(
+            parts.model, parts.state, parts.encoder, self.question, parts.factors
+        )
+        facts = Facts(self.context, parts.encoder.vocabulary)
+        return ModelExplainer(rater, self, facts, parts.config(SpeakingConfig), show=parts.show)
+
+    def answer(
+        self,
+        decoder: ModelExplainer,
+        histories: Histories,
+        requests: Sequence[ExplainRequest],
+        picture_rows: Sequence[int] = (),
+    ) -> list[Explanation]:
+        catalog, context = self.context.catalog, self.context
+        rows = catalog.rows([request.item for request in requests])
+        written = decoder.explain(histories, np.array(rows, dtype=np.int64))
+        return [
+            Explanation(
+                request.item,
+                catalog.label(row),
+                explained.text,
+                explained.rating,
+                tuple(
+                    name
+                    for name in named_aspects(explained.text, context.lexicon)
+                    if name in context.aspects[row]
+                ),
+                history,
+                not history,
+            )
+            for request, row, explained, history in zip(
+                requests, rows, written, history_ids(catalog, histories), strict=True
+            )
+        ]
+
+    def columns(self, answers: Sequence[Explanation]) -> list[pl.Series]:
+        import polars as pl
+
+        return [
+            pl.Series("text", [answer.text for answer in answers], dtype=pl.String),
+            pl.Series("rating", [answer.rating for answer in answers], dtype=pl.Float32),
+        ]
+
+    def lines(self, answer: Explanation) -> list[str]:
+        named = [f"    names: {', '.join(answer.named)}"] if answer.named else []
+        return [
+            f"{answer.item_id}  {answer.title}: {answer.rating:.2f}",
+            f"    {answer.text or '(nothing to say)'}",
+            *named,
+        ]
+
+    def references(self, parts: DecoderParts) -> Mapping[str, Explainer]:
+        """Sentences of training users: the most frequent one, and one found for item and user."""
+        from unimp.tasks.explanation.references import FrequentSentence, RetrievedSentence
+
+        context = self.context
+        assert context.events is not None
+        train, events, lexicon = context.train, context.events, context.lexicon
+        return {
+            "most frequent sentence": FrequentSentence.fit(train, events, lexicon),
+            "retrieved sentence": RetrievedSentence.fit(train, events, lexicon, len(context.catalog)),
+        }
+
     def score(
-        self, answerer: Explainer, cases: Cases, *, exclude_history: bool = True, show: bool = False
+        self, method: Explainer, cases: Cases, *, exclude_history: bool = True, show: bool = False
     ) -> TaskScore:
         """BLEU, ROUGE, distinct-n against the sentence that was written; share that names what is true."""
         texts, ratings = self.truth(cases)
         asked = np.array([case for case, text in enumerate(texts) if text], dtype=np.int64)
         batch = cases.select(asked)
-        answers = answerer.explain(batch.histories, batch.target_rows)
+        answers = method.explain(batch.histories, batch.target_rows)
         written = [texts[case] or "" for case in asked.tolist()]
         told = [answer.text for answer in answers]
         own = [tuple(self.context.aspects[row]) for row in batch.target_rows.tolist()]

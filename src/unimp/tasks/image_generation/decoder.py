@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,12 +17,15 @@ from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Histories
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
+from unimp.inference.decoder import Decoder, KeptOf
 from unimp.inference.kept import Kept
+from unimp.inference.score_sources import ScoreSources
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
 from unimp.tasks.image_generation.reranking import PictureReranker
+from unimp.tasks.image_generation.schema import ImageRequest
 from unimp.tasks.image_generation.task import ImageGenerationTask
 
 COLDEST = 1e-3
@@ -43,7 +48,7 @@ class SamplingConfig(Config):
 
 
 @dataclass
-class ModelImageGenerator:
+class ModelImageGenerator(Decoder):
     """Draws pictures (satisfies `Imaginer`)."""
 
     model: UnimpModel
@@ -60,25 +65,70 @@ class ModelImageGenerator:
     check: Check = nothing_to_check
     """Called before every code; what it raises ends the work."""
 
+    def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
+        reranker = None if self.reranker is None else self.reranker.with_items(state, sources)
+        return replace(self, state=state, reranker=reranker)
+
+    def with_prefixes(self, name: str, kept_of: KeptOf) -> Self:
+        reranker = None if self.reranker is None else self.reranker.with_prefixes(name, kept_of)
+        return replace(self, kept=kept_of(name), reranker=reranker)
+
+    def draw_all(
+        self, histories: Histories, wishes: Sequence[Query], requests: Sequence[ImageRequest]
+    ) -> list[PictureArray]:
+        """[U] each request's pictures, uint8 [count, Y, X, 3]: a seed means the same in any company."""
+        found: list[PictureArray] = []
+        for asked, group in groupby(range(len(requests)), key=lambda user: self.sampling_of(requests[user])):
+            decoder = replace(self, sampling=asked)
+            for users in packed(list(group), [request.count for request in requests], self.batch):
+                found += decoder._draw_pack(histories, wishes, requests, users)
+        return found
+
+    def sampling_of(self, request: ImageRequest) -> SamplingConfig:
+        """The recipe's, with what the request changes."""
+        asked = {"temperature": request.temperature, "top_p": request.top_p}
+        return self.sampling.changed(**{name: value for name, value in asked.items() if value is not None})
+
+    def _draw_pack(
+        self,
+        histories: Histories,
+        wishes: Sequence[Query],
+        requests: Sequence[ImageRequest],
+        users: Sequence[int],
+    ) -> list[PictureArray]:
+        """The pictures of a few users, in one pass; each request draws from a generator of its own."""
+        counts = [requests[user].count for user in users]
+        rows = np.repeat(users, counts)
+        generators = [torch.Generator().manual_seed(requests[user].seed) for user in users]
+        each = [one for one, count in zip(generators, counts, strict=True) for _ in range(count)]
+        with (
+            progress_bar("drawing", len(rows), show=self.show) as bar,
+            torch.inference_mode(),
+        ):
+            pictures = self.best(histories.select(rows), [wishes[row] for row in rows.tolist()], each)
+            bar.advance(len(rows))
+        return list(np.split(pictures, np.cumsum(counts)[:-1]))
+
     def imagine(self, histories: Histories, guidance: Sequence[Query], seed: int) -> PictureArray:
-        """uint8 [U, Y, X, 3]; the same seed draws the same pictures."""
+        """uint8 [U, Y, X, 3] of all users from one generator; the same seed draws the same pictures."""
         generator = torch.Generator().manual_seed(seed)
         parts: list[PictureArray] = []
         with progress_bar("drawing", len(guidance), show=self.show) as bar, torch.inference_mode():
             for start in range(0, len(guidance), self.batch):
                 queries = guidance[start : start + self.batch]
-                parts.append(self.best(histories.slice(start, start + self.batch), queries, generator))
+                batch = histories.slice(start, start + self.batch)
+                parts.append(self.best(batch, queries, [generator] * len(queries)))
                 bar.advance(len(queries))
         config = self.tokenizer.config
         nobody = np.zeros((0, config.height, config.picture_width, 3), dtype=np.uint8)
         return np.concatenate([nobody, *parts])
 
     def best(
-        self, histories: Histories, queries: Sequence[Query], generator: torch.Generator
+        self, histories: Histories, queries: Sequence[Query], generators: Sequence[torch.Generator]
     ) -> PictureArray:
-        """[U, Y, X, 3] of several pictures each, the one that the picker prefers."""
+        """[U, Y, X, 3] of several pictures each, the one that the reranker prefers."""
         draws = self.sampling.draws if self.reranker is not None else 1
-        pictures = paint(self.tokenizer, self.draw(histories, queries, generator, draws))
+        pictures = paint(self.tokenizer, self.draw(histories, queries, generators, draws))
         if self.reranker is None or draws == 1:
             return pictures
         pictures_UN = pictures.reshape(len(queries), draws, *pictures.shape[1:])
@@ -86,9 +136,17 @@ class ModelImageGenerator:
         return pictures_UN[np.arange(len(queries)), chosen]
 
     def draw(
-        self, histories: Histories, queries: Sequence[Query], generator: torch.Generator, draws: int = 1
+        self,
+        histories: Histories,
+        queries: Sequence[Query],
+        generators: Sequence[torch.Generator],
+        draws: int = 1,
     ) -> Tensor:
-        """[U * draws, S] codes, those of one user beside each other."""
+        """[U * draws, S] codes, those of one user beside each other.
+
+        generators: [U]; users beside each other may share one.
+        """
+        each = [generator for generator in generators for _ in range(draws)]
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
         going = [self.read(histories, queries, self.kept)]
@@ -104,7 +162,7 @@ class ModelImageGenerator:
             logits = [
                 self.model.token_logits(one.hidden_BD, first, vocabulary.first_place).float() for one in going
             ]
-            code_U = sample(guided(logits, self.sampling.guidance), self.sampling, generator)
+            code_U = sample(guided(logits, self.sampling.guidance), self.sampling, each)
             codes.append(code_U)
             if place + 1 < places:
                 following = torch.full_like(code_U, vocabulary.first_place + place + 1)
@@ -128,15 +186,37 @@ def guided(logits: Sequence[Tensor], scale: float) -> Tensor:
     return untold + scale * (told - untold)
 
 
-def sample(logits_UC: Tensor, config: SamplingConfig, generator: torch.Generator) -> Tensor:
-    """[U] one code each; drawn on the CPU, so that a seed means the same on every device."""
+def packed(users: Sequence[int], counts: Sequence[int], most: int) -> list[list[int]]:
+    """The users in groups, in order, whose `counts` come to at most `most`, or of a single user."""
+    packs: list[list[int]] = []
+    room = 0
+    for user in users:
+        if not packs or counts[user] > room:
+            packs.append([])
+            room = most
+        packs[-1].append(user)
+        room -= counts[user]
+    return packs
+
+
+def sample(logits_UC: Tensor, config: SamplingConfig, generators: Sequence[torch.Generator]) -> Tensor:
+    """[U] one code each; drawn on the CPU, so that a seed means the same on every device.
+
+    generators: [U]; rows beside each other that share one are drawn together.
+    """
     if config.temperature < COLDEST:
         return logits_UC.argmax(dim=-1)
     p_UC = torch.softmax(logits_UC.cpu() / config.temperature, dim=-1)
     ordered = p_UC.sort(dim=-1, descending=True)
     outside = ordered.values.cumsum(dim=-1) - ordered.values >= config.top_p
     p_UC = p_UC.scatter(1, ordered.indices, ordered.values.masked_fill(outside, 0.0))
-    return torch.multinomial(p_UC, 1, generator=generator)[:, 0].to(logits_UC.device)
+    drawn: list[Tensor] = []
+    start = 0
+    for _, group in groupby(generators, key=id):
+        stop = start + len(list(group))
+        drawn.append(torch.multinomial(p_UC[start:stop], 1, generator=generators[start])[:, 0])
+        start = stop
+    return torch.cat(drawn).to(logits_UC.device)
 
 
 def paint(tokenizer: ImageTokenizer, codes_US: Tensor) -> PictureArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,6 @@ from unimp.metrics.pictures import label_agreement, picture_metrics
 from unimp.metrics.scored import mean_or_nan
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.tasks.image_generation.attribute_judge import AttributeJudge, train_judge
-from unimp.tasks.image_generation.task import ImageGenerationTask
 from unimp.tasks.task import TaskScore
 
 MOST_CASES = 1000
@@ -33,6 +33,9 @@ class PictureJudge:
     pixels: Pixels
     catalog: Catalog
     attributes: tuple[str, ...]
+    """Those that the judge can read."""
+    tokenizer: ImageTokenizer
+    seed: int
 
     @classmethod
     def of(cls, catalog: Catalog, tokenizer: ImageTokenizer, *, seed: int, show: bool) -> PictureJudge:
@@ -47,11 +50,9 @@ class PictureJudge:
         ]
         if not readable:
             raise ConfigError("imagination: no attribute can be read from the pictures")
-        return cls(judge, pixels, catalog, tuple(readable))
+        return cls(judge, pixels, catalog, tuple(readable), tokenizer, seed)
 
-    def score(
-        self, task: ImageGenerationTask, answerer: Imaginer, cases: Cases, guidance: list[Query] | None = None
-    ) -> TaskScore:
+    def score(self, guidance: Callable[[Cases], list[Query]], method: Imaginer, cases: Cases) -> TaskScore:
         """FID, KID, diversity, and agreement with the target in every attribute the judge can read.
 
         `X-told`: cases whose words name the attribute; `X-untold`: those whose words leave it to taste.
@@ -60,8 +61,8 @@ class PictureJudge:
         drawn_for = np.flatnonzero((cases.target_rows >= 0) & self.pixels.present[cases.target_rows])
         drawn_for = drawn_for[:MOST_CASES]
         batch = cases.select(drawn_for)
-        queries = guidance or task.guidance(batch)
-        pictures = answerer.imagine(batch.histories, queries, 0)
+        queries = guidance(batch)
+        pictures = method.imagine(batch.histories, queries, 0)
         real = self.pixels.values[batch.target_rows]
         metrics = picture_metrics(self.features(pictures), self.features(real))
         read = self.judge.read(pictures)
@@ -105,7 +106,7 @@ class PictureJudge:
             f"{name}-untold": label_agreement(read, only(wanted, [not one for one in told]))["agreement"],
         }
 
-    def facts(self, tokenizer: ImageTokenizer, seed: int) -> dict[str, float]:
+    def facts(self) -> dict[str, float]:
         """What the judge itself is worth, and how well the codes keep pictures."""
         facts: dict[str, float] = {}
         for one in self.judge.examinations:
@@ -113,7 +114,7 @@ class PictureJudge:
                 facts[f"judge-accuracy-{one.attribute}"] = one.accuracy
                 facts[f"chance-{one.attribute}"] = one.uniform
                 facts[f"most-frequent-{one.attribute}"] = one.most_frequent
-        report = tokenizer_report(tokenizer, self.pixels, seed=seed)
+        report = tokenizer_report(self.tokenizer, self.pixels, seed=self.seed)
         return facts | {
             "tokenizer-PSNR": report.train_psnr,
             "tokenizer-PSNR-held-out": report.held_out_psnr,

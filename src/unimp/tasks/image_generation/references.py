@@ -13,9 +13,21 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import Histories, IntArray
 from unimp.features.pixels import Pixels
 from unimp.features.text import unit_rows
+from unimp.tasks.image_generation.decoder import ModelImageGenerator
 from unimp.tasks.rating.references import look_up
 from unimp.tasks.search.references import DenseText
 from unimp.tasks.selection.references import ContentSelector
+
+
+@dataclass(frozen=True)
+class NonPersonal:
+    """The same model, given the words but not the history."""
+
+    generator: ModelImageGenerator
+
+    def imagine(self, histories: Histories, guidance: Sequence[Query], seed: int) -> PictureArray:
+        """See `Imaginer`."""
+        return self.generator.imagine(histories.first(0), guidance, seed)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,30 +17,42 @@ from unimp.answer import PictureArray, Query
 from unimp.data.histories import FloatArray, Histories
 from unimp.data.pictures import fit_pixels
 from unimp.inference.continuation import hidden_at_end
+from unimp.inference.decoder import Decoder, KeptOf
 from unimp.inference.kept import Kept
+from unimp.inference.score_sources import ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
 from unimp.sentence.parts import UserSentence
 
-Question = Callable[[Histories, int, Query], UserSentence]
+PictureQuestion = Callable[[Histories, int, Query], UserSentence]
 See = Callable[[PictureArray], Tensor]
 """uint8 pictures [X, Y, X', 3] at the encoder's size -> visual tokens [X, V, E]."""
 
 
+PREFIXES = "picking"
+"""Name of its prefixes: its sentences differ from those of the task whose question it asks."""
+
+
 @dataclass
-class PictureReranker:
+class PictureReranker(Decoder):
     """How well pictures suit a user and a wish: as re-ranking by CLIP does for words (Ramesh et al. 2021)."""
 
     model: UnimpModel
     state: ItemState
     encoder: SentenceEncoder
-    question: Question
+    question: PictureQuestion
     """The sentence whose answer is an item: that of search, or of recommendation."""
     see: See
     size: tuple[int, int]
     """Rows and columns of the pixels that `see` reads."""
     kept: Kept | None = None
+
+    def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
+        return replace(self, state=state)
+
+    def with_prefixes(self, name: str, kept_of: KeptOf) -> Self:
+        return replace(self, kept=kept_of(PREFIXES))
 
     def score(self, histories: Histories, queries: Sequence[Query], pictures: PictureArray) -> FloatArray:
         """[U, N] the picture's part in the logit of an item that looked so; pictures [U, N, Y, X, 3]."""

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from copy import copy
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from unimp.answer import Imaginer, Query
+from unimp.core.errors import ConfigError
+from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, Histories, IntArray
+from unimp.data.pictures import png_bytes
 from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import HistoryEvent
 from unimp.tasks.context import TaskContext
-from unimp.tasks.task import Task, TaskScore, Window, cut_windows, events_of
+from unimp.tasks.image_generation.schema import ANSWER_EXAMPLE, Drawing, ImageRequest
+from unimp.tasks.ranking import history_ids
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search.task import SearchTask
+from unimp.tasks.task import Task, TaskScore
+from unimp.tasks.windows import Window, cut_windows, events_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from unimp.tasks.decoding import DecoderParts
+    from unimp.tasks.image_generation.decoder import ModelImageGenerator
+    from unimp.tasks.image_generation.picture_judge import PictureJudge
+    from unimp.tasks.image_generation.reranking import PictureQuestion, PictureReranker
 
 UNGUIDED_SHARE = 0.15
 """Share of training pictures drawn from the history alone."""
@@ -24,17 +43,33 @@ MOST_EVENTS = 12
 """Latest items of the history that a picture is drawn from."""
 
 
-class ImageGenerationTask(Task):
+class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Imaginer]):
     """The picture of one item of the history, in codes, after the items before it and words about it."""
 
     name = "imagination"
+    command = "generate-image"
+    aliases = ("imagine",)
+    summary = "Generate pictures."
     words = "draw a picture that the user will like"
     headline = "likelihood"
+    Request = ImageRequest
+    Answer = Drawing
+    answer_example = ANSWER_EXAMPLE
     by_likelihood = True
+    takes_from = ("search", "recommendation")
+    makes_files = True
+
+    def __init__(self, context: TaskContext) -> None:
+        super().__init__(context)
+        self.judge: PictureJudge | None = None
 
     @classmethod
     def lacks(cls, context: TaskContext) -> str | None:
         return None if context.codes is not None else "pictures, and image_tokenizer.enabled in the recipe"
+
+    @classmethod
+    def extra_words(cls, context: TaskContext) -> Mapping[str, Sequence[str]]:
+        return {"logged queries": context.training_queries()}
 
     def windows(self, histories: Histories, max_items: int, rng: np.random.Generator) -> list[Window]:
         """A few pictures per stretch: those of items drawn from it."""
@@ -96,8 +131,122 @@ class ImageGenerationTask(Task):
             if row >= 0 and self._drawn(row)
         ]
 
+    def decoder(self, parts: DecoderParts) -> ModelImageGenerator:
+        from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig
+
+        assert parts.tokenizer is not None
+        return ModelImageGenerator(
+            parts.model,
+            parts.state,
+            parts.encoder,
+            self,
+            parts.tokenizer,
+            parts.config(SamplingConfig),
+            self.reranker(parts),
+            show=parts.show,
+        )
+
+    def reranker(self, parts: DecoderParts) -> PictureReranker | None:
+        """What tells drawn pictures apart: the model's search, else its recommendation.
+
+        None where the model reads no pictures, or has neither of the two tasks.
+        """
+        from unimp.tasks.image_generation.reranking import PictureReranker
+
+        if parts.state.pictures_ID is None or parts.eyes is None:
+            return None
+        search, recommendation = parts.find(SearchTask), parts.find(RecommendationTask)
+        question: PictureQuestion
+        if search is not None:
+            question = search.question
+        elif recommendation is not None:
+            question = partial(without_query, recommendation)
+        else:
+            return None
+        return PictureReranker(
+            parts.model, parts.state, parts.encoder, question, parts.eyes.see, parts.eyes.size
+        )
+
+    def answer(
+        self,
+        decoder: ModelImageGenerator,
+        histories: Histories,
+        requests: Sequence[ImageRequest],
+        picture_rows: Sequence[int] = (),
+    ) -> list[Drawing]:
+        known = [self.known_attributes(request) for request in requests]
+        wishes = [
+            Query(" ".join([*values.values(), *([request.text.strip()] if request.text.strip() else [])]))
+            for request, values in zip(requests, known, strict=True)
+        ]
+        drawn = decoder.draw_all(histories, wishes, requests)
+        histories_as_ids = history_ids(self.context.catalog, histories)
+        return [
+            Drawing(tuple(pictures), request.text, values, request.seed, history, not history)
+            for request, values, pictures, history in zip(
+                requests, known, drawn, histories_as_ids, strict=True
+            )
+        ]
+
+    def check(self, request: ImageRequest) -> None:
+        super().check(request)
+        self.known_attributes(request)
+
+    def known_attributes(self, request: ImageRequest) -> dict[str, str]:
+        """The attributes as the catalogue writes them; ConfigError names an unknown one and the nearest."""
+        queries = self.context.queries
+        return {name: queries.known(name, value) for name, value in (request.attributes or {}).items()}
+
+    def columns(self, answers: Sequence[Drawing]) -> list[pl.Series]:
+        """A picture for each line, as the bytes of a PNG file."""
+        import polars as pl
+
+        files = [png_bytes(answer.pictures[0]) for answer in answers]
+        return [pl.Series("picture", files, dtype=pl.Binary)]
+
+    def lines(self, answer: Drawing) -> list[str]:
+        return []
+
+    def files(self, answer: Drawing) -> dict[str, bytes]:
+        return {
+            f"{answer.seed}-{place:02}.png": png_bytes(picture)
+            for place, picture in enumerate(answer.pictures)
+        }
+
+    def with_judge(
+        self, parts: DecoderParts, *, seed: int, shown: Catalog | None = None, show: bool = False
+    ) -> Self:
+        """With a classifier of the catalogue's real pictures."""
+        from unimp.tasks.image_generation.picture_judge import PictureJudge
+
+        assert parts.tokenizer is not None
+        task = copy(self)
+        task.judge = PictureJudge.of(shown or self.context.catalog, parts.tokenizer, seed=seed, show=show)
+        return task
+
+    def judge_facts(self) -> dict[str, float]:
+        return {} if self.judge is None else self.judge.facts()
+
+    def references(self, parts: DecoderParts) -> Mapping[str, Imaginer]:
+        """The same model without the history, and the real picture that suits the words best."""
+        from unimp.tasks.image_generation.references import NearestPicture, NonPersonal
+
+        if self.judge is None:
+            return {}
+        return {
+            "without history": NonPersonal(parts.decoder(self)),
+            "nearest real picture": NearestPicture.fit(self.context.catalog, self.judge.pixels),
+        }
+
     def score(
-        self, answerer: Imaginer, cases: Cases, *, exclude_history: bool = True, show: bool = False
+        self, method: Imaginer, cases: Cases, *, exclude_history: bool = True, show: bool = False
     ) -> TaskScore:
-        """Likelihood only: `picture_judge.py` judges what the pictures look like."""
-        raise NotImplementedError("generated pictures are judged by PictureJudge")
+        """What a classifier of real pictures reads from generated ones, and the distance of its features."""
+        if self.judge is None:
+            raise ConfigError(f"{self.name}: generated pictures need a judge; make one by `with_judge`")
+        return self.judge.score(self.guidance, method, cases)
+
+
+def without_query(task: RecommendationTask, histories: Histories, user: int, query: Query) -> UserSentence:
+    """Recommendation's sentence: it has no place for the query."""
+    return task.question(histories, user)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ import torch
 from unimp.answer import Rater
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.inference.continuation import hidden_at_end
+from unimp.inference.decoder import Decoder, KeptOf
 from unimp.inference.kept import Kept
-from unimp.inference.score_sources import FusionWeights, SourceWeight
+from unimp.inference.score_sources import FusionWeights, ScoreSources, SourceWeight
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
@@ -27,7 +29,7 @@ STEEPEST = 30.0
 
 
 @dataclass
-class ModelRater:
+class ModelRater(Decoder):
     """p(rating) of UniMP, its mean drawn towards the closed form's, and up for items to the user's taste
     (satisfies `Rater`).
 
@@ -47,11 +49,13 @@ class ModelRater:
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
     kept: Kept | None = None
 
-    def remembering(self, kept: Kept, of_taste: Kept) -> ModelRater:
-        """The same rater for one user, of whom it keeps what it read."""
-        taste = self.taste
-        taste = None if taste is None else PreferencePercentile(replace(taste.ranker, kept=of_taste))
-        return replace(self, kept=kept, taste=taste)
+    def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
+        taste = None if self.taste is None else self.taste.with_items(state, sources)
+        return replace(self, state=state, taste=taste)
+
+    def with_prefixes(self, name: str, kept_of: KeptOf) -> Self:
+        taste = None if self.taste is None else self.taste.with_prefixes(kept_of)
+        return replace(self, kept=kept_of(name), taste=taste)
 
     @property
     def levels(self) -> FloatArray:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.inference.decoder import KeptOf
 from unimp.inference.retrieval import ModelRanker
+from unimp.inference.score_sources import ScoreSources
+from unimp.model.inputs import ItemState
 
 BATCH = 512
 
@@ -17,6 +20,14 @@ class PreferencePercentile:
     """The recommendation's opinion of one item, with popularity taken out."""
 
     ranker: ModelRanker
+
+    def with_items(self, state: ItemState, sources: ScoreSources) -> PreferencePercentile:
+        """See `Decoder`."""
+        return PreferencePercentile(self.ranker.with_items(state, sources))
+
+    def with_prefixes(self, kept_of: KeptOf) -> PreferencePercentile:
+        """See `Decoder`."""
+        return PreferencePercentile(self.ranker.with_prefixes(self.ranker.task.name, kept_of))
 
     def percentiles(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U] share of the catalogue with a smaller lift log p(item | history) - log(events + 1).

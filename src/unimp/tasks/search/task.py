@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,18 @@ from unimp.metrics.ranking import RankArray, mask_history, metric_values, rankin
 from unimp.sentence.parts import Role, UserSentence
 from unimp.tasks.context import TaskContext
 from unimp.tasks.queries import Posed
-from unimp.tasks.task import Task, TaskScore, Window, cut_windows, events_of
+from unimp.tasks.ranking import best_of, history_ids, item_columns, item_lines
+from unimp.tasks.search.schema import ANSWER_EXAMPLE, SearchRequest, SearchResult
+from unimp.tasks.task import Task, TaskScore
+from unimp.tasks.windows import Window, cut_windows, events_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from unimp.fusion.structure import StructureConfig
+    from unimp.fusion.weights import FittedWeights
+    from unimp.inference.retrieval import ModelSearcher
+    from unimp.tasks.decoding import DecoderParts
 
 ASKED_SHARE = 0.3
 """Share of a history's events that a query precedes while training; the latest always has one."""
@@ -22,12 +34,19 @@ SATISFIED = 5
 """First places that are looked at for whether they satisfy the query."""
 
 
-class SearchTask(Task):
+class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
     """Dense: some events of a training sentence are preceded by a query that their item satisfies."""
 
     name = "search"
+    command = "search"
+    summary = "Search with words, a picture, or both."
     words = "search for what the user asks"
     headline = "NDCG@5"
+    Request = SearchRequest
+    Answer = SearchResult
+    answer_example = ANSWER_EXAMPLE
+    ranks_items = True
+    chooses_items = True
 
     @classmethod
     def lacks(cls, context: TaskContext) -> str | None:
@@ -35,6 +54,10 @@ class SearchTask(Task):
         if not maker.members and not maker.logged:
             return "category attributes that items share, or logged queries"
         return None
+
+    @classmethod
+    def extra_words(cls, context: TaskContext) -> Mapping[str, Sequence[str]]:
+        return {"logged queries": context.training_queries()}
 
     def windows(self, histories: Histories, max_items: int, rng: np.random.Generator) -> list[Window]:
         return cut_windows(histories, max_items, rng, draws=True)
@@ -56,11 +79,11 @@ class SearchTask(Task):
         return writer.done()
 
     def question(self, histories: Histories, user: int, query: Query) -> UserSentence:
-        """What is asked after all of a user's events."""
+        """All of a user's events, then the query: the item that answers it comes next."""
         return self.template.history(events_of(histories, user), self.words).asking(query).done()
 
     def queries(self, cases: Cases) -> list[Posed | None]:
-        """The query of every case, always the same for the same held-out event; None: none can be asked."""
+        """The query of every case, always the same for the same held-out event; None: no query fits it."""
         posed: list[Posed | None] = []
         for user, row, event in zip(
             cases.histories.user_ids.tolist(),
@@ -72,8 +95,57 @@ class SearchTask(Task):
             posed.append(self.context.queries.pose(row, user, rng) if row >= 0 else None)
         return posed
 
+    def decoder(self, parts: DecoderParts) -> ModelSearcher:
+        from unimp.inference.retrieval import ModelSearcher
+
+        return ModelSearcher(
+            parts.model, parts.state, parts.encoder, self, parts.sources, parts.weights(self)
+        )
+
+    def answer(
+        self,
+        decoder: ModelSearcher,
+        histories: Histories,
+        requests: Sequence[SearchRequest],
+        picture_rows: Sequence[int] = (),
+    ) -> list[SearchResult]:
+        catalog, rows = self.context.catalog, picture_rows or [-1] * len(requests)
+        queries = [Query(request.text.strip(), row) for request, row in zip(requests, rows, strict=True)]
+        found = best_of(
+            catalog,
+            decoder.search(histories, queries),
+            histories,
+            [request.k for request in requests],
+            [request.exclude_history for request in requests],
+        )
+        return [
+            SearchResult(items, query.text, query.has_picture, history, not history)
+            for items, query, history in zip(found, queries, history_ids(catalog, histories), strict=True)
+        ]
+
+    def columns(self, answers: Sequence[SearchResult]) -> list[pl.Series]:
+        return item_columns([answer.items for answer in answers])
+
+    def lines(self, answer: SearchResult) -> list[str]:
+        return item_lines("found", answer.items)
+
+    def fit_fusion(self, decoder: ModelSearcher, valid: Cases, config: StructureConfig) -> FittedWeights:
+        from unimp.tasks.search.fitting import fit_search
+
+        return fit_search(decoder, self, valid, config)
+
+    def references(self, parts: DecoderParts) -> Mapping[str, Searcher]:
+        """BM25, and latent semantic analysis where the model has it too."""
+        from unimp.tasks.search.references import Bm25, DenseText
+
+        catalog = self.context.catalog
+        found: dict[str, Searcher] = {"BM25": Bm25.fit(catalog)}
+        if parts.sources.words is not None:
+            found["dense text"] = DenseText.fit(catalog)
+        return found
+
     def score(
-        self, answerer: Searcher, cases: Cases, *, exclude_history: bool = True, show: bool = False
+        self, method: Searcher, cases: Cases, *, exclude_history: bool = True, show: bool = False
     ) -> TaskScore:
         """HR, NDCG, MRR of the user's own item over the full catalogue; satisfied@5 of the whole answer."""
         posed = self.queries(cases)
@@ -85,7 +157,7 @@ class SearchTask(Task):
                 rows = asked[start : start + BATCH]
                 batch = cases.select(rows)
                 chosen = [one for row in rows.tolist() if (one := posed[row]) is not None]
-                scores = np.array(answerer.search(batch.histories, [one.query for one in chosen]))
+                scores = np.array(method.search(batch.histories, [one.query for one in chosen]))
                 if exclude_history:
                     mask_history(scores, batch.histories)
                 ranks[rows] = target_ranks(scores, batch.target_rows)

@@ -10,6 +10,7 @@ import torch
 
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.inference.continuation import hidden_at_end
+from unimp.inference.decoder import Decoder
 from unimp.inference.kept import Kept
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.inputs import ItemState
@@ -24,7 +25,7 @@ BATCH = 256
 
 
 @dataclass
-class ModelSelector:
+class ModelSelector(Decoder):
     """Chooses among candidates by log p(candidate | sentence) and the sources' shares (`Selector`)."""
 
     model: UnimpModel
@@ -69,10 +70,10 @@ class ModelSelector:
             added += gathered(self.sources.score(name, share, histories), candidates, width)
         return added
 
-    def probabilities(self, histories: Histories, rows: IntArray) -> FloatArray:
-        """[C] of one user's candidates to be chosen first; they sum to 1."""
-        scores = self.log_probabilities(histories, [rows])[0] + self.mixed(histories, [rows])
-        return normalised(scores[0])
+    def probabilities(self, histories: Histories, candidates: Sequence[IntArray]) -> FloatArray:
+        """[U, C] of the candidates to be chosen first; each row sums to 1, 0 past a user's last candidate."""
+        scores = self.log_probabilities(histories, candidates)[0] + self.mixed(histories, candidates)
+        return normalised(scores)
 
     def select(
         self, histories: Histories, candidates: Sequence[IntArray], counts: Sequence[int]

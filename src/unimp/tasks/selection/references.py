@@ -9,7 +9,19 @@ import numpy as np
 
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.features.text import unit_rows
+from unimp.model.inputs import ItemInputs
 from unimp.tasks.rating.references import look_up
+
+
+def content_of(items: ItemInputs) -> dict[str, FloatArray]:
+    """[I, F] text and pooled pictures of the items, as the model is given them."""
+    found: dict[str, FloatArray] = {}
+    if "text" in items.content:
+        found["text"] = items.content["text"].cpu().numpy()
+    if items.visual_IVE is not None:
+        pooled = items.visual_IVE.float().mean(dim=1).cpu().numpy()
+        found["picture"] = pooled - pooled.mean(axis=0)
+    return found
 
 
 def best_places(scores: FloatArray, count: int) -> IntArray:

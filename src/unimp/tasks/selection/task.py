@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,18 @@ from unimp.answer import Selector
 from unimp.data.histories import Cases, Histories, IntArray
 from unimp.metrics.selection import selection_metrics
 from unimp.sentence.parts import Role, UserSentence
-from unimp.tasks.task import Task, TaskScore, Window, cut_windows, events_of
+from unimp.tasks.ranking import bar, history_ids
+from unimp.tasks.selection.schema import ANSWER_EXAMPLE, Candidate, Selection, SelectRequest
+from unimp.tasks.task import Task, TaskScore
+from unimp.tasks.windows import Window, cut_windows, events_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from unimp.fusion.structure import StructureConfig
+    from unimp.fusion.weights import FittedWeights
+    from unimp.tasks.decoding import DecoderParts
+    from unimp.tasks.selection.decoder import ModelSelector
 
 CHOICE_SHARE = 0.15
 """Share of a history's events that are chosen among candidates while training; the latest always is."""
@@ -37,15 +49,21 @@ class Choices:
     """[N] where the right ones stand."""
 
 
-class SelectionTask(Task):
+class SelectionTask(Task[SelectRequest, Selection, "ModelSelector", Selector]):
     """Candidates are items of the sentence, in random order; the answer is made of them, then the end.
 
     An answer token scores the candidates' vectors, so any number of them can stand in any order.
     """
 
     name = "selection"
+    command = "select"
+    summary = "Choose among candidates."
     words = "choose among the candidates"
     headline = "accuracy"
+    Request = SelectRequest
+    Answer = Selection
+    answer_example = ANSWER_EXAMPLE
+    chooses_items = True
 
     def windows(self, histories: Histories, max_items: int, rng: np.random.Generator) -> list[Window]:
         return cut_windows(histories, max_items, rng, draws=True)
@@ -143,8 +161,72 @@ class SelectionTask(Task):
             places.append(np.flatnonzero(np.isin(rows, right)))
         return Choices(histories, candidates, places)
 
+    def decoder(self, parts: DecoderParts) -> ModelSelector:
+        from unimp.tasks.selection.decoder import ModelSelector
+
+        return ModelSelector(
+            parts.model, parts.state, parts.encoder, self, parts.sources, parts.weights(self)
+        )
+
+    def answer(
+        self,
+        decoder: ModelSelector,
+        histories: Histories,
+        requests: Sequence[SelectRequest],
+        picture_rows: Sequence[int] = (),
+    ) -> list[Selection]:
+        catalog = self.context.catalog
+        given = [catalog.rows(list(request.candidates)) for request in requests]
+        # In the catalogue's order, whatever the order given: the answer cannot depend on it.
+        rows = [np.array(sorted(candidates), dtype=np.int64) for candidates in given]
+        places = decoder.select(histories, rows, [request.count or 0 for request in requests])
+        shares = decoder.probabilities(histories, rows)
+        answers = []
+        for user, history in enumerate(history_ids(catalog, histories)):
+            share_of = dict(zip(rows[user].tolist(), shares[user].tolist(), strict=False))
+            chosen = [catalog.item_ids[row] for row in rows[user][places[user]].tolist()]
+            candidates = tuple(
+                Candidate(item_id, catalog.label(row), share_of[row], item_id in chosen)
+                for item_id, row in zip(requests[user].candidates, given[user], strict=True)
+            )
+            answers.append(Selection(candidates, tuple(chosen), history, not history))
+        return answers
+
+    def columns(self, answers: Sequence[Selection]) -> list[pl.Series]:
+        """The candidates, the chosen ones, best first, and every candidate's probability."""
+        import polars as pl
+
+        ids = [[candidate.item_id for candidate in answer.candidates] for answer in answers]
+        shares = [[candidate.probability for candidate in answer.candidates] for answer in answers]
+        return [
+            pl.Series("candidates", ids, dtype=pl.List(pl.String)),
+            pl.Series("chosen", [list(answer.chosen) for answer in answers], dtype=pl.List(pl.String)),
+            pl.Series("probabilities", shares, dtype=pl.List(pl.Float32)),
+        ]
+
+    def lines(self, answer: Selection) -> list[str]:
+        return [
+            f"{'→' if candidate.chosen else ' '} {candidate.item_id:>14}  {candidate.title:32.32} "
+            f"{candidate.probability:6.1%} {bar(candidate.probability)}"
+            for candidate in sorted(answer.candidates, key=lambda candidate: -candidate.probability)
+        ]
+
+    def fit_fusion(self, decoder: ModelSelector, valid: Cases, config: StructureConfig) -> FittedWeights:
+        from unimp.tasks.selection.fitting import fit_selection
+
+        return fit_selection(decoder, self, valid, config)
+
+    def references(self, parts: DecoderParts) -> Mapping[str, Selector]:
+        """Popularity, and likeness of the content that the model is given."""
+        from unimp.tasks.selection.references import ContentSelector, PopularitySelector, content_of
+
+        found: dict[str, Selector] = {"popularity": PopularitySelector.fit(self.context.train)}
+        for name, block in content_of(parts.items).items():
+            found[f"content ({name})"] = ContentSelector.of(block)
+        return found
+
     def score(
-        self, answerer: Selector, cases: Cases, *, exclude_history: bool = True, show: bool = False
+        self, method: Selector, cases: Cases, *, exclude_history: bool = True, show: bool = False
     ) -> TaskScore:
         """Accuracy of one of five (others drawn evenly; `-hard`: of the same category), F1 of two of ten."""
         known = cases.select(np.flatnonzero(cases.target_rows >= 0))
@@ -152,7 +234,7 @@ class SelectionTask(Task):
         values = np.full(len(cases), np.nan)
         for label, hard in (("", False), ("-hard", True)):
             choices = self.choices(known, hard=hard)
-            found = choose(answerer, choices)
+            found = choose(method, choices)
             metrics[f"accuracy{label}"] = selection_metrics(found, choices.places)["accuracy"]
             if not hard:
                 right = [
@@ -161,10 +243,11 @@ class SelectionTask(Task):
                 ]
                 values[cases.target_rows >= 0] = right
         pairs = self.choices(known.select(np.flatnonzero(known.histories.lengths > 1)), several=True)
-        several = selection_metrics(choose(answerer, pairs), pairs.places)
+        several = selection_metrics(choose(method, pairs), pairs.places)
         metrics |= {f"{name}-two-of-ten": several[name] for name in ("precision", "recall", "F1")}
         return TaskScore(metrics, len(cases), len(cases) - len(known), values=values)
 
 
-def choose(answerer: Selector, choices: Choices) -> list[IntArray]:
-    return answerer.select(choices.histories, choices.candidates, [len(right) for right in choices.places])
+def choose(method: Selector, choices: Choices) -> list[IntArray]:
+    """[N] the places that the method chooses, as many as are right."""
+    return method.select(choices.histories, choices.candidates, [len(right) for right in choices.places])

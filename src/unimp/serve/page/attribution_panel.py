@@ -10,13 +10,16 @@ from typing import Any
 from unimp.data.histories import FloatArray
 from unimp.data.pictures import open_picture
 from unimp.features.pixels import VisionConfig
-from unimp.inference.attention_maps import AttentionMap, explanation_attention_map
+from unimp.inference.attention_maps import AttentionMap
 from unimp.inference.attribution import Attribution, LeaveOneOutAttribution
 from unimp.personalizer import Personalizer
 from unimp.serve.model import ServedModel
 from unimp.serve.page.heat import heat, jpeg_base64
 from unimp.serve.service import Service
 from unimp.serve.users import UserHistory, stack_histories
+from unimp.tasks.explanation.attention import explanation_attention_map
+from unimp.tasks.explanation.task import ExplanationTask
+from unimp.tasks.recommendation.task import RecommendationTask
 
 LATEST = 12
 """Events of the history that are left out, the latest ones."""
@@ -54,17 +57,24 @@ class ContributionBar:
     against: bool
 
 
+def can_attribute(model: ServedModel) -> bool:
+    """Whether the checkpoint ranks items: attribution explains that ranking."""
+    return model.personalizer.answerer.find(RecommendationTask) is not None
+
+
 def find(model: ServedModel, history: UserHistory, item_row: int) -> Findings:
     """Blocks: for the model's thread. Needs the task recommendation."""
     personalizer, histories = model.personalizer, stack_histories([history])
     answerer = personalizer.answerer
-    assert answerer.ranker is not None
     erasure = LeaveOneOutAttribution(
-        answerer.ranker, personalizer.run.dataset.catalog, personalizer.run.artifacts.item_text
+        answerer.decoder(RecommendationTask),
+        personalizer.run.dataset.catalog,
+        personalizer.run.artifacts.item_text,
     )
     explanation = None
-    if answerer.explainer is not None:
-        explanation = explanation_attention_map(answerer.explainer, histories, item_row)
+    explainer = answerer.find(ExplanationTask)
+    if explainer is not None:
+        explanation = explanation_attention_map(explainer, histories, item_row)
     return Findings(erasure.attribution(histories, item_row, LATEST), explanation)
 
 

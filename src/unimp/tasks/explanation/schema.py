@@ -1,0 +1,47 @@
+"""What explanation is asked and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from unimp.tasks.requests import ANSWER_TAIL, ItemField, TaskRequest, with_example
+
+
+class ExplainRequest(TaskRequest):
+    """Why an item suits the user, in words."""
+
+    model_config = with_example(user="U00001", item="P00003")
+
+    item: ItemField
+    """The item's id."""
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        return (self.item,)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why the item suits the user, in words, with the rating as a number."""
+
+    item_id: str
+    title: str
+    text: str
+    rating: float
+    """Mean of the forecast made with the text; never read back from it."""
+    named: tuple[str, ...]
+    """The item's own attribute values (or learned aspects) that the text names."""
+    history: tuple[str, ...]
+    cold_start: bool = False
+
+
+ANSWER_EXAMPLE: dict[str, Any] = {
+    "item_id": "P00003",
+    "title": "Maple bag",
+    "text": "A red bag like the ones you chose, in soft leather.",
+    "rating": 4.2,
+    "named": ["red", "leather"],
+    **ANSWER_TAIL,
+}
+"""What the JSON of an answer looks like."""
