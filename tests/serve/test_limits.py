@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from unimp.serve.limits import BodyLimits, BoundedBody
 from unimp.serve.schemas import ItemIn
 from unimp.serve.security import client_address
 from unimp.serve.settings import ServeSettings
+from unimp.serve.store.records import Added
 from unimp.serve.store.store import StoreUnavailable
 
 JSON = {"content-type": "application/json"}
@@ -106,6 +108,7 @@ def test_known_keys_stay_known_while_the_store_is_away(
     unknown = site.post("/v1/recommend", ASKED, headers={"Authorization": "Bearer other"})
     assert unknown.status_code == 503
     keys.read_at -= 600
+    keys.failed_at -= 600
     assert site.post("/v1/recommend", ASKED, headers=headers).status_code == 503
 
 
@@ -136,3 +139,38 @@ def test_small_things(make_site: MakeSite) -> None:
     }
     assert site.refused(422, site.post("/v1/events", event)).startswith("time: ")
     assert site.post("/sign-out").headers["location"] == "/sign-in"
+
+
+def test_a_slow_store_does_not_hold_known_keys_up(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a lock that writers wait for hold readers up."""
+    site = make_site(keys=True)
+    store, released = site.service.store, threading.Event()
+    store.add_key("secret", "me", frozenset({"read", "write-events"}))
+    headers = {"Authorization": "Bearer secret"}
+    assert site.post("/v1/recommend", ASKED, headers=headers).status_code == 200
+    item = site.service.catalog.item_ids[0]
+    for name in ("keys_by_digest", "add_events"):
+        monkeypatch.setattr(store, name, lambda *_: released.wait(20) and Added(1, 0))
+    site.app.state.keys.read_at -= 20
+
+    async def ask() -> list[int]:
+        writers = [
+            asyncio.create_task(
+                site.client.post(
+                    "/v1/events", json={"event_id": str(n), "user": "a", "item": item}, headers=headers
+                )
+            )
+            for n in range(8)
+        ]
+        await asyncio.sleep(0)
+        asked = [site.client.post("/v1/recommend", json={"user": f"u{n}"}, headers=headers) for n in range(3)]
+        answers = await asyncio.gather(*asked, site.client.get("/readyz"))
+        waiting = [not writer.done() for writer in writers]
+        released.set()
+        await asyncio.gather(*writers)
+        assert all(waiting)
+        return [answer.status_code for answer in answers]
+
+    assert site.runner.run(ask()) == [200, 200, 200, 200]

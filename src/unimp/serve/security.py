@@ -17,7 +17,7 @@ from unimp.core.errors import ConfigError
 from unimp.serve.limits import Rates
 from unimp.serve.settings import LOOPBACK, ServeSettings
 from unimp.serve.store.records import ApiKey
-from unimp.serve.store.store import Store, StoreUnavailable, digest
+from unimp.serve.store.store import Store, digest
 
 READ, WRITE_EVENTS, ADMIN = "read", "write-events", "admin"
 ROLES = frozenset({READ, WRITE_EVENTS, ADMIN})
@@ -28,6 +28,8 @@ MISSED_SECONDS = 1.0
 """How old it may be for a key that is not in it; a new key works after this."""
 STALE_SECONDS = 300.0
 """How long known keys are accepted while the store is away."""
+KNOWN_WAIT_SECONDS = 0.5
+"""How long a known key waits for the store before it is accepted without."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -77,7 +79,8 @@ class Keys:
         self.store, self.settings, self.rates = store, settings, rates
         self.table: dict[str, ApiKey] = {}
         self.read_at = -math.inf
-        self.reading = asyncio.Lock()
+        self.failed_at = -math.inf
+        self.reading: asyncio.Future[None] | None = None
 
     async def principal(self, connection: HTTPConnection) -> Principal:
         """401 without a valid key; where keys are off, everyone on this machine is administrator."""
@@ -96,27 +99,37 @@ class Keys:
     async def find(self, secret: str, address: str) -> ApiKey | None:
         """The key that `secret` is, or None; 429 when the address tries too many wrong ones."""
         name = digest(secret)
-        await self._refresh(FRESH_SECONDS if name in self.table else MISSED_SECONDS, name)
+        known = name in self.table
+        await self._refresh(FRESH_SECONDS if known else MISSED_SECONDS, known)
         key = self.table.get(name)
         if key is None:
             self.rates.check(f"wrong keys from {address}")
         return key
 
-    async def _refresh(self, seconds: float, name: str) -> None:
-        """Read the keys anew when the table is older than that; while the store is away, known keys stay."""
-        if time.monotonic() - self.read_at < seconds:
+    async def _refresh(self, seconds: float, known: bool) -> None:
+        """Read the keys anew when the table is older than that.
+
+        While the store is away or slow, known keys are accepted for a while, without waiting each time.
+        """
+        now = time.monotonic()
+        if now - self.read_at < seconds:
             return
-        async with self.reading:
-            now = time.monotonic()
-            if now - self.read_at < seconds:
-                return
-            try:
-                self.table = await anyio.to_thread.run_sync(self.store.keys_by_digest)
-            except StoreUnavailable:
-                if name not in self.table or now - self.read_at > STALE_SECONDS:
-                    raise
-            else:
-                self.read_at = now
+        spared = known and now - self.read_at < STALE_SECONDS
+        if spared and now - self.failed_at < FRESH_SECONDS:
+            return
+        if self.reading is None or self.reading.done():
+            self.reading = asyncio.ensure_future(self._read())
+        await asyncio.wait({self.reading}, timeout=KNOWN_WAIT_SECONDS if spared else None)
+        if self.reading.done() and self.reading.exception() is None:
+            return
+        if not spared:
+            self.reading.result()
+        self.failed_at = time.monotonic()
+
+    async def _read(self) -> None:
+        started = time.monotonic()
+        self.table = await anyio.to_thread.run_sync(self.store.keys_by_digest)
+        self.read_at = started
 
 
 def client_address(connection: HTTPConnection, trusted: frozenset[str]) -> str:

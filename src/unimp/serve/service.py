@@ -24,14 +24,19 @@ from unimp.serve.pictures import check_upload
 from unimp.serve.queue import TaskQueue
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.records import Added, StoredEvent
-from unimp.serve.store.store import Store
+from unimp.serve.store.store import Store, StoreUnavailable
 from unimp.serve.users import UserHistory
 from unimp.serve.worker import ModelWorker
 from unimp.tasks.requests import TaskRequest
 from unimp.tasks.task import AnyTask
 
-STORE_CALLS = 4
-"""Blocking calls at once: fewer than the store's connections, so that no thread waits for one."""
+STORE_READS, STORE_WRITES = 4, 2
+"""Blocking calls at once: fewer than the store's connections, and apart, so that reads do not wait for a lock
+that writes wait for."""
+PING_SECONDS = 10.0
+"""How long the model may take for its turn before the server counts as not ready."""
+SLOT_SECONDS = 5.0
+"""How long a call waits for its turn before the store counts as away."""
 MOST_HISTORY = 1000
 """Items of a history that comes with a request."""
 DECODERS = 2
@@ -58,9 +63,11 @@ class Service:
         self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
             "call", lambda calls: [call() for call in calls], batched=False, length="alone"
         )
+        self.pings: TaskQueue[None, None] = self.worker.add_queue("ping", list)
         self.tasks = {task.name: task for task in self.model.tasks}
         self.queues = {task.name: self._queue(task) for task in self.model.tasks}
-        self.store_slots = anyio.CapacityLimiter(STORE_CALLS)
+        self.read_slots = anyio.CapacityLimiter(STORE_READS)
+        self.write_slots = anyio.CapacityLimiter(STORE_WRITES)
         self.decoder_slots = anyio.CapacityLimiter(DECODERS)
 
     def _queue(self, task: AnyTask) -> TaskQueue[Question, Any]:
@@ -83,8 +90,14 @@ class Service:
     async def in_store(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
     ) -> Result:
-        """A blocking call in a thread, as many at once as the store has connections."""
-        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.store_slots)
+        """A call that reads the store, in a thread; StoreUnavailable when too many others wait."""
+        return await in_slot(self.read_slots, partial(function, *args, **kwargs))
+
+    async def write(
+        self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
+    ) -> Result:
+        """A call that writes to the store, in a thread."""
+        return await in_slot(self.write_slots, partial(function, *args, **kwargs))
 
     async def decoded(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
@@ -163,7 +176,7 @@ class Service:
         """Stored when this returns; DataError when an item is unknown or a rating is off the scale."""
         await self.in_store(self._check_events, events)
         try:
-            added = await self.in_store(self.store.add_events, events)
+            added = await self.write(self.store.add_events, events)
         finally:  # after a failure, too: part of it may have reached the store
             self.histories.drop(event.user_id for event in events)
         self.metrics.events.labels("accepted").inc(added.accepted)
@@ -183,7 +196,7 @@ class Service:
     async def forget(self, user: str) -> int:
         """Delete the user's events and all that is cached of them; how many events there were."""
         try:
-            return await self.in_store(self.store.forget, user)
+            return await self.write(self.store.forget, user)
         finally:
             self.drop_user(user)
 
@@ -204,7 +217,7 @@ class Service:
         pixels = None
         if picture is not None:
             pixels = await self.decoded(self.model.pixels, picture, f'item "{item_id}"')
-        version = await self.in_store(self.store.put_item, item_id, attributes, picture)
+        version = await self.write(self.store.put_item, item_id, attributes, picture)
         item = NewItem(item_id, attributes, pixels, picture is not None)
         await self.put_read_items([(item, version)])
         self.metrics.items.inc()
@@ -215,6 +228,10 @@ class Service:
             self.items.pictures.drop(item.item_id)
         await asyncio.gather(*(self.worker.ask(self.puts, item) for item in items))
 
+    async def ping_model(self) -> None:
+        """TooSlow unless the model's thread has a turn soon; brief requests come before long ones."""
+        await self.worker.ask(self.pings, None, seconds=PING_SECONDS)
+
     async def call(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
     ) -> Result:
@@ -222,3 +239,16 @@ class Service:
         call: Callable[[], Any] = partial(function, *args, **kwargs)
         result: Result = await self.worker.ask(self.calls, call)
         return result
+
+
+async def in_slot(slots: anyio.CapacityLimiter, function: Callable[[], Result]) -> Result:
+    """Call the function in a thread when one of the slots is free."""
+    try:
+        with anyio.fail_after(SLOT_SECONDS):
+            await slots.acquire()
+    except TimeoutError:
+        raise StoreUnavailable("store: too many calls are waiting; try again in a moment") from None
+    try:
+        return await anyio.to_thread.run_sync(function)
+    finally:
+        slots.release()

@@ -60,7 +60,7 @@ class StoreSync:
         self.cursor = found.cursor
         self.reads += 1
         if self.reads % PRUNE_EVERY == 0:
-            await service.in_store(service.store.prune)
+            await service.write(service.store.prune)
 
     async def _versions(self, item_ids: frozenset[str]) -> dict[str, str]:
         """Nothing changed is the rule: then the store is not asked."""

@@ -72,22 +72,29 @@ class ModelWorker:
         # not here: a long call in that thread may ask this one whether it shall give way
         await asyncio.to_thread(self.thread.shutdown, wait=True, cancel_futures=True)
 
-    async def ask(self, queue: TaskQueue[Request, Answer], request: Request, client: str = "") -> Answer:
-        """Wait for the answer; Busy or TooManyWaiting before it is queued, TooSlow after `answer_seconds`.
+    async def ask(
+        self,
+        queue: TaskQueue[Request, Answer],
+        request: Request,
+        client: str = "",
+        seconds: float | None = None,
+    ) -> Answer:
+        """Wait for the answer; Busy or TooManyWaiting before it is queued, TooSlow after `seconds`, which are
+        the settings' `answer_seconds` if not given.
 
         Cancelling the caller takes the request out of its queue.
         """
         self._check_room(queue, client)
+        limit = self.settings.answer_seconds if seconds is None else seconds
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         queue.waiting.append(WaitingRequest(request, client, future, next(self.numbers), loop.time()))
         self.arrived.set()
         try:
-            async with asyncio.timeout(self.settings.answer_seconds):
+            async with asyncio.timeout(limit):
                 return await future
         except TimeoutError:
-            seconds = self.settings.answer_seconds
-            raise TooSlow(f"no answer within {seconds:g} seconds; try again, or ask for less") from None
+            raise TooSlow(f"no answer within {limit:g} seconds; try again, or ask for less") from None
 
     def _check_room(self, queue: TaskQueue[Any, Any], client: str) -> None:
         if self.num_waiting >= self.settings.waiting:

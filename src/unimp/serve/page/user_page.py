@@ -21,6 +21,7 @@ from unimp.serve.schemas import EventIn, Id, ItemOut
 from unimp.serve.security import READ, WRITE_EVENTS, needs
 from unimp.serve.service import Service
 from unimp.serve.users import UserHistory
+from unimp.tasks import TASKS
 from unimp.tasks.requests import TaskRequest
 
 SHOWN_HISTORY, LISTED_USERS = 24, 12
@@ -75,8 +76,8 @@ async def met(
 @router.post(PREFIX + "/{command}", dependencies=[reading])
 async def ask(request: Request, service: Served, client: Client, command: str) -> Response:
     """The answer to a form: the fragment for htmx, the whole page without it."""
-    form = next((form for form in forms_of(service) if form.command == command), None)
-    if form is None or form.place not in {"form", "ticked"}:
+    kind = next((task for task in TASKS.values() if task.command == command), None)
+    if kind is None or (form := TaskForm.of(kind)).place not in {"form", "ticked"}:
         raise HTTPException(404)
 
     async def work(sent: FormData) -> Response:

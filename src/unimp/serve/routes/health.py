@@ -22,8 +22,9 @@ async def alive() -> Health:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=answered(READY))
 async def ready(service: Served) -> Health:
-    """The model is loaded and the store answers; 503 otherwise."""
+    """The model and the store answer; 503 otherwise."""
     await service.in_store(service.store.ping)
+    await service.ping_model()
     return Health(status="ready", tasks=list(service.personalizer.tasks), items=len(service.catalog))
 
 
