@@ -11,7 +11,8 @@ import pytest
 from tests import hostile
 from tests.serve.site import Site
 from unimp.core.errors import DataError
-from unimp.serve.pictures import read_upload
+from unimp.data.pictures import open_picture
+from unimp.serve.pictures import check_upload
 from unimp.serve.settings import ServeSettings
 
 REFUSED: list[tuple[Callable[[], bytes], str]] = [
@@ -22,6 +23,8 @@ REFUSED: list[tuple[Callable[[], bytes], str]] = [
     (lambda: hostile.text_bomb(64), "not a picture that can be read"),
     (lambda: hostile.profile_bomb(64), "not a picture that can be read"),
     (lambda: hostile.scan_bomb(200, side=64), "more than 100 scans"),
+    (lambda: hostile.scan_bomb(50, side=3000), "scans of 3000x3000 pixels"),
+    (lambda: hostile.png(1, 16_000_000, b"no matter"), "1x16000000 pixels, at most 20,000 a side"),
 ]
 
 
@@ -31,7 +34,7 @@ def test_what_unpacks_to_very_much_is_refused(make: Callable[[], bytes], reason:
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=reason):
-            read_upload(data, ServeSettings())
+            check_upload(data, ServeSettings())
         assert tracemalloc.get_traced_memory()[1] < 8 * hostile.MEBIBYTE
     finally:
         tracemalloc.stop()
@@ -42,7 +45,8 @@ def test_what_is_not_asked_for_is_not_unpacked() -> None:
     for data in (hostile.endless_gif(2000), hostile.pixel_bomb(64)):
         tracemalloc.start()
         try:
-            assert max(read_upload(data, ServeSettings()).size) <= 100
+            check_upload(data, ServeSettings())
+            assert max(open_picture(data, "picture").size) <= 100
             assert tracemalloc.get_traced_memory()[1] < 8 * hostile.MEBIBYTE
         finally:
             tracemalloc.stop()

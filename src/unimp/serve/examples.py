@@ -20,6 +20,8 @@ KNOWN = {
     ],
     "forgotten": False,
 }
+USER_DATA = KNOWN | {"more": False, "user_hash": "6e1b…"}
+REMOVED = {"item": "P00003", "removed": True}
 FORGOTTEN = {"user": "ann", "events_deleted": 1}
 ITEM = {
     "item": "P00003",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from unimp.core.errors import DataError
 from unimp.runs.updates import NewItem
@@ -14,7 +15,15 @@ from unimp.serve.store.store import Store
 CHUNK = 64
 """Items read and put at a time: bounds the pictures in memory, and the time that a request waits."""
 
-VersionedItem = tuple[NewItem, str]
+
+@dataclass(frozen=True)
+class VersionedItem:
+    """An item of the store in one version."""
+
+    item_id: str
+    version: str
+    content: NewItem | None
+    """None: it was removed."""
 
 
 class ItemSync:
@@ -31,7 +40,10 @@ class ItemSync:
     def read(self, item_ids: Iterable[str]) -> list[VersionedItem]:
         """The store's items, their pictures at the model's size."""
         found = self.store.items(item_ids)
-        return [(self._new_item(item), item.version) for item in found.values()]
+        return [
+            VersionedItem(item.item_id, item.version, None if item.removed else self._new_item(item))
+            for item in found.values()
+        ]
 
     def _new_item(self, item: StoredItem) -> NewItem:
         """Leaves out unknown attributes and unreadable pictures: a store may be older than the data."""
@@ -48,8 +60,10 @@ class ItemSync:
 
     def put(self, items: Sequence[VersionedItem]) -> Sequence[None]:
         """For the model's thread."""
-        self.model.put_items([item for item, _ in items])
-        self.versions.update({item.item_id: version for item, version in items})
+        last = {item.item_id: item for item in items}
+        self.model.remove_items([item.item_id for item in last.values() if item.content is None])
+        self.model.put_items([item.content for item in last.values() if item.content is not None])
+        self.versions.update({item.item_id: item.version for item in items})
         return [None] * len(items)
 
     def load_all(self) -> int:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from PIL import Image
 
 from unimp.core.errors import DataError
-from unimp.data.pictures import open_picture, png_bytes
+from unimp.data.pictures import png_bytes
 from unimp.serve.settings import ServeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
@@ -21,6 +21,10 @@ SHOWN_PIXELS = 320
 JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 MOST_SCANS = 100
 """Progressive JPEGs have about ten; each may take the work of a whole picture and a few bytes."""
+MOST_SCANNED = 160_000_000
+"""Pixels times scans of a JPEG: ten scans of the largest picture."""
+MOST_SIDE = 20_000
+"""Pixels of one side."""
 HEADER_LOCK = threading.Lock()
 
 
@@ -34,14 +38,15 @@ def check_upload(data: bytes, settings: ServeSettings, place: str = "picture") -
     if width * height > settings.picture_pixels:
         limit = settings.picture_pixels
         raise DataError(f"{place}: {width}x{height} pixels, at most {limit:,} are read; make it smaller")
-    if data.startswith(JPEG_START) and data.count(JPEG_SCAN) > MOST_SCANS:
+    if max(width, height) > MOST_SIDE:
+        raise DataError(f"{place}: {width}x{height} pixels, at most {MOST_SIDE:,} a side are read; crop it")
+    scans = data.count(JPEG_SCAN) if data.startswith(JPEG_START) else 0
+    if scans > MOST_SCANS:
         raise DataError(f"{place}: a JPEG of more than {MOST_SCANS} scans; save it anew as a plain one")
-
-
-def read_upload(data: bytes, settings: ServeSettings, place: str = "picture") -> Image.Image:
-    """Decode a picture within the limits."""
-    check_upload(data, settings, place)
-    return open_picture(data, place)
+    if scans * width * height > MOST_SCANNED:
+        raise DataError(
+            f"{place}: a JPEG of {scans} scans of {width}x{height} pixels; save it as a plain one"
+        )
 
 
 def header_size(data: bytes, place: str, settings: ServeSettings) -> tuple[int, int]:
@@ -82,8 +87,8 @@ def shown(image: Image.Image) -> bytes:
 class PictureCache:
     """Pictures ready to send, the least recently used dropped first; safe to use from several threads."""
 
-    def __init__(self, most_bytes: int = 32 * 2**20) -> None:
-        self.most_bytes, self.bytes = most_bytes, 0
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes, self.bytes = max_bytes, 0
         self.kept: OrderedDict[str, bytes] = OrderedDict()
         self.lock = threading.Lock()
 
@@ -97,9 +102,5 @@ class PictureCache:
         with self.lock:
             self.bytes += len(data) - len(self.kept.pop(name, b""))
             self.kept[name] = data
-            while self.bytes > self.most_bytes and self.kept:
+            while self.bytes > self.max_bytes and self.kept:
                 self.bytes -= len(self.kept.popitem(last=False)[1])
-
-    def drop(self, name: str) -> None:
-        with self.lock:
-            self.bytes -= len(self.kept.pop(name, b""))

@@ -122,6 +122,22 @@ class ItemOut(BaseModel):
     attributes: dict[str, str]
     picture: bool = Field(description="True: there is one at /v1/items/{item}/picture.")
     rankable: bool = Field(description="False: known to the store only; the model cannot rank it yet.")
+    version: str = Field("", exclude=True)
+    """Of the picture's address on the page: another one after every upsert."""
+
+
+class RemovedItem(BaseModel):
+    """The item is not answered with any more."""
+
+    item: str
+    removed: bool
+
+
+class UserData(HistoryOut):
+    """All that the service keeps of a user."""
+
+    more: bool = Field(description="True: there are older events than those listed.")
+    user_hash: str = Field(description="All that remains of a forgotten user: the SHA-256 of the id.")
 
 
 class Problem(BaseModel):

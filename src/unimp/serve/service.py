@@ -57,7 +57,7 @@ class Service:
         self.metrics.watch(self.model.prefixes)
         self.worker = ModelWorker(settings, self.metrics)
         self.histories = HistoryCache(settings.history_cache_bytes)
-        self.items = Items(self.catalog, store)
+        self.items = Items(self.catalog, store, settings.picture_cache_bytes)
         self.item_sync = ItemSync(self.model, store)
         self.puts = self.worker.add_queue("put", self.item_sync.put, length="alone")
         self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
@@ -116,7 +116,7 @@ class Service:
         task = self.tasks.get(kind.name)
         if task is None:
             raise self.personalizer.answerer.lacking(kind.name)
-        task.check(request)
+        self.model.check(task, request)
         pixels, request = await self._take_picture(request)
         if history is None:
             history = await self.history(request)
@@ -219,14 +219,23 @@ class Service:
             pixels = await self.decoded(self.model.pixels, picture, f'item "{item_id}"')
         version = await self.write(self.store.put_item, item_id, attributes, picture)
         item = NewItem(item_id, attributes, pixels, picture is not None)
-        await self.put_read_items([(item, version)])
+        await self.put_read_items([VersionedItem(item_id, version, item)])
         self.metrics.items.inc()
 
+    async def remove_item(self, item_id: str) -> None:
+        """Answer with the item no more; its content is deleted from the store."""
+        await self.write(self.store.remove_item, item_id)
+        await self.put_read_items(await self.in_store(self.item_sync.read, [item_id]))
+
     async def put_read_items(self, items: Sequence[VersionedItem]) -> None:
-        """Put items of the store into the model."""
-        for item, _ in items:
-            self.items.pictures.drop(item.item_id)
+        """Put items of the store into the model, or take them out."""
         await asyncio.gather(*(self.worker.ask(self.puts, item) for item in items))
+
+    async def item_picture(self, item_id: str) -> bytes | None:
+        """PNG for a browser; only a picture that was not made before waits for a decoder."""
+        version = self.item_sync.versions.get(item_id, "")
+        cached = self.items.cached_picture(item_id, version)
+        return cached or await self.decoded(self.items.picture, item_id, version)
 
     async def ping_model(self) -> None:
         """TooSlow unless the model's thread has a turn soon; brief requests come before long ones."""

@@ -40,6 +40,8 @@ class ServeSettings(Config):
     """Bound of the model's cached prefixes of users' histories; 0: none is cached."""
     history_cache_bytes: int = 64 * 2**20
     """Bound of the cached histories of users; 0: each is read from the store."""
+    picture_cache_bytes: int = 32 * 2**20
+    """Bound of the cached pictures of items that browsers are sent."""
     sync_seconds: float = 1.0
     """How often the store is read for what other servers wrote."""
     waiting: int = 512
