@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from unimp.data.pictures import png_bytes
 from unimp.demo.cards import ItemCard, card, data_uris
+from unimp.demo.result import Demo
 from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.image_generation.task import ImageGenerationTask
 from unimp.tasks.search.task import SearchTask
 from unimp.tasks.selection.task import SelectionTask
-
-if TYPE_CHECKING:
-    from unimp.demo.demo import Demo
 
 RESULTS = 6
 DRAWN = 4

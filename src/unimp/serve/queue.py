@@ -41,6 +41,9 @@ class TaskQueue(Generic[Request, Answer]):
     batch_size: int = 1
     length: Length = "brief"
     waiting: deque[WaitingRequest[Request, Answer]] = field(default_factory=deque)
+    """In order of arrival."""
+    served: dict[str, int] = field(default_factory=dict)
+    """Client -> a number that grows with every request of its that is taken."""
 
     def waiting_of(self, client: str) -> int:
         return sum(waiting.client == client for waiting in self.waiting)
@@ -55,25 +58,26 @@ class TaskQueue(Generic[Request, Answer]):
         return dropped
 
     def take(self) -> list[WaitingRequest[Request, Answer]]:
-        """Remove and return one batch: the oldest request of every client, then each one's second, and so on.
+        """Remove and return one batch: a request of every client, then each one's second, and so on.
 
-        A client with many requests thus delays the others by one request of its own, not by all.
+        Clients that were served longer ago come first. A client with many requests thus delays the others by
+        one request of its own, not by all.
         """
-        if len(self.waiting) <= self.batch_size:
-            batch = list(self.waiting)
-            self.waiting.clear()
-            return batch
         turns: Counter[str] = Counter()
-        ordered: list[tuple[int, int, WaitingRequest[Request, Answer]]] = []
+        ordered: list[tuple[int, int, int, WaitingRequest[Request, Answer]]] = []
         for waiting in self.waiting:
-            ordered.append((turns[waiting.client], waiting.number, waiting))
-            turns[waiting.client] += 1
-        ordered.sort(key=lambda entry: entry[:2])
+            client = waiting.client
+            ordered.append((turns[client], self.served.get(client, -1), waiting.number, waiting))
+            turns[client] += 1
+        ordered.sort(key=lambda entry: entry[:3])
         batch = [waiting for *_, waiting in ordered[: self.batch_size]]
-        taken = {waiting.number for waiting in batch}
-        remaining = [waiting for waiting in self.waiting if waiting.number not in taken]
+        remaining = sorted(ordered[self.batch_size :], key=lambda entry: entry[2])
         self.waiting.clear()
-        self.waiting.extend(remaining)
+        self.waiting.extend(waiting for *_, waiting in remaining)
+        if not self.waiting:
+            self.served.clear()
+        first = max(self.served.values(), default=-1) + 1
+        self.served.update({waiting.client: first + place for place, waiting in enumerate(batch)})
         return batch
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answer | Exception]:
