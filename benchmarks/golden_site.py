@@ -8,8 +8,8 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from unimp import Personalizer
-from unimp.serve.http.app import create_app
-from unimp.serve.http.settings import ServeSettings
+from unimp.serve.app import create_app
+from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 
 HTMX = {"HX-Request": "true"}
@@ -17,7 +17,7 @@ HTMX = {"HX-Request": "true"}
 
 def ask_service(model: Personalizer, store: str, picture: bytes) -> dict[str, Any]:
     """Name of the question -> status and answer, in the order asked. `store`: URL of an empty store."""
-    settings = ServeSettings(keys=False, requests_per_second=0.0, news_seconds=3600.0)
+    settings = ServeSettings(keys=False, requests_per_second=0.0, sync_seconds=3600.0)
     app = create_app(model, Store.open(store), settings)
     ids = model.run.dataset.catalog.item_ids
     user = str(model.run.dataset.interactions.histories.user_ids[1])
@@ -67,8 +67,8 @@ def pages(ids: list[str], user: str) -> list[tuple[str, str, dict[str, str]]]:
         ("page.start", "/", {}),
         ("page.user", f"/?user={user}", {}),
         ("page.item", f"/item?user={user}&item={ids[10]}", {}),
-        ("page.found", "/found", {"user": user, "text": "bag"}),
-        ("page.drawn", "/drawn", {"user": user, "text": "blue bag", "seed": "3"}),
+        ("page.found", "/ask/search", {"user": user, "text": "bag"}),
+        ("page.drawn", "/ask/generate-image", {"user": user, "text": "blue bag", "seed": "3", "count": "4"}),
         ("page.mattered", "/mattered", {"user": user, "item": ids[10]}),
     ]
 

@@ -26,26 +26,33 @@ Facts = dict[str, Any]
 
 @dataclass
 class Server:
-    """A `unimp serve` process of our own, on one port through all its restarts."""
+    """A server process of our own, on one port through all its restarts."""
 
     run: Path
     store: str
     port: int
     process: subprocess.Popen[bytes]
+    options: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     @classmethod
-    def start(cls, run: Path, store: str, port: int = 0, options: Sequence[str] = ()) -> Server:
+    def start(
+        cls, run: Path, store: str, port: int = 0, options: Sequence[str] = (), *, variant: bool = False
+    ) -> Server:
+        """`unimp serve`, or with `variant` the program `serve_variant.py`, which has other options."""
         if not port:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "unimp.cli.main", "serve", str(run), "--store", store]
-        command += ["--port", str(port), "--threads", "1", *options]
-        server = cls(run, store, port, subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        program = ["-m", "unimp.cli.main", "serve", "--threads", "1"]
+        if variant:
+            program = [str(Path(__file__).with_name("serve_variant.py"))]
+        command = [sys.executable, *program, str(run), "--store", store, "--port", str(port), *options]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        server = cls(run, store, port, process, tuple(options))
         server.wait_until_ready()
         return server
 
@@ -62,7 +69,7 @@ class Server:
 
     def restarted(self) -> Server:
         self.process.wait()
-        return Server.start(self.run, self.store, self.port)
+        return Server.start(self.run, self.store, self.port, self.options)
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -77,8 +84,8 @@ class Server:
 
 
 @contextmanager
-def serving(run: Path, store: str) -> Iterator[Server]:
-    server = Server.start(run, store)
+def serving(run: Path, store: str, options: Sequence[str] = ()) -> Iterator[Server]:
+    server = Server.start(run, store, options=options)
     try:
         yield server
     finally:

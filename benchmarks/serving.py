@@ -29,14 +29,17 @@ from unimp.data.dataset import Dataset
 
 QUESTIONS: dict[str, dict[str, Any]] = {"recommend": {"k": 10}, "search": {"k": 10, "text": "blue bag"}}
 CLIENTS = (1, 16, 64)
-MODES = {
-    "nothing kept, one by one": ("--keep", "nothing", "--no-batching"),
-    "nothing kept, batched": ("--keep", "nothing"),
-    "item table kept, one by one": ("--keep", "items", "--no-batching"),
-    "item table kept, batched": ("--keep", "items"),
-    "users kept warm, one by one": ("--no-batching",),
-    "users kept warm, batched": (),
+UNCACHED = {"prefix_cache_bytes": 0, "history_cache_bytes": 0}
+ONE_BY_ONE = {"batch": 1}
+MODES: dict[str, tuple[dict[str, int], bool]] = {
+    "nothing kept, one by one": (UNCACHED | ONE_BY_ONE, True),
+    "nothing kept, batched": (UNCACHED, True),
+    "item table kept, one by one": (UNCACHED | ONE_BY_ONE, False),
+    "item table kept, batched": (UNCACHED, False),
+    "users kept warm, one by one": (ONE_BY_ONE, False),
+    "users kept warm, batched": ({}, False),
 }
+"""Name -> settings of the server, and whether it computes the item table anew for every call."""
 WARM, COLD, TABLE = "users kept warm, batched", "nothing kept, one by one", "item table kept, one by one"
 Case = tuple[str, int]
 """Task and number of clients."""
@@ -54,7 +57,7 @@ class Loaded:
     @classmethod
     def start(cls, run: Path, store: str, options: Sequence[str], user: str) -> Loaded:
         started = time.monotonic()
-        server = Server.start(run, store, options=options)
+        server = Server.start(run, store, options=options, variant=True)
         httpx.post(f"{server.url}/v1/recommend", json={"user": user}).raise_for_status()
         return cls(server, round(time.monotonic() - started, 2))
 
@@ -86,7 +89,8 @@ def run_load(run: Path, out: Path | None, seconds: float, rounds: int, most_user
     users = [str(user) for user in dataset.interactions.histories.user_ids[:most_users]]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         loaded: dict[str, Loaded] = {}
-        for number, (mode, options) in enumerate(MODES.items()):
+        for number, (mode, (settings, rebuild)) in enumerate(MODES.items()):
+            options = ["--settings", json.dumps(settings), *(["--rebuild-table"] if rebuild else [])]
             store = f"sqlite:///{folder}/{number}.db"
             loaded[mode] = Loaded.start(run, store, options, users[0])
             stack.callback(loaded[mode].server.end)

@@ -44,7 +44,6 @@ OUTERMOST = {"serve", "cli", "demo", "scale"}
 """Nobody but each other imports these; they may import everything."""
 ON_THE_WAY: set[tuple[str, str]] = {
     ("runs", "personalizer"),
-    ("batch", "serve"),
 }
 """Arrows that still point back; this set only shrinks."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unimp.testing import SourceContract
+from unimp.testing.sources import SourceContract
 
 
 class TestSequences(SourceContract):

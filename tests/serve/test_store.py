@@ -8,24 +8,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from tests.postgresql import PostgreSQL
 from unimp.core.errors import ConfigError
-from unimp.serve.store.store import (
-    EventConflict,
-    News,
-    Store,
-    StoredEvent,
-    StoredItem,
-    StoreUnavailable,
-    digest,
-)
-from unimp.serve.store.tables import metadata
+from unimp.serve.store.changes import KEPT_SECONDS, log_changes
+from unimp.serve.store.records import StoredEvent, StoredItem
+from unimp.serve.store.store import EventConflict, Store, StoreUnavailable, digest
+from unimp.serve.store.tables import changes, metadata
 
 OpenStore = Callable[[], Store]
 
@@ -109,21 +105,113 @@ def test_an_item_keeps_its_picture_until_another_is_given(open_store: OpenStore)
     assert (store.picture("x"), store.picture("y")) == (b"\x00\xff", None)
 
 
-def test_news_are_what_was_written_since(open_store: OpenStore) -> None:
+def test_changes_are_what_was_written_since(open_store: OpenStore) -> None:
     store, other = open_store(), open_store()
-    start = store.last_sequence()
-    assert store.news(start, 0) == News(start, frozenset(), frozenset(), {})
+    start = store.cursor()
+    nothing = store.changes(start)
+    assert (nothing.users, nothing.forgotten, nothing.items) == (frozenset(),) * 3
     other.add_events([event(1), event(2, "bob")])
     version = other.put_item("x", {}, None)
     other.forget("cid")
-    news = store.news(start, 0)
-    assert (news.users, news.versions) == ({"ann", "bob"}, {"x": version})
-    assert news.forgotten == {digest("cid")}
-    assert news.sequence == store.last_sequence() > start
-    later = store.news(news.sequence, int(time.time()) + 60)
-    assert (later.forgotten, later.versions) == (frozenset(), {})
-    other.add_events([event(3, "dan")])
-    assert "dan" in store.news(news.sequence, 0).users
+    found = store.changes(start)
+    assert (found.users, found.forgotten, found.items) == ({"ann", "bob"}, {digest("cid")}, {"x"})
+    assert store.item_versions(found.items) == store.item_versions() == {"x": version}
+    later = store.changes(found.cursor)
+    assert (later.users, later.forgotten, later.items) == (frozenset(),) * 3
+    other.add_events([event(3, "dan"), event(1)])
+    assert store.changes(later.cursor).users == {"dan"}
+    assert later.complete
+
+
+def test_numbers_are_not_used_again_after_forgetting(open_store: OpenStore) -> None:
+    """A server that has read up to the last number sees what comes after the last rows were deleted."""
+    store, other = open_store(), open_store()
+    other.add_events([event(1), event(2)])
+    cursor = store.changes(store.cursor()).cursor
+    other.forget("ann")
+    other.add_events([event(3, "bob")])
+    assert store.changes(cursor).users == {"bob"}
+
+
+def test_what_is_committed_late_is_read(open_store: OpenStore) -> None:
+    """A transaction that began before another and ends after it; SQLite makes the other one wait."""
+    store, other = open_store(), open_store()
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    cursor = store.cursor()
+    with other.engine.begin() as slow:
+        log_changes(slow, "user", ["slow"])
+        store.add_events([event(1, "quick")])
+        first = store.changes(cursor)
+        assert first.users == {"quick"}
+        assert store.changes(first.cursor).users == frozenset()  # once is enough
+    second = store.changes(first.cursor)
+    assert second.users == {"slow"}
+    assert store.changes(second.cursor).users == frozenset()
+
+
+def test_the_servers_clock_does_not_count(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, other = open_store(), open_store()
+    cursor = store.cursor()
+    for hours, user in ((-48, "early"), (48, "late")):
+        now = time.time() + 3600 * hours
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        other.add_events([event(len(user), user)])
+        other.forget(f"{user}, too")
+        other.put_item(user, {}, None)
+    found = store.changes(cursor)
+    assert found.users == found.items == {"early", "late"}
+    assert found.forgotten == {digest("early, too"), digest("late, too")}
+    assert found.complete
+
+
+def test_who_has_not_read_for_long_is_told(open_store: OpenStore) -> None:
+    store = open_store()
+    cursor = store.cursor()
+    store.add_events([event(1)])
+    store.prune()
+    assert store.changes(cursor).users == {"ann"}
+    with store.engine.begin() as connection:
+        connection.execute(sa.update(changes).values(time=changes.c.time - KEPT_SECONDS - 5))
+    store.prune()
+    found = store.changes(replace(cursor, time=cursor.time - KEPT_SECONDS - 5))
+    assert (found.users, found.complete) == (frozenset(), False)
+
+
+def test_a_forgotten_event_that_is_sent_again_is_not_stored(open_store: OpenStore) -> None:
+    store = open_store()
+    store.add_events([event(1), event(2)])
+    store.forget("ann")
+    added = store.add_events([event(1), event(3)])
+    assert (added.accepted, added.duplicates) == (1, 1)
+    assert [one.event_id for one in store.user_log("ann").events] == ["e3"]
+    assert store.forgotten_among(["ann", "bob"]) == {"ann"}
+
+
+def test_the_id_of_a_forgotten_user_stands_in_no_file(tmp_path: Path) -> None:
+    store, reader = (Store.open(f"sqlite:///{tmp_path / 'store.db'}") for _ in range(2))
+    user = "somebody to be forgotten"
+    for number in range(100):
+        store.add_events([event(number, user)])
+    reader.user_log(user)
+    assert any(user.encode() in file.read_bytes() for file in tmp_path.iterdir())
+    assert store.forget(user) == 100
+    assert not any(user.encode() in file.read_bytes() for file in tmp_path.iterdir())
+    for opened in (store, reader):
+        opened.close()
+
+
+def test_a_removed_item_is_marked_and_can_come_back(open_store: OpenStore) -> None:
+    store = open_store()
+    first = store.put_item("x", {"title": "a"}, b"png")
+    cursor = store.cursor()
+    second = store.remove_item("x")
+    assert store.items(["x"]) == {"x": StoredItem("x", {}, False, second, removed=True)}
+    assert store.picture("x") is None
+    assert store.changes(cursor).items == {"x"}
+    third = store.put_item("x", {"title": "b"}, None)
+    assert len({first, second, third}) == 3
+    assert not store.items(["x"])["x"].removed
 
 
 def test_keys_are_kept_as_hashes(open_store: OpenStore, store_url: str) -> None:
@@ -152,10 +240,10 @@ def test_the_migrations_make_the_tables_that_the_code_uses(open_store: OpenStore
 def test_an_acknowledged_event_survives_a_kill(open_store: OpenStore, store_url: str) -> None:
     store = open_store()
     program = f"""
-from unimp.serve.store.store import Event, Store
+from unimp.serve.store.store import StoredEvent, Store
 store = Store.open({store_url!r})
 for number in range(100_000):
-    store.add_events([Event(f"k{{number}}", "ann", "i", number)])
+    store.add_events([StoredEvent(f"k{{number}}", "ann", "i", number)])
     print(number, flush=True)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as writer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +16,6 @@ StoreOption = Annotated[
         help="sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
     ),
 ]
-
-
-class Keep(StrEnum):
-    """What a server keeps in memory."""
-
-    users = "users"
-    items = "items"
-    nothing = "nothing"
 
 
 keys = typer.Typer(help="API keys of a store.", no_args_is_help=True)
@@ -50,10 +41,10 @@ def serve(
         ),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Requests per second and key; 0: unlimited.")] = None,
-    batching: Annotated[bool, typer.Option(help="Answer waiting requests together.")] = True,
-    keep: Annotated[
-        Keep, typer.Option(help="What stays in memory between requests; less than users for measurements.")
-    ] = Keep.users,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address of a reverse proxy whose X-Forwarded-For names the client; repeatable."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of the model; 0: all cores.")] = 0,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -61,10 +52,10 @@ def serve(
     """Serve a run: JSON under /v1, a page at /."""
     from unimp.core.compute import set_threads
     from unimp.personalizer import load
-    from unimp.serve.http.server import choose_settings, run_server
+    from unimp.serve.server import choose_settings, run_server
     from unimp.serve.store.store import Store
 
-    settings = choose_settings(host, keys=require_keys, rate=rate, batching=batching, keep=keep.value)
+    settings = choose_settings(host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or ())
     set_threads(threads)
     personalizer = load(run, data=data, device=device)
     opened = Store.open(store or f"sqlite:///{run / 'store.db'}")
@@ -78,7 +69,7 @@ def add(
     role: Annotated[str, typer.Option(help="read, write-events, admin; several with commas.")] = "read",
 ) -> None:
     """Make a key and print it: it is not kept, and cannot be shown again."""
-    from unimp.serve.http.security import new_secret, parse_roles
+    from unimp.serve.security import new_secret, parse_roles
     from unimp.serve.store.store import Store
 
     roles, secret = parse_roles(role), new_secret()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute, Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Split
-from unimp.demo.comparison import TasteComparison, compare
+from unimp.demo.comparison import compare
 from unimp.demo.report import write_report
-from unimp.demo.scoreboard import Scoreboard, keep_score
+from unimp.demo.result import Demo
+from unimp.demo.scoreboard import keep_score
 from unimp.demo.shop.settings import ShopConfig
 from unimp.demo.shop.writing import hidden_items, shop_users, write_shop
 from unimp.personalizer import Personalizer, load
@@ -29,20 +30,6 @@ from unimp.train.training_run import train
 
 UNIMP, BLIND = "UniMP", "UniMP, image-blind"
 SIMPLE = {"Pop": "pop", "ItemKNN": "itemknn"}
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What the demo made: the trained run, the comparison, and where the report is."""
-
-    personalizer: Personalizer
-    comparison: TasteComparison
-    split: Split
-    scoreboard: Scoreboard
-    tastes: np.ndarray
-    """[test cases] what decides each user's choice."""
-    seconds: dict[str, float]
-    report: Path
 
 
 def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig | None = None) -> Demo:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -15,14 +15,12 @@ from matplotlib.axes import Axes
 from unimp.answer import RankedItem
 from unimp.data.catalog import Catalog
 from unimp.demo.cards import ItemCard, card, data_uris
+from unimp.demo.result import Demo
 from unimp.demo.shop.writing import shop_users
 from unimp.demo.showcase import Showcase, showcase
 from unimp.evaluate.bench.plots import draw
 from unimp.runs.folder import LOG
 from unimp.tasks.recommendation.schema import Recommendation
-
-if TYPE_CHECKING:
-    from unimp.demo.demo import Demo
 
 USERS_PER_TASTE = 2
 SHOWN_HISTORY, SHOWN_ITEMS = 6, 6

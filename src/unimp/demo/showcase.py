@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from unimp.data.pictures import png_bytes
 from unimp.demo.cards import ItemCard, card, data_uris
+from unimp.demo.result import Demo
 from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.image_generation.task import ImageGenerationTask
 from unimp.tasks.search.task import SearchTask
 from unimp.tasks.selection.task import SelectionTask
-
-if TYPE_CHECKING:
-    from unimp.demo.demo import Demo
 
 RESULTS = 6
 DRAWN = 4
@@ -107,6 +104,4 @@ def showcase(demo: Demo, row: int) -> Showcase:
 def picture_uri(picture: np.ndarray) -> str:
     image = Image.fromarray(picture)
     image = image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode()

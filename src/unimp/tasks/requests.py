@@ -8,7 +8,6 @@ are the descriptions there.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +61,7 @@ def read_picture_field(value: Any) -> PictureFile:
         raise ValueError("give the bytes of a picture file, its path, or base64")
     try:
         return base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         raise ValueError("not base64; send the bytes of a picture file in base64") from None
 
 

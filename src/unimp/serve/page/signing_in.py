@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from starlette.responses import RedirectResponse
 
-from unimp.serve.http.routes import Served
-from unimp.serve.http.security import COOKIE
 from unimp.serve.page.rendering import render
+from unimp.serve.security import COOKIE, Keys, client_address
 
 router = APIRouter(include_in_schema=False)
 
@@ -20,11 +19,21 @@ async def form() -> Response:
 
 
 @router.post("/sign-in")
-async def sign_in(request: Request, service: Served, key: Annotated[str, Form(max_length=256)]) -> Response:
+async def sign_in(request: Request, key: Annotated[str, Form(max_length=256)]) -> Response:
     """Back to the start with the cookie, or the form again."""
-    if await service.in_store(service.store.key, key.strip()) is None:
+    keys: Keys = request.app.state.keys
+    address = client_address(request, keys.settings.trusted_proxies)
+    if await keys.find(key.strip(), address) is None:
         return render("sign_in", 401, detail="unknown API key")
     response = RedirectResponse("/", 303)
     secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
     response.set_cookie(COOKIE, key.strip(), httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out() -> Response:
+    """Forget the key in this browser."""
+    response = RedirectResponse("/sign-in", 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,11 +17,29 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from unimp.core.errors import ConfigError, UnimpError
+from unimp.serve.store.changes import (
+    FORGOTTEN,
+    ITEM,
+    USER,
+    ChangeCursor,
+    StoreChanges,
+    current_cursor,
+    database_time,
+    log_changes,
+    prune_changes,
+    read_changes,
+)
 from unimp.serve.store.database import make_engine, migrate
-from unimp.serve.store.tables import api_keys, events, forgotten, items
+from unimp.serve.store.records import Added, ApiKey, StoredEvent, StoredItem, UserLog
+from unimp.serve.store.tables import api_keys, changes, events, forgotten, items, retired_events
 
-LATE_EVENTS = 256
-"""Events at most that are committed after one with a higher number."""
+ROWS_AT_ONCE = 500
+"""Rows of one INSERT: SQLite bounds the parameters of a statement."""
+RECENT_EVENTS = 1000
+"""Latest events among which the latest users are sought."""
+TRUNCATE_TRIES = 5
+TRUNCATE_PAUSE = 0.05
+"""Seconds between tries to empty SQLite's write-ahead log while others read."""
 
 
 class StoreUnavailable(UnimpError):
@@ -31,76 +48,6 @@ class StoreUnavailable(UnimpError):
 
 class EventConflict(UnimpError):
     """An event id was used before for something else."""
-
-
-@dataclass(frozen=True)
-class StoredEvent:
-    """A user met an item."""
-
-    event_id: str
-    """Chosen by the client; sent twice, it counts once."""
-    user_id: str
-    item_id: str
-    time: int
-    """UTC seconds."""
-    rating: float | None = None
-    """In the data's scale; None when the user gave none."""
-    kind: str = "view"
-
-    @property
-    def content(self) -> tuple[object, ...]:
-        """What must agree when the id comes again; the time may differ, it is often the sending time."""
-        return self.user_id, self.item_id, self.rating, self.kind
-
-
-@dataclass(frozen=True)
-class Added:
-    """What became of a batch of events."""
-
-    accepted: int
-    duplicates: int
-
-
-@dataclass(frozen=True)
-class UserLog:
-    """What the store knows of a user: events in time order, ties in order of arrival."""
-
-    events: tuple[StoredEvent, ...]
-    forgotten: bool
-    """The user asked to be forgotten: what the data folder says about them must not be used either."""
-
-
-@dataclass(frozen=True)
-class StoredItem:
-    """An item as it was last upserted."""
-
-    item_id: str
-    attributes: dict[str, str]
-    has_picture: bool
-    version: str = ""
-    """Another one after every upsert."""
-
-
-@dataclass(frozen=True)
-class News:
-    """What other servers, or this one, wrote of late."""
-
-    sequence: int
-    """Of the latest event."""
-    users: frozenset[str]
-    """Whose events arrived."""
-    forgotten: frozenset[str]
-    """Hashes of users that were forgotten; see `digest`."""
-    versions: dict[str, str]
-    """item_id -> version of items that were upserted."""
-
-
-@dataclass(frozen=True)
-class ApiKey:
-    """A key without its secret."""
-
-    name: str
-    roles: frozenset[str]
 
 
 class Store:
@@ -132,10 +79,16 @@ class Store:
         for event in new:
             if distinct.setdefault(event.event_id, event).content != event.content:
                 raise EventConflict(f'event "{event.event_id}": twice in one batch, with different content')
-        rows = [vars(event) for event in distinct.values()]
         insert = self._insert(events).on_conflict_do_nothing(index_elements=["event_id"])
         with self._connection() as connection:
+            rows = [vars(event) for event in distinct.values()]
             written = set(connection.scalars(insert.values(rows).returning(events.c.event_id)))
+            # only now: a user who is being forgotten at this moment is forgotten, or waits for this commit
+            for event_id in self._retired(connection, written):
+                connection.execute(sa.delete(events).where(events.c.event_id == event_id))
+                written.discard(event_id)
+                del distinct[event_id]
+            log_changes(connection, USER, (distinct[event_id].user_id for event_id in written))
             known = [event for event in distinct.values() if event.event_id not in written]
             if known:
                 ids = [event.event_id for event in known]
@@ -148,6 +101,12 @@ class Store:
                         )
         return Added(len(written), len(new) - len(written))
 
+    def _retired(self, connection: Connection, event_ids: Iterable[str]) -> list[str]:
+        """Those of the ids whose events were forgotten: sent again, they are not stored."""
+        names = {digest(event_id): event_id for event_id in event_ids}
+        query = sa.select(retired_events.c.event_hash).where(retired_events.c.event_hash.in_(names))
+        return [names[name] for name in connection.scalars(query)]
+
     def user_log(self, user_id: str, limit: int | None = None) -> UserLog:
         """The user's events (the latest `limit`), oldest first."""
         latest = sa.select(events).where(events.c.user_id == user_id)
@@ -159,55 +118,102 @@ class Store:
         return UserLog(tuple(reversed(rows)), gone)
 
     def forget(self, user_id: str) -> int:
-        """Delete the user's events, and remember, by a hash alone, not to use the data's; how many."""
+        """Delete the user's events, and remember, by hashes alone, not to use the data's; how many events.
+
+        SQLite's write-ahead log is emptied: the id stands nowhere in the store's files afterwards.
+        """
         mark = self._insert(forgotten).values(user_hash=digest(user_id), time=int(time.time()))
         with self._connection() as connection:
-            deleted = connection.execute(sa.delete(events).where(events.c.user_id == user_id)).rowcount
+            gone = sa.delete(events).where(events.c.user_id == user_id).returning(events.c.event_id)
+            deleted = list(connection.scalars(gone))
+            now = database_time(connection)
+            retired = [{"event_hash": digest(event_id), "time": now} for event_id in deleted]
+            for start in range(0, len(retired), ROWS_AT_ONCE):
+                put = self._insert(retired_events).values(retired[start : start + ROWS_AT_ONCE])
+                connection.execute(put.on_conflict_do_nothing(index_elements=["event_hash"]))
             again = {"time": mark.excluded.time}
             connection.execute(mark.on_conflict_do_update(index_elements=["user_hash"], set_=again))
-        return int(deleted)
+            by_user = (changes.c.subject == user_id) & (changes.c.kind == USER)
+            connection.execute(sa.delete(changes).where(by_user))
+            log_changes(connection, FORGOTTEN, [digest(user_id)])
+        self.empty_write_ahead_log()
+        return len(deleted)
 
-    def last_sequence(self) -> int:
-        """Of the latest event; 0 before the first."""
-        with self._connection() as connection:
-            return int(connection.scalar(sa.select(sa.func.max(events.c.sequence))) or 0)
+    def empty_write_ahead_log(self) -> bool:
+        """Write SQLite's log into its file and truncate it; False while readers hold it back."""
+        if self.engine.dialect.name != "sqlite":
+            return True
+        for _ in range(TRUNCATE_TRIES):
+            with self._connection() as connection:
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+            if not busy:
+                return True
+            time.sleep(TRUNCATE_PAUSE)
+        return False
 
-    def news(self, sequence: int, since: int) -> News:
-        """Events after `sequence`, forgetting and upserts from `since` (UTC seconds) on."""
-        # PostgreSQL may show a lower number after a higher one: it looks back a little.
-        first = sequence if self.engine.dialect.name == "sqlite" else sequence - LATE_EVENTS
-        arrived = sa.select(events.c.sequence, events.c.user_id).where(events.c.sequence > first)
-        gone = sa.select(forgotten.c.user_hash).where(forgotten.c.time >= since)
-        put = sa.select(items.c.item_id, items.c.version).where(items.c.updated >= since)
+    def forgotten_among(self, user_ids: Sequence[str]) -> set[str]:
+        """Those of the users that were forgotten."""
+        names = {digest(user_id): user_id for user_id in user_ids}
+        query = sa.select(forgotten.c.user_hash).where(forgotten.c.user_hash.in_(names))
         with self._connection() as connection:
-            rows = connection.execute(arrived).all()
-            hashes = frozenset(connection.scalars(gone))
-            versions = {row.item_id: row.version for row in connection.execute(put)}
-        latest = max((row.sequence for row in rows), default=sequence)
-        return News(latest, frozenset(row.user_id for row in rows), hashes, versions)
+            return {names[name] for name in connection.scalars(query)}
+
+    def cursor(self) -> ChangeCursor:
+        """Where the log of changes ends now."""
+        with self._connection() as connection:
+            return current_cursor(connection)
+
+    def changes(self, cursor: ChangeCursor) -> StoreChanges:
+        """What this and other servers wrote since the cursor."""
+        with self._connection() as connection:
+            return read_changes(connection, cursor)
+
+    def prune(self) -> None:
+        """Delete changes that every server has read long ago."""
+        with self._connection() as connection:
+            prune_changes(connection)
 
     def latest_users(self, limit: int) -> tuple[str, ...]:
-        """Users by their latest event, latest first."""
-        last = sa.func.max(events.c.sequence)
-        query = sa.select(events.c.user_id).group_by(events.c.user_id).order_by(last.desc()).limit(limit)
+        """Users among the latest RECENT_EVENTS events, latest first."""
+        query = sa.select(events.c.user_id).order_by(events.c.sequence.desc()).limit(RECENT_EVENTS)
         with self._connection() as connection:
-            return tuple(connection.scalars(query))
+            return tuple(dict.fromkeys(connection.scalars(query)))[:limit]
+
+    def item_versions(self, item_ids: Iterable[str] | None = None) -> dict[str, str]:
+        """Item id -> version, of these items or of all that were upserted or removed."""
+        query = sa.select(items.c.item_id, items.c.version)
+        if item_ids is not None:
+            query = query.where(items.c.item_id.in_(list(item_ids)))
+        with self._connection() as connection:
+            return {row.item_id: row.version for row in connection.execute(query)}
 
     def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> str:
         """Insert or replace; a picture that was there stays when none is given. The item's new version."""
         version = uuid.uuid4().hex
         values: dict[str, Any] = {"attributes": attributes, "updated": int(time.time()), "version": version}
+        values["removed"] = False
         if picture is not None:
             values["picture"] = picture
+        self._write_item(item_id, values)
+        return version
+
+    def remove_item(self, item_id: str) -> str:
+        """Mark the item, and delete its content; the item's new version. It may be one of the data."""
+        version = uuid.uuid4().hex
+        emptied: dict[str, Any] = {"attributes": {}, "picture": None, "removed": True}
+        self._write_item(item_id, emptied | {"updated": int(time.time()), "version": version})
+        return version
+
+    def _write_item(self, item_id: str, values: dict[str, Any]) -> None:
         insert = self._insert(items).values(item_id=item_id, **values)
         with self._connection() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["item_id"], set_=values))
-        return version
+            log_changes(connection, ITEM, [item_id])
 
     def items(self, item_ids: Iterable[str]) -> dict[str, StoredItem]:
-        """Those of `item_ids` that were upserted."""
+        """Those of `item_ids` that were upserted or removed."""
         picture = items.c.picture.is_not(None).label("has_picture")
-        columns = items.c.item_id, items.c.attributes, picture, items.c.version
+        columns = items.c.item_id, items.c.attributes, picture, items.c.version, items.c.removed
         query = sa.select(*columns).where(items.c.item_id.in_(list(item_ids)))
         with self._connection() as connection:
             return {row.item_id: StoredItem(**row._mapping) for row in connection.execute(query)}
@@ -237,6 +243,12 @@ class Store:
         with self._connection() as connection:
             row = connection.execute(query).first()
         return None if row is None else ApiKey(row.name, frozenset(row.roles.split()))
+
+    def keys_by_digest(self) -> dict[str, ApiKey]:
+        """Every key, by the digest of its secret."""
+        with self._connection() as connection:
+            rows = connection.execute(sa.select(api_keys)).all()
+        return {row.key_hash: ApiKey(row.name, frozenset(row.roles.split())) for row in rows}
 
     def all_keys(self) -> list[ApiKey]:
         with self._connection() as connection:

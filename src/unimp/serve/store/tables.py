@@ -36,9 +36,33 @@ items = sa.Table(
     sa.Column("picture", sa.LargeBinary),
     sa.Column("updated", sa.BigInteger, nullable=False),
     sa.Column("version", sa.String(32), nullable=False, server_default=""),
+    sa.Column("removed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("items_by_update", "updated"),
 )
-"""Every upsert gives its item a `version` of its own; `updated` in UTC seconds."""
+"""Every upsert or removal gives its item a `version` of its own; `updated` in UTC seconds."""
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("transaction", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("subject", sa.String(128), nullable=False),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Index("changes_by_transaction", "transaction"),
+    sa.Index("changes_by_time", "time"),
+    sa.Index("changes_by_subject", "subject"),
+    sqlite_autoincrement=True,  # a number is never used again, whatever is deleted
+)
+"""What the servers on one store tell each other, see `changes.py`; `time` by the database's clock."""
+
+retired_events = sa.Table(
+    "retired_events",
+    metadata,
+    sa.Column("event_hash", sa.String(64), primary_key=True),
+    sa.Column("time", sa.BigInteger, nullable=False),
+)
+"""SHA-256 of the ids of forgotten events: a client that sends one again must not revive it."""
 
 api_keys = sa.Table(
     "api_keys",

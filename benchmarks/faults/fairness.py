@@ -1,0 +1,67 @@
+"""Key A draws as much as it may; key B asks for recommendations. The times of B with and without A."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import httpx
+import numpy as np
+from attacked import Facts, Server, counted, main, status_of
+
+from unimp.serve.store.store import Store
+
+SECONDS, DRAWERS = 30.0, 40
+DRAWING = {"history": [], "text": "bag", "count": 4}
+READ = frozenset({"read"})
+
+
+def times_of(server: Server, key: str, seconds: float) -> Facts:
+    """Recommendations one after the other, ten a second."""
+    times, statuses = [], []
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            started = time.monotonic()
+            statuses.append(status_of(partial(client.post, "/v1/recommend", json=asked(len(times)))))
+            times.append(time.monotonic() - started)
+            time.sleep(max(0.0, 0.1 - times[-1]))
+    p50, p95 = np.percentile(np.array(times) * 1000, [50, 95]).round(1).tolist()
+    return {"answers": counted(statuses), "p50_ms": p50, "p95_ms": p95}
+
+
+def asked(number: int) -> dict[str, object]:
+    return {"user": f"u{number % 20}", "k": 10}
+
+
+def attack(server: Server) -> Facts:
+    store = Store.open(server.store)
+    for name in ("A", "B"):
+        store.add_key(f"secret of {name}", name, READ)
+    store.close()
+    time.sleep(1.5)
+    alone = times_of(server, "secret of B", SECONDS)
+    stop, statuses = threading.Event(), []
+
+    def draw() -> None:
+        headers = {"Authorization": "Bearer secret of A"}
+        with httpx.Client(base_url=server.url, headers=headers, timeout=60) as client:
+            while not stop.is_set():
+                statuses.append(status_of(partial(client.post, "/v1/imagine", json=DRAWING)))
+                if statuses[-1] != "200":
+                    time.sleep(0.2)
+
+    drawers = [threading.Thread(target=draw) for _ in range(DRAWERS)]
+    for drawer in drawers:
+        drawer.start()
+    beside = times_of(server, "secret of B", SECONDS)
+    stop.set()
+    for drawer in drawers:
+        drawer.join()
+    ratio = round(beside["p95_ms"] / alone["p95_ms"], 1)
+    return {"B_alone": alone, "B_beside_A": beside, "p95_ratio": ratio, "drawings_of_A": counted(statuses)}
+
+
+if __name__ == "__main__":
+    main(f"{DRAWERS} clients of one key draw all the time", attack, ["--keys", "--rate", "1000"], wait=False)

@@ -1,1 +1,0 @@
-"""The HTTP service: `create_app` binds a personalizer and a store to routes."""

@@ -1,0 +1,84 @@
+"""`Items`: what the service shows of an item: the catalogue's, or what was upserted since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from unimp.data.catalog import Catalog
+from unimp.data.pictures import open_picture
+from unimp.serve.pictures import PictureCache, shown
+from unimp.serve.schemas import ItemOut
+from unimp.serve.store.records import StoredItem
+from unimp.serve.store.store import Store
+
+VERSION_LETTERS = 12
+"""Of an item's version in the address of its picture."""
+
+
+class Items:
+    """The catalogue with the store laid upon it. Methods block."""
+
+    def __init__(self, catalog: Catalog, store: Store, picture_cache_bytes: int) -> None:
+        self.catalog, self.store = catalog, store
+        self.pictures = PictureCache(picture_cache_bytes)
+
+    def check(self, item_ids: Iterable[str]) -> None:
+        """DataError unless the catalogue or the store (another server may have put them) has them all."""
+        new = list(dict.fromkeys(item_id for item_id in item_ids if item_id not in self.catalog.row_of))
+        stored = self.store.items(new) if new else {}
+        self.catalog.rows([item_id for item_id in new if item_id not in stored or stored[item_id].removed])
+
+    def view(self, item_id: str) -> ItemOut | None:
+        """None for an unknown item."""
+        return next(iter(self.views([item_id])), None)
+
+    def views(self, item_ids: Sequence[str]) -> list[ItemOut]:
+        """Those that are known, in that order."""
+        stored = self.store.items(item_ids) if item_ids else {}
+        views = (self._view(item_id, stored.get(item_id)) for item_id in item_ids)
+        return [view for view in views if view is not None]
+
+    def _view(self, item_id: str, stored: StoredItem | None) -> ItemOut | None:
+        row = self.catalog.row_of.get(item_id)
+        if (stored is None and row is None) or (stored is not None and stored.removed):
+            return None
+        known = self.catalog.item(row) if row is not None else None
+        attributes = stored.attributes if stored else known.attributes if known else {}
+        picture = bool((stored and stored.has_picture) or (known and known.picture))
+        title = attributes.get(self.catalog.title or "", "") or item_id
+        return ItemOut(
+            item=item_id,
+            title=title,
+            attributes=attributes,
+            picture=picture,
+            rankable=row is not None,
+            version=stored.version[:VERSION_LETTERS] if stored else "",
+        )
+
+    def cached_picture(self, item_id: str, version: str) -> bytes | None:
+        """PNG for a browser, if it was made before. Does not block."""
+        return self.pictures.get(f"{version} {item_id}")
+
+    def picture(self, item_id: str, version: str) -> bytes | None:
+        """PNG for a browser, or None. The file is named by the catalogue, never by the request.
+
+        `version`: of the item as this server knows it. A picture that is replaced meanwhile is cached under
+        the old version, and so is never shown for the new one.
+        """
+        data = self._picture_file(item_id)
+        if data is None:
+            return None
+        made = shown(open_picture(data, f'item "{item_id}"'))
+        self.pictures.put(f"{version} {item_id}", made)
+        return made
+
+    def _picture_file(self, item_id: str) -> bytes | None:
+        if (stored := self.store.items([item_id]).get(item_id)) is not None and stored.removed:
+            return None
+        if stored is not None and (picture := self.store.picture(item_id)) is not None:
+            return picture
+        row = self.catalog.row_of.get(item_id)
+        reference = self.catalog.picture_references[row] if row is not None else None
+        if reference is None or self.catalog.pictures is None:
+            return None
+        return next(iter(self.catalog.pictures.read([reference])))[1]

@@ -1,0 +1,92 @@
+"""What the server counts, for Prometheus. One registry per server: nothing global."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from unimp.inference.warm import WarmMemory
+
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Counters and histograms of one server."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    requests: Counter = field(init=False)
+    seconds: Histogram = field(init=False)
+    batches: Histogram = field(init=False)
+    waiting: Gauge = field(init=False)
+    abandoned: Counter = field(init=False)
+    events: Counter = field(init=False)
+    histories: Counter = field(init=False)
+    items: Counter = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = {
+            "requests": Counter(
+                "unimp_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+            ),
+            "seconds": Histogram(
+                "unimp_request_seconds",
+                "Time to answer",
+                ["method", "route"],
+                buckets=SECONDS,
+                registry=self.registry,
+            ),
+            "batches": Histogram(
+                "unimp_batch_size",
+                "Questions per call of the model",
+                ["task"],
+                buckets=SIZES,
+                registry=self.registry,
+            ),
+            "waiting": Gauge("unimp_waiting", "Questions waiting for the model", registry=self.registry),
+            "abandoned": Counter(
+                "unimp_abandoned", "Questions dropped before work on them began", registry=self.registry
+            ),
+            "events": Counter("unimp_events", "Events stored", ["outcome"], registry=self.registry),
+            "histories": Counter(
+                "unimp_histories",
+                "Users' histories: from the cache, or read from the store",
+                ["outcome"],
+                registry=self.registry,
+            ),
+            "items": Counter("unimp_items_put", "Items put into the catalogue", registry=self.registry),
+        }
+        for name, metric in made.items():
+            object.__setattr__(self, name, metric)
+
+    def watch(self, prefixes: WarmMemory) -> None:
+        """Report what the model's prefix cache holds and how often it helped."""
+        self.registry.register(PrefixCacheReport(prefixes))
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)
+
+
+@dataclass(frozen=True)
+class PrefixCacheReport(Collector):
+    """Reads the prefix cache whenever the metrics are collected."""
+
+    prefixes: WarmMemory
+
+    def collect(self) -> Iterator[Metric]:
+        outcomes = CounterMetricFamily(
+            "unimp_prefix_reads",
+            "Histories by how much of them was cached: all (hit), the beginning (extended), nothing (miss)",
+            labels=["outcome"],
+        )
+        for outcome, count in self.prefixes.outcomes.items():
+            outcomes.add_metric([outcome], count)
+        yield outcomes
+        yield GaugeMetricFamily("unimp_prefixes", "Users' prefixes in the cache", len(self.prefixes))
+        yield GaugeMetricFamily("unimp_prefix_bytes", "Memory of the prefix cache", self.prefixes.bytes)

@@ -1,0 +1,74 @@
+"""One route per task, made from its class."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import TypeAdapter
+
+from unimp.serve.connection import while_connected
+from unimp.serve.examples import answered
+from unimp.serve.request_bodies import read_request
+from unimp.serve.routes import Client, Served
+from unimp.serve.security import READ, needs
+from unimp.tasks import TASKS
+from unimp.tasks.forms import RequestField, request_fields
+from unimp.tasks.task import AnyTask
+
+PREFIX = "/v1"
+FORM_TYPES: dict[type, str] = {int: "integer", float: "number", bool: "boolean"}
+
+
+def task_router() -> APIRouter:
+    """A POST route for every task that is installed, and for its aliases."""
+    router = APIRouter(prefix=PREFIX, tags=["tasks"], dependencies=[Depends(needs(READ))])
+    for task in TASKS.values():
+        for name in (task.command, *task.aliases):
+            router.add_api_route(
+                f"/{name}",
+                endpoint(task),
+                methods=["POST"],
+                name=task.command,
+                summary=task.summary,
+                description=task.Request.__doc__,
+                response_model=task.Answer,
+                responses=answered(dict(task.answer_example)),
+                openapi_extra={"requestBody": body_schema(task)},
+                include_in_schema=name == task.command,
+            )
+    return router
+
+
+def endpoint(task: type[AnyTask]) -> Callable[..., Awaitable[Response]]:
+    """The function of the task's route."""
+    answer_type: TypeAdapter[Any] = TypeAdapter(task.Answer)
+
+    async def answer(request: Request, service: Served, client: Client) -> Response:
+        asked = await read_request(request, task.Request)
+        found = await while_connected(request, service.answer(task, asked, client))
+        return Response(answer_type.dump_json(found), media_type="application/json")
+
+    return answer
+
+
+def body_schema(task: type[AnyTask]) -> dict[str, Any]:
+    """What the body holds, for the OpenAPI document."""
+    content: dict[str, Any] = {"application/json": {"schema": task.Request.model_json_schema()}}
+    if task.Request.picture_field is not None:
+        fields = {field.name: form_schema(field) for field in request_fields(task.Request)}
+        who = {
+            "user": {"type": "string"},
+            "history": {"type": "string", "description": "Item ids, oldest first, separated by commas."},
+        }
+        schema = {"type": "object", "properties": who | fields}
+        content["multipart/form-data"] = {"schema": schema, "example": task.Request.example()}
+    return {"required": True, "content": content}
+
+
+def form_schema(field: RequestField) -> dict[str, Any]:
+    """One field of a form."""
+    if issubclass(field.kind, str | list | dict) or field.kind in FORM_TYPES:
+        return {"type": FORM_TYPES.get(field.kind, "string"), "description": field.help}
+    return {"type": "string", "format": "binary", "description": field.help}

@@ -1,0 +1,86 @@
+"""The process: settings for where it listens, a socket, uvicorn."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterable
+
+import uvicorn
+from fastapi import FastAPI
+
+from unimp.core.errors import ConfigError
+from unimp.personalizer import Personalizer
+from unimp.serve.app import create_app
+from unimp.serve.protocol import bounded_protocol
+from unimp.serve.settings import ServeSettings, is_loopback
+from unimp.serve.store.store import Store
+
+
+def choose_settings(
+    host: str,
+    *,
+    keys: bool | None = None,
+    rate: float | None = None,
+    trusted_proxies: Iterable[str] = (),
+) -> ServeSettings:
+    """Keys everywhere but on loopback, where they are off unless asked for, and rates with them."""
+    loopback = is_loopback(host)
+    if keys is False and not loopback:
+        raise ConfigError(f"--no-keys: not on {host}; keys may be off only on loopback (127.0.0.1)")
+    asked = not loopback if keys is None else keys
+    if rate is not None and rate < 0:
+        raise ConfigError(f"--rate: must not be negative (got {rate:g})")
+    if rate is None:
+        rate = ServeSettings().requests_per_second if asked else 0.0
+    return ServeSettings(keys=asked, requests_per_second=rate, trusted_proxies=frozenset(trusted_proxies))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; ConfigError when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # named as TCP, or asyncio does not switch Nagle's algorithm off and every answer waits 40 ms
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OverflowError:
+        listener.close()
+        raise ConfigError(f"--port {port}: must be 0 to 65535") from None
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"--host {host} --port {port}: {error.strerror}; choose another") from None
+    return listener
+
+
+def run_server(
+    personalizer: Personalizer, store: Store, settings: ServeSettings, host: str, port: int
+) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what is in flight."""
+    app = create_app(personalizer, store, settings)
+    listener = listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"serving on http://{shown}:{listener.getsockname()[1]}/", file=sys.stderr, flush=True)
+    if settings.keys and not store.all_keys():
+        print("there are no API keys yet; make one with `unimp keys add`", file=sys.stderr, flush=True)
+    serve_app(app, settings, listener)
+
+
+def serve_app(app: FastAPI, settings: ServeSettings, listener: socket.socket) -> None:
+    """Run the application on a bound socket until a signal ends it."""
+    uvicorn.Server(server_config(app, settings)).run(sockets=[listener])
+
+
+def server_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
+    """uvicorn on h11, whose heads of requests are bounded; see `protocol.py`."""
+    return uvicorn.Config(
+        app,
+        http=bounded_protocol(settings),
+        h11_max_incomplete_event_size=settings.head_bytes,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )

@@ -1,0 +1,263 @@
+"""`Service`: one opened run and one store; every route and page asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import anyio
+
+from unimp.core.errors import ConfigError, DataError
+from unimp.data.pictures import PixelArray
+from unimp.personalizer import Personalizer
+from unimp.runs.updates import NewItem
+from unimp.serve.connection import ClientGone
+from unimp.serve.history_cache import HistoryCache
+from unimp.serve.item_sync import ItemSync, VersionedItem
+from unimp.serve.items import Items
+from unimp.serve.metrics import Metrics
+from unimp.serve.model import Question, ServedModel
+from unimp.serve.pictures import check_upload
+from unimp.serve.queue import TaskQueue
+from unimp.serve.settings import ServeSettings
+from unimp.serve.store.records import Added, StoredEvent
+from unimp.serve.store.store import Store, StoreUnavailable
+from unimp.serve.users import UserHistory
+from unimp.serve.worker import ModelWorker
+from unimp.tasks.requests import TaskRequest
+from unimp.tasks.task import AnyTask
+
+STORE_READS, STORE_WRITES = 4, 2
+"""Blocking calls at once: fewer than the store's connections, and apart, so that reads do not wait for a lock
+that writes wait for."""
+PING_SECONDS = 10.0
+"""How long the model may take for its turn before the server counts as not ready."""
+SLOT_SECONDS = 5.0
+"""How long a call waits for its turn before the store counts as away."""
+MOST_HISTORY = 1000
+"""Items of a history that comes with a request."""
+DECODERS = 2
+"""Pictures decoded at once."""
+
+Inputs = ParamSpec("Inputs")
+Result = TypeVar("Result")
+
+
+class Service:
+    """The road of a request: its user's history, the queue of its task, the model's thread, the answer."""
+
+    def __init__(self, trained: Personalizer, store: Store, settings: ServeSettings) -> None:
+        self.store, self.settings = store, settings
+        self.model = ServedModel(trained, store.picture, settings.prefix_cache_bytes)
+        self.catalog, self.dataset = self.model.catalog, self.model.dataset
+        self.metrics = Metrics()
+        self.metrics.watch(self.model.prefixes)
+        self.worker = ModelWorker(settings, self.metrics)
+        self.histories = HistoryCache(settings.history_cache_bytes)
+        self.items = Items(self.catalog, store, settings.picture_cache_bytes)
+        self.item_sync = ItemSync(self.model, store)
+        self.puts = self.worker.add_queue("put", self.item_sync.put, length="alone")
+        self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
+            "call", lambda calls: [call() for call in calls], batched=False, length="alone"
+        )
+        self.pings: TaskQueue[None, None] = self.worker.add_queue("ping", list)
+        self.tasks = {task.name: task for task in self.model.tasks}
+        self.queues = {task.name: self._queue(task) for task in self.model.tasks}
+        self.read_slots = anyio.CapacityLimiter(STORE_READS)
+        self.write_slots = anyio.CapacityLimiter(STORE_WRITES)
+        self.decoder_slots = anyio.CapacityLimiter(DECODERS)
+
+    def _queue(self, task: AnyTask) -> TaskQueue[Question, Any]:
+        return self.worker.add_queue(
+            task.command,
+            partial(self.model.answer, task),
+            batched=self.model.answers_together(task),
+            length="long" if task.by_likelihood else "brief",
+        )
+
+    @property
+    def personalizer(self) -> Personalizer:
+        """With all items that were put."""
+        return self.model.personalizer
+
+    async def close(self) -> None:
+        await self.worker.close()
+        await self.in_store(self.store.close)
+
+    async def in_store(
+        self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
+    ) -> Result:
+        """A call that reads the store, in a thread; StoreUnavailable when too many others wait."""
+        return await in_slot(self.read_slots, partial(function, *args, **kwargs))
+
+    async def write(
+        self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
+    ) -> Result:
+        """A call that writes to the store, in a thread."""
+        return await in_slot(self.write_slots, partial(function, *args, **kwargs))
+
+    async def decoded(
+        self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
+    ) -> Result:
+        """A call that decodes a picture: few at once, since each may need a hundred megabytes."""
+        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.decoder_slots)
+
+    async def answer(
+        self, kind: type[AnyTask], request: TaskRequest, client: str, history: UserHistory | None = None
+    ) -> Any:
+        """The task's answer to a request of its own class. `history`: instead of the one that it names.
+
+        Raises DataError and ConfigError for a wrong request; Busy, TooManyWaiting and TooSlow under load.
+        When the caller is cancelled, writing and drawing for it end at the next step.
+        """
+        task = self.tasks.get(kind.name)
+        if task is None:
+            raise self.personalizer.answerer.lacking(kind.name)
+        self.model.check(task, request)
+        pixels, request = await self._take_picture(request)
+        if history is None:
+            history = await self.history(request)
+        left = threading.Event()
+
+        def check() -> None:
+            if left.is_set():
+                raise ClientGone
+            self.worker.give_way()
+
+        try:
+            question = Question(request, history, pixels, check)
+            return await self.worker.ask(self.queues[task.name], question, client)
+        finally:
+            left.set()
+
+    async def _take_picture(self, request: TaskRequest) -> tuple[PixelArray | None, TaskRequest]:
+        """The request's picture at the model's size, and the request without it.
+
+        What waits in a queue is thus of the model's size, not of the client's.
+        """
+        picture = request.shown_picture
+        if picture is None:
+            return None, request
+        assert isinstance(picture, bytes)
+        pixels = await self.decoded(self._read_picture, picture)
+        without: dict[str, Any] = {str(request.picture_field): None}
+        return pixels, request.model_copy(update=without)
+
+    def _read_picture(self, data: bytes) -> PixelArray:
+        check_upload(data, self.settings)
+        pixels = self.model.pixels(data, "picture")
+        if pixels is None:
+            raise ConfigError("this checkpoint looks at no pictures; ask in words")
+        return pixels
+
+    async def history(self, request: TaskRequest) -> UserHistory:
+        """The history that the request names; DataError for an unknown item, empty for an unknown user."""
+        user = request.user
+        if user is None:
+            if len(request.history or ()) > MOST_HISTORY:
+                raise ConfigError(f"history: at most {MOST_HISTORY:,} items; leave the oldest out")
+            return UserHistory.from_items(self.catalog.rows(list(request.history or ())))
+        if (cached := self.histories.get(user)) is not None:
+            self.metrics.histories.labels("cached").inc()
+            return cached
+        self.metrics.histories.labels("read").inc()
+        token, history = self.histories.begin_read(user), None
+        try:
+            log = await self.in_store(self.store.user_log, user, self.settings.history_events)
+            history = UserHistory.from_log(self.dataset, user, log)
+        finally:
+            self.histories.end_read(user, token, history)
+        return history
+
+    async def add_events(self, events: Sequence[StoredEvent]) -> Added:
+        """Stored when this returns; DataError when an item is unknown or a rating is off the scale."""
+        await self.in_store(self._check_events, events)
+        try:
+            added = await self.write(self.store.add_events, events)
+        finally:  # after a failure, too: part of it may have reached the store
+            self.histories.drop(event.user_id for event in events)
+        self.metrics.events.labels("accepted").inc(added.accepted)
+        self.metrics.events.labels("duplicate").inc(added.duplicates)
+        return added
+
+    def _check_events(self, events: Sequence[StoredEvent]) -> None:
+        scale = self.dataset.interactions.rating_scale
+        self.items.check(event.item_id for event in events)
+        for event in events:
+            if scale and event.rating is not None and not scale.low <= event.rating <= scale.high:
+                raise DataError(
+                    f'event "{event.event_id}": rating {event.rating:g} is off the scale; '
+                    f"the data's ratings go from {scale.low:g} to {scale.high:g}"
+                )
+
+    async def forget(self, user: str) -> int:
+        """Delete the user's events and all that is cached of them; how many events there were."""
+        try:
+            return await self.write(self.store.forget, user)
+        finally:
+            self.drop_user(user)
+
+    def drop_user(self, user: str) -> None:
+        """From memory."""
+        self.histories.drop([user])
+        self.model.forget_user(user)
+
+    def drop_everybody(self) -> None:
+        """From memory: what changed meanwhile is not known."""
+        self.histories.clear()
+        for user in self.model.cached_users():
+            self.model.forget_user(user)
+
+    async def put_item(self, item_id: str, attributes: dict[str, str], picture: bytes | None) -> None:
+        """Store the item and answer with it from now on; DataError for an attribute the data do not have."""
+        self.model.check_attributes(item_id, attributes)
+        pixels = None
+        if picture is not None:
+            pixels = await self.decoded(self.model.pixels, picture, f'item "{item_id}"')
+        version = await self.write(self.store.put_item, item_id, attributes, picture)
+        item = NewItem(item_id, attributes, pixels, picture is not None)
+        await self.put_read_items([VersionedItem(item_id, version, item)])
+        self.metrics.items.inc()
+
+    async def remove_item(self, item_id: str) -> None:
+        """Answer with the item no more; its content is deleted from the store."""
+        await self.write(self.store.remove_item, item_id)
+        await self.put_read_items(await self.in_store(self.item_sync.read, [item_id]))
+
+    async def put_read_items(self, items: Sequence[VersionedItem]) -> None:
+        """Put items of the store into the model, or take them out."""
+        await asyncio.gather(*(self.worker.ask(self.puts, item) for item in items))
+
+    async def item_picture(self, item_id: str) -> bytes | None:
+        """PNG for a browser; only a picture that was not made before waits for a decoder."""
+        version = self.item_sync.versions.get(item_id, "")
+        cached = self.items.cached_picture(item_id, version)
+        return cached or await self.decoded(self.items.picture, item_id, version)
+
+    async def ping_model(self) -> None:
+        """TooSlow unless the model's thread has a turn soon; brief requests come before long ones."""
+        await self.worker.ask(self.pings, None, seconds=PING_SECONDS)
+
+    async def call(
+        self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
+    ) -> Result:
+        """Call the function in the model's thread, alone."""
+        call: Callable[[], Any] = partial(function, *args, **kwargs)
+        result: Result = await self.worker.ask(self.calls, call)
+        return result
+
+
+async def in_slot(slots: anyio.CapacityLimiter, function: Callable[[], Result]) -> Result:
+    """Call the function in a thread when one of the slots is free."""
+    try:
+        with anyio.fail_after(SLOT_SECONDS):
+            await slots.acquire()
+    except TimeoutError:
+        raise StoreUnavailable("store: too many calls are waiting; try again in a moment") from None
+    try:
+        return await anyio.to_thread.run_sync(function)
+    finally:
+        slots.release()

@@ -1,0 +1,91 @@
+"""`UserHistory`: one user's events as the model reads them, the data's first, then the stored ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unimp.data.catalog import Catalog
+from unimp.data.dataset import Dataset
+from unimp.data.histories import NO_TIME, FloatArray, Histories, IntArray
+from unimp.serve.store.records import UserLog
+
+OVERHEAD_BYTES = 1000
+"""Estimated memory of a history besides its arrays."""
+
+
+@dataclass(frozen=True)
+class UserHistory:
+    """One user's events, oldest first, as parallel arrays."""
+
+    item_rows: IntArray
+    ratings: FloatArray
+    """NaN where there is none."""
+    times: IntArray
+    event_rows: IntArray
+    """Rows of the data's interaction table; -1 for stored events."""
+    user: str | None = None
+    """None for a history that came with the request."""
+    complete: bool = True
+    """False where stored events are missing because their items are not in the catalogue yet."""
+
+    @property
+    def num_bytes(self) -> int:
+        arrays = (self.item_rows, self.ratings, self.times, self.event_rows)
+        return sum(array.nbytes for array in arrays) + OVERHEAD_BYTES
+
+    def item_ids(self, catalog: Catalog) -> list[str]:
+        return [catalog.item_ids[row] for row in self.item_rows.tolist()]
+
+    @classmethod
+    def from_items(cls, rows: Sequence[int]) -> UserHistory:
+        """A history without ratings and times."""
+        return cls._from_stored(rows, [float("nan")] * len(rows), [NO_TIME] * len(rows))
+
+    @classmethod
+    def _from_stored(cls, rows: Sequence[int], ratings: Sequence[float], times: Sequence[int]) -> UserHistory:
+        return cls(
+            np.array(rows, dtype=np.int64),
+            np.array(ratings, dtype=np.float32),
+            np.array(times, dtype=np.int64),
+            np.full(len(rows), -1, dtype=np.int64),
+        )
+
+    @classmethod
+    def from_log(cls, dataset: Dataset, user: str, log: UserLog) -> UserHistory:
+        """The data's history, unless the user is forgotten, then the stored events of known items."""
+        row_of = dataset.catalog.row_of
+        events = [event for event in log.events if event.item_id in row_of]
+        complete = len(events) == len(log.events)
+        stored = cls._from_stored(
+            [row_of[event.item_id] for event in events],
+            [float("nan") if event.rating is None else event.rating for event in events],
+            [event.time for event in events],
+        )
+        position = dataset.interactions.user_position.get(user)
+        if position is None or log.forgotten:
+            return replace(stored, user=user, complete=complete)
+        trained = dataset.interactions.histories.select([position])
+        return cls(
+            np.concatenate([trained.item_rows, stored.item_rows]),
+            np.concatenate([trained.ratings, stored.ratings]),
+            np.concatenate([trained.times, stored.times]),
+            np.concatenate([trained.event_rows, stored.event_rows]),
+            user,
+            complete,
+        )
+
+
+def stack_histories(users: Sequence[UserHistory]) -> Histories:
+    """The histories of several users, in that order, for one call of the model."""
+    lengths = [len(user.item_rows) for user in users]
+    return Histories(
+        np.array([str(place) for place in range(len(users))], dtype=np.str_),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.concatenate([user.item_rows for user in users]),
+        np.concatenate([user.ratings for user in users]),
+        np.concatenate([user.times for user in users]),
+        np.concatenate([user.event_rows for user in users]),
+    )

@@ -1,0 +1,165 @@
+"""`ModelWorker`: the one thread in which the model works, fed from the task queues."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any, TypeVar
+
+from unimp.serve.errors import Busy, TooManyWaiting, TooSlow
+from unimp.serve.metrics import Metrics
+from unimp.serve.queue import Length, TaskQueue, WaitingRequest
+from unimp.serve.settings import ServeSettings
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+Batch = tuple[TaskQueue[Any, Any], list[WaitingRequest[Any, Any]]]
+
+PATIENCE = 1.0
+"""Seconds after which a long request has its turn before brief ones."""
+
+
+class ModelWorker:
+    """Answers one batch of one queue after the other, brief tasks before long ones.
+
+    The worker never waits for a batch to fill: while the model works, requests gather by themselves.
+    """
+
+    def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        self.queues: list[TaskQueue[Any, Any]] = []
+        self.numbers = count()
+        self.arrived = asyncio.Event()
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.loop_task: asyncio.Task[None] | None = None
+        self.last_was_long = False
+        metrics.waiting.set_function(lambda: self.num_waiting)
+
+    @property
+    def num_waiting(self) -> int:
+        return sum(len(queue.waiting) for queue in self.queues)
+
+    def add_queue(
+        self,
+        task: str,
+        answer: Callable[[Sequence[Request]], Sequence[Answer]],
+        *,
+        batched: bool = True,
+        length: Length = "brief",
+    ) -> TaskQueue[Request, Answer]:
+        """A new queue; without `batched`, every request is a call of its own."""
+        queue = TaskQueue(task, answer, self.settings.batch if batched else 1, length)
+        self.queues.append(queue)
+        return queue
+
+    def start(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.loop_task = self.loop.create_task(self._work())
+
+    async def close(self) -> None:
+        """Stop; requests that still wait are refused."""
+        if self.loop_task is not None:
+            self.loop_task.cancel()
+            await asyncio.gather(self.loop_task, return_exceptions=True)
+        for queue in self.queues:
+            for waiting in queue.waiting:
+                if not waiting.abandoned:
+                    waiting.future.set_exception(Busy("the server is stopping; try again in a moment"))
+            queue.waiting.clear()
+        # not here: a long call in that thread may ask this one whether it shall give way
+        await asyncio.to_thread(self.thread.shutdown, wait=True, cancel_futures=True)
+
+    async def ask(
+        self,
+        queue: TaskQueue[Request, Answer],
+        request: Request,
+        client: str = "",
+        seconds: float | None = None,
+    ) -> Answer:
+        """Wait for the answer; Busy or TooManyWaiting before it is queued, TooSlow after `seconds`, which are
+        the settings' `answer_seconds` if not given.
+
+        Cancelling the caller takes the request out of its queue.
+        """
+        self._check_room(queue, client)
+        limit = self.settings.answer_seconds if seconds is None else seconds
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        queue.waiting.append(WaitingRequest(request, client, future, next(self.numbers), loop.time()))
+        self.arrived.set()
+        try:
+            async with asyncio.timeout(limit):
+                return await future
+        except TimeoutError:
+            raise TooSlow(f"no answer within {limit:g} seconds; try again, or ask for less") from None
+
+    def _check_room(self, queue: TaskQueue[Any, Any], client: str) -> None:
+        if self.num_waiting >= self.settings.waiting:
+            raise Busy(f"{self.num_waiting} questions are waiting already; try again in a moment")
+        limit = self.settings.waiting_long_per_client
+        if queue.length == "long" and queue.waiting_of(client) >= limit:
+            raise TooManyWaiting(
+                f"{queue.task}: {limit} requests of this key are waiting already; wait for their answers"
+            )
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self.arrived.wait()
+            taken = self._take()
+            if taken is None:
+                self.arrived.clear()
+                continue
+            queue, batch = taken
+            self.last_was_long = queue.length == "long"
+            requests = [waiting.request for waiting in batch]
+            self._deliver(batch, await loop.run_in_executor(self.thread, queue.answer_batch, requests))
+
+    def give_way(self) -> None:
+        """Answer one batch of brief requests, if any wait. A long call calls it between two of its steps,
+        in the model's thread."""
+        loop = self.loop
+        if loop is None or not any(queue.length == "brief" and queue.waiting for queue in self.queues):
+            return
+        taken = asyncio.run_coroutine_threadsafe(self._take_brief(), loop).result()
+        if taken is not None:
+            queue, batch = taken
+            answers = queue.answer_batch([waiting.request for waiting in batch])
+            loop.call_soon_threadsafe(self._deliver, batch, answers)
+
+    async def _take_brief(self) -> Batch | None:
+        return self._take(brief_only=True)
+
+    def _take(self, *, brief_only: bool = False) -> Batch | None:
+        """A batch of the queue whose turn it is; None when no request waits."""
+        for queue in self.queues:
+            self.metrics.abandoned.inc(queue.drop_abandoned())
+        filled = [queue for queue in self.queues if queue.waiting]
+        prompt = [queue for queue in filled if queue.length == "brief" or not (brief_only or is_long(queue))]
+        long = [queue for queue in filled if is_long(queue) and not brief_only]
+        if prompt and long and not self.last_was_long:
+            since = min(queue.waiting[0].since for queue in long)
+            if asyncio.get_running_loop().time() - since > PATIENCE:
+                prompt = []
+        if not prompt and not long:
+            return None
+        queue = min(prompt or long, key=lambda queue: queue.waiting[0].number)
+        batch = queue.take()
+        self.metrics.batches.labels(queue.task).observe(len(batch))
+        return queue, batch
+
+    def _deliver(self, batch: Sequence[WaitingRequest[Any, Any]], answers: Sequence[Any | Exception]) -> None:
+        for waiting, answer in zip(batch, answers, strict=True):
+            if waiting.abandoned:
+                continue
+            if isinstance(answer, Exception):
+                waiting.future.set_exception(answer)
+            else:
+                waiting.future.set_result(answer)
+
+
+def is_long(queue: TaskQueue[Any, Any]) -> bool:
+    return queue.length == "long"

@@ -1,0 +1,95 @@
+"""What a socket may do before any route runs: the length of a head, silence, the number of connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serve.conftest import running
+from unimp.personalizer import Personalizer
+from unimp.serve.protocol import ConnectionLimits
+from unimp.serve.settings import ServeSettings
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.fixture(scope="module")
+def port(personalizer: Personalizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    folder: Path = tmp_path_factory.mktemp("connections")
+    hasty = {"head_bytes": 2000, "head_seconds": 0.2, "body_seconds": 0.2}
+    with running(personalizer, f"sqlite:///{folder / 'store.db'}", **hasty) as number:
+        yield number
+
+
+def said(port: int, *parts: bytes) -> tuple[int, str]:
+    """Status and detail of the answer to these bytes, read until the server closes; 0 without an answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        for part in parts:
+            connection.sendall(part)
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    if not answer:
+        return 0, ""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), str(json.loads(body).get("detail", ""))
+
+
+def test_a_whole_head_is_answered(port: int) -> None:
+    assert said(port, HEAD + b"Connection: close\r\n\r\n")[0] == 200
+
+
+def test_an_offer_of_another_protocol_is_answered_with_this_one(port: int) -> None:
+    """Java's HTTP client offers HTTP/2 with its first request, whose body must arrive all the same."""
+    body = b'{"history": [], "k": 1}'
+    head = HEAD.replace(b"GET /healthz", b"POST /v1/recommend") + b"Content-Type: application/json\r\n"
+    head += b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("ended", [b"", b"\r\n"])
+def test_a_long_head_is_refused(port: int, ended: bytes) -> None:
+    status, detail = said(port, HEAD + b"A: b\r\n" * 1000 + ended)
+    assert (status, "longer than 2,000 bytes" in detail) == (431, True)
+    assert said(port, HEAD + b"A: " + b"b" * 5000 + ended)[0] == 431
+
+
+def test_what_is_not_http_is_refused(port: int) -> None:
+    status, detail = said(port, b"\x16\x03\x01 hello\r\n\r\n")
+    assert (status, "not valid HTTP" in detail) == (400, True)
+
+
+def test_silence_ends_the_connection(port: int) -> None:
+    assert said(port) == (0, "")
+    status, detail = said(port, HEAD)
+    assert (status, "took more than 0.2 seconds" in detail) == (408, True)
+
+
+def test_a_body_that_does_not_arrive_ends_the_connection(port: int) -> None:
+    head = HEAD.replace(b"GET /healthz", b"POST /v1/recommend") + b"Content-Type: application/json\r\n"
+    status, detail = said(port, head + b"Content-Length: 100\r\n\r\n{")
+    assert (status, "body took more than" in detail) == (408, True)
+    refused = head.replace(b"Host: 127.0.0.1", b"Host: elsewhere")
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(refused + b"Content-Length: 100\r\n\r\n{")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 403")
+        while connection.recv(65_536):  # ends: the server does not wait for the rest of the body
+            pass
+
+
+def test_connections_are_bounded() -> None:
+    limits = ConnectionLimits(
+        ServeSettings(connections=6, connections_per_address=2, trusted_proxies=frozenset({"10.0.0.1"}))
+    )
+    assert [limits.admit("10.9.9.9") is None for _ in range(3)] == [True, True, False]
+    assert limits.admit("10.0.0.1") is limits.admit("10.0.0.1") is limits.admit("127.0.0.1") is None
+    limits.release("10.9.9.9")
+    assert limits.admit("10.9.9.9") is None
+    assert limits.admit("10.0.0.1") is None
+    assert "6 connections are open" in (limits.admit("10.0.0.2") or "")

@@ -1,0 +1,176 @@
+"""What bodies may hold: bytes by route, values, unknown fields; and that keys are not locked out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.types import Message
+
+from tests.serve.site import MakeSite, Site
+from unimp.serve.limits import BodyLimits, BoundedBody
+from unimp.serve.schemas import ItemIn
+from unimp.serve.security import client_address
+from unimp.serve.settings import ServeSettings
+from unimp.serve.store.records import Added
+from unimp.serve.store.store import StoreUnavailable
+
+JSON = {"content-type": "application/json"}
+ASKED = {"history": [], "k": 1}
+
+
+def test_only_the_routes_of_pictures_take_large_bodies(site: Site) -> None:
+    large = b" " * (site.service.settings.text_bytes + 1)
+    for path in ("/v1/recommend", "/v1/events/batch"):
+        refused = site.refused(413, site.post(path, content=large, headers=JSON))
+        assert "larger than 1,048,576 bytes" in refused
+    for path in ("/v1/search", "/v1/items/x"):
+        method = site.put if path.startswith("/v1/items") else site.post
+        assert method(path, content=large, headers=JSON).status_code in (400, 422)
+
+
+def test_signing_in_takes_one_key(make_site: MakeSite) -> None:
+    site = make_site(keys=True)
+    assert "larger than 1,024 bytes" in site.refused(413, site.post("/sign-in", data={"key": "k" * 1100}))
+
+
+def test_a_body_of_very_many_values_is_not_parsed(site: Site) -> None:
+    body = b'{"history": [' + b"0," * 100_001 + b"0]}"
+    assert "more than 100,000 values" in site.refused(
+        413, site.post("/v1/recommend", content=body, headers=JSON)
+    )
+
+
+def test_the_first_unknown_field_ends_the_validation(site: Site) -> None:
+    unknown = {f"field {number}": 0 for number in range(5000)}
+    with pytest.raises(ValidationError) as caught:
+        ItemIn.model_validate(unknown)
+    assert len(caught.value.errors()) == 1
+    for path in ("/v1/recommend", "/v1/search", "/v1/events"):
+        assert site.refused(422, site.post(path, unknown)).startswith("field 0: unknown field")
+    nested = site.refused(422, site.post("/v1/events/batch", {"events": [unknown]}))
+    assert nested.startswith("events.0.field 0: unknown field")
+
+
+def test_the_bodies_of_all_requests_together_are_bounded() -> None:
+    limits = BodyLimits(ServeSettings(held_bytes=300_000), frozenset())
+
+    def body(size: int) -> BoundedBody:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": bytes(size), "more_body": False}
+
+        return BoundedBody(limits, 10**6, receive, is_file=True)
+
+    first, second, small = body(200_000), body(200_000), body(50_000)
+    asyncio.run(first.receive())
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(second.receive())
+    assert refused.value.status_code == 503
+    asyncio.run(small.receive())
+    for held in (first, second, small):
+        held.release()
+    assert limits.held == 0
+    asyncio.run(second.receive())
+
+
+def test_wrong_keys_do_not_lock_right_ones_out(make_site: MakeSite) -> None:
+    site = make_site(keys=True, requests_per_second=0.001, burst=2)
+    for name in ("one", "two"):
+        site.service.store.add_key(f"secret of {name}", name, frozenset({"read"}))
+
+    def status(secret: str) -> int:
+        return site.post("/v1/recommend", ASKED, headers={"Authorization": f"Bearer {secret}"}).status_code
+
+    assert [status("guess") for _ in range(4)] == [401, 401, 429, 429]
+    assert [status("secret of one"), status("secret of two"), status("guess")] == [200, 200, 429]
+
+
+def test_known_keys_stay_known_while_the_store_is_away(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def away() -> Any:
+        raise StoreUnavailable("store: not available")
+
+    site = make_site(keys=True)
+    site.service.store.add_key("secret", "me", frozenset({"read"}))
+    headers = {"Authorization": "Bearer secret"}
+    assert site.post("/v1/recommend", ASKED, headers=headers).status_code == 200
+    monkeypatch.setattr(site.service.store, "keys_by_digest", away)
+    keys = site.app.state.keys
+    keys.read_at -= 20
+    assert site.post("/v1/recommend", ASKED, headers=headers).status_code == 200
+    unknown = site.post("/v1/recommend", ASKED, headers={"Authorization": "Bearer other"})
+    assert unknown.status_code == 503
+    keys.read_at -= 600
+    keys.failed_at -= 600
+    assert site.post("/v1/recommend", ASKED, headers=headers).status_code == 503
+
+
+def test_a_trusted_proxy_names_the_client() -> None:
+    def address(peer: str, forwarded: str, *trusted: str) -> str:
+        headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
+        scope = {"type": "http", "client": (peer, 1), "headers": headers}
+        return client_address(HTTPConnection(scope), frozenset(trusted))
+
+    assert address("9.9.9.9", "1.1.1.1") == "9.9.9.9"
+    assert address("10.0.0.1", "1.1.1.1", "10.0.0.1") == "1.1.1.1"
+    assert address("10.0.0.1", "6.6.6.6, 1.1.1.1", "10.0.0.1") == "1.1.1.1"
+    assert address("10.0.0.1", "1.1.1.1, 10.0.0.2", "10.0.0.1", "10.0.0.2") == "1.1.1.1"
+    assert address("10.0.0.1", "", "10.0.0.1") == "10.0.0.1"
+
+
+def test_small_things(make_site: MakeSite) -> None:
+    site = make_site()
+    for path in ("/healthz", "/readyz"):
+        assert site.runner.run(site.client.head(path)).status_code == 200
+    assert site.get("/healthz", headers={"Host": "LOCALHOST:8000"}).status_code == 200
+    assert "location" not in site.get("/healthz/", headers={"Host": "localhost"}).headers
+    event = {
+        "event_id": "1",
+        "user": "a",
+        "item": site.service.catalog.item_ids[0],
+        "time": 1_800_000_000_000,
+    }
+    assert site.refused(422, site.post("/v1/events", event)).startswith("time: ")
+    assert site.post("/sign-out").headers["location"] == "/sign-in"
+
+
+def test_a_slow_store_does_not_hold_known_keys_up(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a lock that writers wait for hold readers up."""
+    site = make_site(keys=True)
+    store, released = site.service.store, threading.Event()
+    store.add_key("secret", "me", frozenset({"read", "write-events"}))
+    headers = {"Authorization": "Bearer secret"}
+    assert site.post("/v1/recommend", ASKED, headers=headers).status_code == 200
+    item = site.service.catalog.item_ids[0]
+    for name in ("keys_by_digest", "add_events"):
+        monkeypatch.setattr(store, name, lambda *_: released.wait(20) and Added(1, 0))
+    site.app.state.keys.read_at -= 20
+
+    async def ask() -> list[int]:
+        writers = [
+            asyncio.create_task(
+                site.client.post(
+                    "/v1/events", json={"event_id": str(n), "user": "a", "item": item}, headers=headers
+                )
+            )
+            for n in range(8)
+        ]
+        await asyncio.sleep(0)
+        asked = [site.client.post("/v1/recommend", json={"user": f"u{n}"}, headers=headers) for n in range(3)]
+        answers = await asyncio.gather(*asked, site.client.get("/readyz"))
+        waiting = [not writer.done() for writer in writers]
+        released.set()
+        await asyncio.gather(*writers)
+        assert all(waiting)
+        return [answer.status_code for answer in answers]
+
+    assert site.runner.run(ask()) == [200, 200, 200, 200]
