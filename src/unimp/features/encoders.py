@@ -12,7 +12,7 @@ from unimp.core.weights import Weights, find_weights
 
 if TYPE_CHECKING:
     from unimp.features.sentence_model import SentenceModel
-    from unimp.features.vision.encoder import VisionEncoder
+    from unimp.features.vision.grid_encoder import GridEncoder
 
 OTHERS = "*"
 VISION: dict[str, str] = {
@@ -34,9 +34,9 @@ def opener(table: dict[str, str], family: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def open_vision(weights: Weights, size: int = 0) -> VisionEncoder:
+def open_vision(weights: Weights, size: int = 0) -> GridEncoder:
     """The picture encoder that reads squares of `size` pixels; 0: the size it was trained at."""
-    encoder: VisionEncoder = opener(VISION, weights.family)(weights, size)
+    encoder: GridEncoder = opener(VISION, weights.family)(weights, size)
     return encoder
 
 

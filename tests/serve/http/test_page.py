@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.serve.http.conftest import MakeSite, Site
-from unimp.features.pixels import VisionConfig
+from unimp.features.vision.config import VisionConfig
 from unimp.serve.page.heat import heat
 from unimp.serve.page.mattered import grid_of
 
