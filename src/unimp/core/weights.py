@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unimp.core.errors import ConfigError, MissingExtra, did_you_mean
+from unimp.core.files import file_hash
 
 PREFIX = "package:"
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -85,8 +86,7 @@ class Weights:
         digest = hashlib.sha256()
         for path in self.files(*WEIGHTS, *DESCRIPTIONS):
             digest.update(path.relative_to(self.folder).as_posix().encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(file_hash(path)))
         return f"{self.family}-{digest.hexdigest()[:16]}"
 
     def has(self, name: str) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from unimp.core.images import png_bytes
 from unimp.demo.cards import ItemCard, card, data_uris
 from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.image_generation.task import ImageGenerationTask
@@ -111,6 +111,4 @@ def showcase(demo: Demo, row: int) -> Showcase:
 def picture_uri(picture: np.ndarray) -> str:
     image = Image.fromarray(picture)
     image = image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from torch import Tensor
 from unimp.core.errors import CheckpointError, ConfigError
 from unimp.core.files import read_tensors, write_tensors
 from unimp.data.dataset import Dataset
-from unimp.features.cache import open_array
+from unimp.features.cache import open_array, write_array
 from unimp.features.image_tokenizer import load_tokenizer, save_tokenizer
 from unimp.features.item_graph import ItemGraph
 from unimp.features.sentence_embeddings import SentenceProjector, SentenceSource, joint_text
@@ -67,7 +65,7 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
         tensors["sentences.mean"] = torch.from_numpy(artifacts.sentences.mean)
         tensors["sentences.components"] = torch.from_numpy(artifacts.sentences.components)
     if mapped and items.visual_IVE is not None:
-        write_array(folder / VISUAL, items.visual_IVE)
+        write_visual(folder / VISUAL, items.visual_IVE)
     if artifacts.tokenizer is not None:
         save_tokenizer(folder / TOKENIZER, artifacts.tokenizer)
     facts = {
@@ -97,7 +95,7 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
     vision = saved_vision(tensors, facts, recipe)
     mapped = vision is not None and vision.maps_features and not vision.trained
     if mapped:
-        tensors["visual"] = read_array(folder / VISUAL)
+        tensors["visual"] = read_visual(folder / VISUAL)
     on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
     items = ItemInputs(
         {name: block.to(device) for name, block in under("content", tensors).items()},
@@ -165,22 +163,17 @@ def saved_sentences(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Senten
     return SentenceProjector(SentenceSource(told["name"], told["identity"]), mean, components)
 
 
-def write_array(path: Path, tensor: Tensor) -> None:
-    """A plain array that is opened as a memory map; written beside `path`, then put in its place."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+def write_visual(path: Path, visual_IVE: Tensor) -> None:
+    """An array that `read_visual` maps; CheckpointError when it cannot be written."""
     try:
-        with temporary.open("wb") as file:
-            np.save(file, tensor.cpu().numpy())
-        os.replace(temporary, path)
+        write_array(path, visual_IVE.cpu().numpy())
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error.strerror}); free some space and resume"
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def read_array(path: Path) -> Tensor:
+def read_visual(path: Path) -> Tensor:
     """As a memory map; CheckpointError when it is missing or cut short."""
     found = open_array(path)
     if found is None:

@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.shared.losses import full_cross_entropy
 from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig
 from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
+from unimp.core.cross_entropy import full_cross_entropy
 from unimp.data.histories import Histories
 
 
