@@ -13,7 +13,7 @@ from tests.train.conftest import NUM_ITEMS, tiny_dataset  # noqa: F401 - a fixtu
 from unimp.core.errors import ConfigError
 from unimp.data.dataset import Dataset
 from unimp.features.vision.config import VisionConfig
-from unimp.features.vision.encoder import PreparedPictures, VisionEncoder, encoder_class
+from unimp.features.vision.encoder import PreparedPictures, SavedVision, VisionEncoder, encoder_class
 
 OWN = {"height": 16, "image_width": 24, "token_width": 8, "pretrain_epochs": 1}
 KINDS = ["own, frozen", "own, trained", "pretrained, frozen", "pretrained, trained"]
@@ -37,7 +37,7 @@ def saved_and_loaded(encoder: VisionEncoder, config: VisionConfig) -> VisionEnco
     weights = encoder.weights
     facts = None if weights is None else {"name": weights.lasting_name, "identity": weights.identity}
     tensors = {name: tensor.clone() for name, tensor in encoder.tensors().items()}
-    return encoder_class(config).load(config, tensors, encoder.token_width, facts)
+    return encoder_class(config).load(config, SavedVision(tensors, encoder.token_width, facts))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from unimp.baselines.baseline import Arrays, TrainingData
 from unimp.baselines.shared.beam import beam_search
+from unimp.baselines.shared.causal import latest_rows, target_batches
 from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig, torch_threads
 from unimp.baselines.shared.semantic_ids import QuantiserConfig, code_trie, learn_codes
-from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
 from unimp.baselines.shared.tiger_network import Segments, TIGERNetwork
 from unimp.baselines.shared.transformer import check_heads
 from unimp.core.search_space import Choice, Real, SearchSpace
@@ -112,10 +112,7 @@ class TIGER(NeuralBaseline[TIGERConfig]):
         return TIGERNetwork(self.codes, **shape)
 
     def losses(self, data: TrainingData, random: np.random.Generator) -> Iterator[Tensor]:
-        windows = training_windows(data.train, self.config.max_events)
-        for chosen in batches_by_length(windows.lengths - 1, self.config.batch_events, random):
-            rows_BT = torch.from_numpy(windows.padded(chosen)).to(self.config.device)
-            lengths_B = torch.from_numpy(windows.lengths[chosen] - 1).to(self.config.device)
+        for rows_BT, lengths_B in target_batches(data.train, self.config, random):
             yield self.loss(rows_BT, lengths_B)
 
     def loss(self, rows_BT: Tensor, lengths_B: Tensor) -> Tensor:
@@ -134,10 +131,8 @@ class TIGER(NeuralBaseline[TIGERConfig]):
 
     def score_batch(self, histories: Histories) -> Tensor:
         """Log probabilities of the items that the beam reaches; the others far below, by their first code."""
-        windows = whole_windows(histories, self.config.max_events)
-        rows_BT = torch.from_numpy(windows.padded(np.arange(len(windows)))).to(self.config.device)
-        latest_B = torch.from_numpy(windows.lengths - 1).to(self.config.device)
+        rows_BT, latest_B = latest_rows(histories, self.config)
         segments = self.module.begin(self.module.read(rows_BT), latest_B)
         decoder = TIGERDecoder(self.module, segments, torch.zeros_like(latest_B)[:, None])
-        found = beam_search(decoder, self.trie, len(windows), self.config.beam)
+        found = beam_search(decoder, self.trie, len(rows_BT), self.config.beam)
         return found.scores(self.module.codes[:, 0])

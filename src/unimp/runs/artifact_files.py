@@ -18,7 +18,7 @@ from unimp.features.image_tokenizer import load_tokenizer, save_tokenizer
 from unimp.features.item_graph import ItemGraph
 from unimp.features.sentence_embeddings import SentenceProjector, SentenceSource, joint_text
 from unimp.features.text import TextProjector
-from unimp.features.vision.encoder import VisionEncoder, encoder_class, pooled
+from unimp.features.vision.encoder import SavedVision, VisionEncoder, encoder_class, pooled
 from unimp.model.backbones.source import BackboneSource, find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemInputs
@@ -200,12 +200,9 @@ def saved_graph(name: str, tensors: dict[str, Tensor], num_items: int) -> ItemGr
 def saved_vision(tensors: dict[str, Tensor], facts: dict[str, Any], recipe: Recipe) -> VisionEncoder | None:
     if facts["visual_width"] is None:
         return None
-    return encoder_class(recipe.vision).load(
-        recipe.vision,
-        under("vision", tensors),
-        facts["visual_width"],
-        facts.get("encoders", {}).get("vision"),
-    )
+    weights = facts.get("encoders", {}).get("vision")
+    saved = SavedVision(under("vision", tensors), facts["visual_width"], weights)
+    return encoder_class(recipe.vision).load(recipe.vision, saved)
 
 
 def saved_factors(tensors: dict[str, Tensor], facts: Any) -> BiasedMF | None:

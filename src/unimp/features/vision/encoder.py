@@ -61,15 +61,20 @@ class VisionEncoder(Protocol):
         ...
 
     @classmethod
-    def load(
-        cls,
-        config: VisionConfig,
-        tensors: Mapping[str, Tensor],
-        token_width: int,
-        weights: Mapping[str, str] | None,
-    ) -> Self:
-        """As `tensors` saved it; `weights`: `name` and `identity` of its pretrained weights at that time."""
+    def load(cls, config: VisionConfig, saved: SavedVision) -> Self:
+        """The encoder of a run, as it was prepared."""
         ...
+
+
+@dataclass(frozen=True)
+class SavedVision:
+    """What a run folder records of its encoder beside the recipe."""
+
+    tensors: Mapping[str, Tensor]
+    """As `VisionEncoder.tensors` gave them."""
+    token_width: int
+    weights: Mapping[str, str] | None = None
+    """`name` and `identity` of the pretrained weights."""
 
 
 @dataclass(frozen=True)

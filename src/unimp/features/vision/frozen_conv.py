@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -22,7 +21,7 @@ from unimp.features.cache import FeatureCache
 from unimp.features.pixels import Pixels, load_pixels
 from unimp.features.text import item_terms, term_matrix
 from unimp.features.vision.config import VisionConfig
-from unimp.features.vision.encoder import PreparedPictures, check_resampler
+from unimp.features.vision.encoder import PreparedPictures, SavedVision, check_resampler
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 
 WORDS = 400
@@ -144,13 +143,7 @@ class FrozenConvVision:
         return PreparedPictures(vision, present, config.own_tokens, visual_IVE=features)
 
     @classmethod
-    def load(
-        cls,
-        config: VisionConfig,
-        tensors: Mapping[str, Tensor],
-        token_width: int,
-        weights: Mapping[str, str] | None,
-    ) -> Self:
-        encoder = ConvEncoder(token_width)
-        encoder.load_state_dict(tensors)
+    def load(cls, config: VisionConfig, saved: SavedVision) -> Self:
+        encoder = ConvEncoder(saved.token_width)
+        encoder.load_state_dict(saved.tensors)
         return cls(encoder.eval().requires_grad_(False), config.own_size)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
@@ -20,7 +19,7 @@ from unimp.features.pixels import load_pixels
 from unimp.features.reduction import Reduction
 from unimp.features.vision.catalog_features import fit_reduction, picture_features, reduced, sample_rows
 from unimp.features.vision.config import VisionConfig
-from unimp.features.vision.encoder import PreparedPictures, check_resampler
+from unimp.features.vision.encoder import PreparedPictures, SavedVision, check_resampler
 from unimp.features.vision.source import EncoderSource
 from unimp.model.vision import pixels_from_bytes
 
@@ -101,17 +100,12 @@ class PretrainedVision:
         return fit(catalog, config, source, show)
 
     @classmethod
-    def load(
-        cls,
-        config: VisionConfig,
-        tensors: Mapping[str, Tensor],
-        token_width: int,
-        weights: Mapping[str, str] | None,
-    ) -> Self:
+    def load(cls, config: VisionConfig, saved: SavedVision) -> Self:
+        weights = saved.weights
         assert weights is not None, "a run with a pretrained encoder records its weights"
         source = EncoderSource(weights["name"], config.size, config.tokens, weights["identity"])
-        narrow = {name.removeprefix("reduction."): tensor for name, tensor in tensors.items()}
-        return cls(source, Reduction.of(narrow) if narrow else None, token_width, config.trainable)
+        narrow = {name.removeprefix("reduction."): tensor for name, tensor in saved.tensors.items()}
+        return cls(source, Reduction.of(narrow) if narrow else None, saved.token_width, config.trainable)
 
     @classmethod
     def _with_features(

@@ -8,8 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from unimp.core.errors import CheckpointError
-from unimp.core.weights import Weights, find_weights
+from unimp.core.weights import Weights, find_same_weights
 from unimp.features.encoders import open_vision
 from unimp.features.reduction import coarser_grid, pool_grid
 from unimp.features.vision.grid_encoder import GridEncoder
@@ -27,13 +26,7 @@ class EncoderSource:
     @cached_property
     def weights(self) -> Weights:
         """ConfigError or MissingExtra when they are not here, CheckpointError when their hash is another."""
-        found = find_weights(self.name, KEY)
-        if self.wanted not in (None, found.identity):
-            raise CheckpointError(
-                f"{found.place}: holds {found.identity}, but the features were made by {self.wanted}; "
-                "put the old weights back, or train again"
-            )
-        return found
+        return find_same_weights(self.name, KEY, self.wanted, "the features were made")
 
     @cached_property
     def encoder(self) -> GridEncoder:

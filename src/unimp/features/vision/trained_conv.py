@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from unimp.data.catalog import Catalog
 from unimp.features.pixels import load_pixels
 from unimp.features.vision.config import VisionConfig
-from unimp.features.vision.encoder import PreparedPictures, check_resampler
+from unimp.features.vision.encoder import PreparedPictures, SavedVision, check_resampler
 from unimp.model.vision import ConvEncoder
 
 
@@ -46,11 +45,5 @@ class TrainedConvVision:
         return PreparedPictures(encoder, present, config.own_tokens, pixels_IYX3=values)
 
     @classmethod
-    def load(
-        cls,
-        config: VisionConfig,
-        tensors: Mapping[str, Tensor],
-        token_width: int,
-        weights: Mapping[str, str] | None,
-    ) -> Self:
-        return cls(config.own_size, token_width)
+    def load(cls, config: VisionConfig, saved: SavedVision) -> Self:
+        return cls(config.own_size, saved.token_width)
