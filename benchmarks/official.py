@@ -172,7 +172,7 @@ class OfficialWay:
             pixels = torch.from_numpy(read_pixels(catalog, names, height, width))
         with self.noted("pictures encoded"):
             pixels = pixels.to(self.meter.device).repeat(times, 1, 1, 1)
-            visual: Tensor = self.artifacts.vision.to(self.meter.device)(pixels_from_bytes(pixels))
+            visual: Tensor = self.artifacts.vision.network().to(self.meter.device)(pixels_from_bytes(pixels))
         return visual
 
 

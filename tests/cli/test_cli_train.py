@@ -13,11 +13,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import safetensors.torch
 import torch
 
 from tests.train.conftest import TINY, tiny_dataset  # noqa: F401 - a fixture
 from unimp.cli import main
-from unimp.core import files
 from unimp.core.files import read_tensors
 from unimp.data.dataset import Dataset
 from unimp.metrics.ranking import ranking_metrics
@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 ) -> None:
     """The disk fills up at the second validation; with room again the same command goes on."""
     arguments = ("train", "--data", tiny_dataset.folder, "--out", tmp_path / "run", *SETTINGS)
-    original, written = files.save_file, 0
+    original, written = safetensors.torch.save_file, 0
 
     def full(*positional: object, **named: object) -> None:
         nonlocal written
@@ -125,10 +125,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
             raise OSError(errno.ENOSPC, "No space left on device")
         original(*positional, **named)
 
-    monkeypatch.setattr(files, "save_file", full)
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
     assert "No space left on device" in refused(capsys, monkeypatch, *arguments)
     assert not list((tmp_path / "run").glob(".*"))
-    monkeypatch.setattr(files, "save_file", original)
+    monkeypatch.setattr(safetensors.torch, "save_file", original)
     assert "best epoch" in call(capsys, monkeypatch, *arguments)
 
 

@@ -13,7 +13,7 @@ from unimp.core.errors import DataError
 from unimp.data.dataset import Dataset
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.features.for_methods import CatalogFeatures
-from unimp.features.pixels import VisionConfig
+from unimp.features.vision.config import VisionConfig
 from unimp.testing.world import toy_world
 
 

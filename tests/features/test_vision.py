@@ -12,12 +12,12 @@ from tests.features.tiny import PATCH, SIDE, WIDTH, vision_folder
 from unimp.core.errors import ConfigError
 from unimp.core.weights import find_weights
 from unimp.features.encoders import VISION, open_vision
-from unimp.features.vision.encoder import CHUNK, VisionEncoder
+from unimp.features.vision.grid_encoder import CHUNK, GridEncoder
 
 FAMILIES = ["clip_vision_model", "siglip_vision_model", "dinov2", "dinov2_with_registers", "vit"]
 
 
-def opened(folder: Path, size: int = 0) -> VisionEncoder:
+def opened(folder: Path, size: int = 0) -> GridEncoder:
     return open_vision(find_weights(str(folder), "vision.encoder"), size)
 
 

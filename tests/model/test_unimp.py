@@ -10,6 +10,7 @@ from unimp.inference import forward
 from unimp.inference.forward import as_inputs
 from unimp.model.inputs import ItemInputs
 from unimp.model.unimp import ModelConfig, UnimpModel
+from unimp.model.vision import ConvEncoder
 from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import EncodedSentence, Kind
 from unimp.sentence.parts import Role
@@ -52,7 +53,7 @@ def make_model(*, sees: bool = True, trains_vision: bool = False) -> UnimpModel:
         {"text": 5},
         VISUAL if sees else None,
         pooled_pictures=False,
-        trains_vision=trains_vision,
+        vision=ConvEncoder(VISUAL) if trains_vision else None,
     ).eval()
 
 

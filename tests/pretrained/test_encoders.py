@@ -16,7 +16,7 @@ from unimp.features.encoders import open_text
 from unimp.features.sentence_embeddings import fit_sentences, joint_text
 from unimp.features.text import ContentConfig
 from unimp.features.vision.catalog_features import picture_features
-from unimp.features.vision.pretrained import EncoderSource
+from unimp.features.vision.source import EncoderSource
 
 TITLES = [
     "Warm woollen pullover for winter",

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.serve.site import MakeSite, Site
-from unimp.features.pixels import VisionConfig
+from unimp.features.vision.config import VisionConfig
 from unimp.serve.page.attribution_panel import grid_of
 from unimp.serve.page.heat import heat
 

@@ -17,9 +17,11 @@ from tests.train.conftest import tiny_recipe
 from unimp.core.errors import CheckpointError, ConfigError, UnimpError
 from unimp.data.dataset import Dataset
 from unimp.data.pictures import fit_pixels, read_upload
-from unimp.features.vision import pretrained as pretrained_vision
+from unimp.features.vision import source
 from unimp.features.vision.catalog_features import decoded
-from unimp.features.vision.encoder import VisionEncoder
+from unimp.features.vision.grid_encoder import GridEncoder
+from unimp.features.vision.pretrained import TrainablePretrained
+from unimp.features.vision.source import EncoderSource
 from unimp.inference.attribution import AlteredItems
 from unimp.personalizer import Personalizer, load
 from unimp.runs.artifacts import RunArtifacts
@@ -55,18 +57,18 @@ class Counting:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.pictures = 0
         self.opened = 0
-        forward, opening = VisionEncoder.forward, pretrained_vision.open_vision
+        forward, opening = GridEncoder.forward, source.open_vision
 
-        def counted(encoder: VisionEncoder, pixels: torch.Tensor) -> torch.Tensor:
+        def counted(encoder: GridEncoder, pixels: torch.Tensor) -> torch.Tensor:
             self.pictures += len(pixels)
             return forward(encoder, pixels)
 
-        def opened(*arguments: Any) -> VisionEncoder:
+        def opened(*arguments: Any) -> GridEncoder:
             self.opened += 1
             return opening(*arguments)
 
-        patch.setattr(VisionEncoder, "forward", counted)
-        patch.setattr(pretrained_vision, "open_vision", opened)
+        patch.setattr(GridEncoder, "forward", counted)
+        patch.setattr(source, "open_vision", opened)
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_frozen_features_are_the_encoders_own(tiny_dataset: Dataset, clip: Path)
     assert made.visual_width == WIDTH
     assert not items.visual_IVE[0].any(), "the first item has no picture"
     pixels = torch.from_numpy(decoded(tiny_dataset.catalog, ["7.png"], 16)).permute(0, 3, 1, 2) / 255
-    encoder = pretrained_vision.EncoderSource(str(clip), 0, 0).encoder
+    encoder = EncoderSource(str(clip), 0, 0).encoder
     with torch.inference_mode():
         grid = encoder(pixels).unflatten(1, (2, 2, 2, 2)).mean(dim=(2, 4)).flatten(1, 2)
     torch.testing.assert_close(items.visual_IVE[7].float(), grid[0], atol=2e-3, rtol=2e-3)
@@ -179,8 +181,8 @@ def test_end_to_end_the_encoder_learns_and_is_saved_with_the_model(
     vision = {"encoder": str(clip), "token_width": 8, "trainable": True, "resampler": 3}
     opened = trained(tiny_dataset, tmp_path / "run", vision=vision)
     model = opened.answerer.model
-    assert isinstance(model.vision, pretrained_vision.TrainableVision)
-    fresh = pretrained_vision.EncoderSource(str(clip), 0, 0).encoder
+    assert isinstance(model.vision, TrainablePretrained)
+    fresh = EncoderSource(str(clip), 0, 0).encoder
     moved = [
         name
         for (name, new), old in zip(model.vision.encoder.named_parameters(), fresh.parameters(), strict=True)

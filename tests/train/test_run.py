@@ -110,7 +110,7 @@ def test_attributes_and_ratings_in_the_sentence(
             "ratings": True,
             "show_missing": True,
         },
-        objective={"attribute": 0.5, "rating": 0.3, "gamma": 2.0, "label_smoothing": 0.1},
+        objective={"attribute": 0.5, "rating": 0.3, "gamma": 2.0},
         train={"epochs": 6, "patience": 6, "batch_positions": 256},
     )
     train(tiny_dataset, recipe, tmp_path / "run", show=False)
@@ -204,7 +204,7 @@ def test_unfinished_and_foreign_folders_are_named(
 
 def test_a_finished_run_can_be_judged_by_the_benchmark(run_folder: Path, tiny_dataset: Dataset) -> None:
     split = leave_one_out(tiny_dataset.interactions.histories, len(tiny_dataset.catalog))
-    method = UnimpMethod(UnimpMethodConfig(run=str(run_folder)))
+    method = UnimpMethod(UnimpMethodConfig(run=str(run_folder), fusion_weights=True))
     method.fit(TrainingData.of(split, tiny_dataset.catalog), seed=0)
     opened = open_run(run_folder)
     expected = opened.answerer.decoder(RecommendationTask).score(split.test.histories)

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.shared.causal import last_states
-from unimp.baselines.shared.losses import full_cross_entropy
 from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig
 from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
 from unimp.baselines.shared.transformer import Block, check_heads, draw_small
+from unimp.core.cross_entropy import full_cross_entropy
 from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 from unimp.data.histories import Histories, IntArray
 

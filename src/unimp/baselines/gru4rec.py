@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork
-from unimp.baselines.shared.losses import full_cross_entropy
 from unimp.baselines.shared.transformer import draw_small
+from unimp.core.cross_entropy import full_cross_entropy
 from unimp.core.search_space import Choice, Real, SearchSpace
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork
-from unimp.baselines.shared.losses import full_cross_entropy
+from unimp.core.cross_entropy import full_cross_entropy
 from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 
 

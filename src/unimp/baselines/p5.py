@@ -1,10 +1,11 @@
 """P5: recommendation as language; a prompt with the history's item ids is answered with an item's id."""
 
-# B users, T tokens, E events, D width, I items, L tokens of an id, K beams, P tokens, C codes of a level
+# B users, T tokens, E events, D width, I items, L tokens of an id, K beams, P tokens
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import Arrays, TrainingData
+from unimp.baselines.shared.beam import beam_search
 from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig, torch_threads
 from unimp.baselines.shared.prompts import (
     FIRST_CODE,
@@ -108,6 +110,34 @@ class P5Network(nn.Module):
         return self.t5.write(F.pad(codes_BKP + first_P, (1, 0), value=START), memory_BTD, real_BT)
 
 
+@dataclass
+class P5Decoder:
+    """A `CodeDecoder` that writes every segment anew at each level: an id has few tokens."""
+
+    network: P5Network
+    memory_BTD: Tensor
+    real_BT: Tensor
+    codes_BKP: Tensor | None = None
+    """None before the first level."""
+
+    def log_odds(self, level: int) -> Tensor:
+        network, codes_BKP = self.network, self.codes_BKP
+        if codes_BKP is None:
+            shape = (len(self.memory_BTD), 1, 0)
+            codes_BKP = torch.zeros(shape, dtype=torch.long, device=self.memory_BTD.device)
+        logits_BKV = network.write(codes_BKP, self.memory_BTD, self.real_BT)[:, :, -1]
+        first = network.firsts[level]
+        return logits_BKV.log_softmax(dim=2)[..., first : first + network.sizes[level]]
+
+    def follow(self, parents_BK: Tensor, codes_BK: Tensor) -> None:
+        newest_BK1, before = codes_BK[..., None], self.codes_BKP
+        if before is None:
+            self.codes_BKP = newest_BK1
+            return
+        rows = parents_BK[..., None].expand(-1, -1, before.shape[2])
+        self.codes_BKP = torch.cat([before.gather(1, rows), newest_BK1], dim=2)
+
+
 class P5(NeuralBaseline[P5Config]):
     """Pretrain, personalised prompt and predict (Geng et al., RecSys 2022), the sequential family of prompts.
 
@@ -177,30 +207,6 @@ class P5(NeuralBaseline[P5Config]):
         """Log probabilities of the items below the beam; the others far behind, by their first token."""
         windows = whole_windows(histories, self.config.max_events)
         prompts = self.prompts(windows, np.arange(len(windows)), template=0)
-        items_BN, found_BN, first_BC = self.search(self.module.read(prompts), prompts.real_BT)
-        lowest_B = found_BN.masked_fill(items_BN < 0, torch.inf).amin(dim=1)
-        scores_BI = first_BC[:, self.module.codes[:, 0]] + (lowest_B - 100.0)[:, None]
-        users_N, places_N = (items_BN >= 0).nonzero(as_tuple=True)
-        scores_BI[users_N, items_BN[users_N, places_N]] = found_BN[users_N, places_N]
-        return scores_BI
-
-    def search(self, memory_BTD: Tensor, real_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Items [B, N] (−1: none) below the beam's nodes and their log p; log p of first codes [B, C]."""
-        module = self.module
-        node_BK = torch.zeros((len(memory_BTD), 1), dtype=torch.long, device=memory_BTD.device)
-        score_BK, codes_BKP = memory_BTD.new_zeros(node_BK.shape), node_BK[..., None][..., :0]
-        first_BC = memory_BTD.new_zeros(0)
-        for level, (table, first) in enumerate(zip(self.trie, module.firsts, strict=True)):
-            odds = module.write(codes_BKP, memory_BTD, real_BT)[:, :, -1].log_softmax(dim=2)
-            odds_BKC = odds[..., first : first + module.sizes[level]]
-            first_BC = odds_BKC[:, 0] if level == 0 else first_BC
-            child_BN = table[node_BK.clamp(min=0)].masked_fill(node_BK[..., None] < 0, -1).flatten(1)
-            total_BN = (score_BK[..., None] + odds_BKC).flatten(1).masked_fill(child_BN < 0, -torch.inf)
-            if level + 1 == len(self.trie):
-                return child_BN, total_BN, first_BC
-            score_BK, chosen_BK = total_BN.topk(min(self.config.beam, total_BN.shape[1]), dim=1)
-            node_BK = child_BN.gather(1, chosen_BK)
-            parent_BK, code_BK = chosen_BK // odds_BKC.shape[2], chosen_BK % odds_BKC.shape[2]
-            before = codes_BKP.gather(1, parent_BK[..., None].expand(-1, -1, level))
-            codes_BKP = torch.cat([before, code_BK[..., None]], dim=2)
-        raise AssertionError("an id has at least one token")
+        decoder = P5Decoder(self.module, self.module.read(prompts), prompts.real_BT)
+        found = beam_search(decoder, self.trie, len(windows), self.config.beam, whole_last_level=True)
+        return found.scores(self.module.codes[:, 0])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -14,10 +15,11 @@ from pydantic import Field
 from torch import Tensor
 
 from unimp.baselines.baseline import Arrays, TrainingData
+from unimp.baselines.shared.beam import beam_search
+from unimp.baselines.shared.causal import latest_rows, target_batches
 from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig, torch_threads
 from unimp.baselines.shared.semantic_ids import QuantiserConfig, code_trie, learn_codes
-from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
-from unimp.baselines.shared.tiger_network import TIGERNetwork
+from unimp.baselines.shared.tiger_network import Segments, TIGERNetwork
 from unimp.baselines.shared.transformer import check_heads
 from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.data.histories import Histories
@@ -56,6 +58,25 @@ class TIGERConfig(NeuralConfig):
     }
 
 
+@dataclass
+class TIGERDecoder:
+    """A `CodeDecoder` whose segments grow by one code at each level."""
+
+    network: TIGERNetwork
+    segments: Segments
+    codes_BK: Tensor
+    """The newest codes; zeros before the first level."""
+
+    def log_odds(self, level: int) -> Tensor:
+        states_BKD = self.network.grow(self.segments, self.codes_BK)
+        logits_BKC: Tensor = self.network.outputs[level](states_BKD)
+        return logits_BKC.log_softmax(dim=2)
+
+    def follow(self, parents_BK: Tensor, codes_BK: Tensor) -> None:
+        self.segments.follow(parents_BK)
+        self.codes_BK = codes_BK
+
+
 class TIGER(NeuralBaseline[TIGERConfig]):
     """Recommender systems with generative retrieval (Rajput et al., NeurIPS 2023).
 
@@ -91,10 +112,7 @@ class TIGER(NeuralBaseline[TIGERConfig]):
         return TIGERNetwork(self.codes, **shape)
 
     def losses(self, data: TrainingData, random: np.random.Generator) -> Iterator[Tensor]:
-        windows = training_windows(data.train, self.config.max_events)
-        for chosen in batches_by_length(windows.lengths - 1, self.config.batch_events, random):
-            rows_BT = torch.from_numpy(windows.padded(chosen)).to(self.config.device)
-            lengths_B = torch.from_numpy(windows.lengths[chosen] - 1).to(self.config.device)
+        for rows_BT, lengths_B in target_batches(data.train, self.config, random):
             yield self.loss(rows_BT, lengths_B)
 
     def loss(self, rows_BT: Tensor, lengths_B: Tensor) -> Tensor:
@@ -113,31 +131,8 @@ class TIGER(NeuralBaseline[TIGERConfig]):
 
     def score_batch(self, histories: Histories) -> Tensor:
         """Log probabilities of the items that the beam reaches; the others far below, by their first code."""
-        windows = whole_windows(histories, self.config.max_events)
-        rows_BT = torch.from_numpy(windows.padded(np.arange(len(windows)))).to(self.config.device)
-        latest_B = torch.from_numpy(windows.lengths - 1).to(self.config.device)
-        items_BK, found_BK, first_BC = self.search(self.module.read(rows_BT), latest_B)
-        lowest_B = found_BK.masked_fill(items_BK < 0, torch.inf).amin(dim=1)
-        scores_BI = first_BC[:, self.module.codes[:, 0]] + (lowest_B - 100.0)[:, None]
-        users_N, places_N = (items_BK >= 0).nonzero(as_tuple=True)
-        scores_BI[users_N, items_BK[users_N, places_N]] = found_BK[users_N, places_N]
-        return scores_BI
-
-    def search(self, memory_BSD: Tensor, latest_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Items [B, K] (−1: none) and their log p by beam search along the trie; log p of first codes."""
-        module = self.module
-        node_BK = latest_B.new_zeros((len(latest_B), 1))
-        code_BK, score_BK = node_BK, memory_BSD.new_zeros(node_BK.shape)
-        first_BC = memory_BSD.new_zeros(0)
-        segments = module.begin(memory_BSD, latest_B)
-        for level, table in enumerate(self.trie):
-            odds_BKC = module.outputs[level](module.grow(segments, code_BK)).log_softmax(dim=2)
-            first_BC = odds_BKC[:, 0] if level == 0 else first_BC
-            child_BKC = table[node_BK.clamp(min=0)]
-            gone_BKC = (child_BKC < 0) | (node_BK < 0)[..., None]
-            total_BN = (score_BK[..., None] + odds_BKC).masked_fill(gone_BKC, -torch.inf).flatten(1)
-            score_BK, chosen_BK = total_BN.topk(min(self.config.beam, total_BN.shape[1]), dim=1)
-            parent_BK, code_BK = chosen_BK // odds_BKC.shape[2], chosen_BK % odds_BKC.shape[2]
-            node_BK = child_BKC.flatten(1).gather(1, chosen_BK).masked_fill(score_BK.isinf(), -1)
-            segments.follow(parent_BK)
-        return node_BK, score_BK, first_BC
+        rows_BT, latest_B = latest_rows(histories, self.config)
+        segments = self.module.begin(self.module.read(rows_BT), latest_B)
+        decoder = TIGERDecoder(self.module, segments, torch.zeros_like(latest_B)[:, None])
+        found = beam_search(decoder, self.trie, len(rows_BT), self.config.beam)
+        return found.scores(self.module.codes[:, 0])

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from unimp.baselines.baseline import Arrays, TrainingData
 from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork, last_states
-from unimp.baselines.shared.losses import full_cross_entropy
 from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
 from unimp.baselines.shared.transformer import Block, check_heads, draw_small
+from unimp.core.cross_entropy import full_cross_entropy
 from unimp.core.progress import progress_bar
 from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.data.histories import Histories

@@ -110,7 +110,7 @@ def run(
     from unimp.evaluate.bench.protocol import BenchmarkProtocol
     from unimp.evaluate.bench.runner import run_jobs
     from unimp.features.for_methods import CatalogFeatures
-    from unimp.features.pixels import VisionConfig
+    from unimp.features.vision.config import VisionConfig
 
     names = chosen_methods(methods)
     budget = tuning_budget(tune, tune_minutes)

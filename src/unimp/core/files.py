@@ -1,24 +1,53 @@
-"""Tensors on disk: one safetensors file per state, replaced atomically, its content hashed in its header."""
+"""Files that a kill leaves old or new, never half; hashes; tensors with their content hash in the header."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from unimp.core.errors import CheckpointError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, in a folder that is made; what is written there replaces `path`.
+
+    The block may write a file, or a folder where `path` is none yet. When it raises, `path` stays as it was
+    and the temporary file or folder is removed.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
 
 def content_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and values, in hexadecimal."""
+    import torch  # whoever hashes files only need not wait for it
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
@@ -28,22 +57,21 @@ def content_hash(tensors: Mapping[str, Tensor]) -> str:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write beside `path`, flush to disk, then replace: a kill leaves the old file or the new one."""
+    """Write, flush to disk, then replace. CheckpointError when the disk is full or the folder read-only."""
+    from safetensors.torch import save_file
+
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"facts": json.dumps(facts), "sha256": content_hash(flat)}
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # as the umask has it; safetensors lets the owner alone read
-        save_file(flat, temporary, metadata=header)
-        temporary.chmod(mode)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with atomic_write(path) as temporary:
+            temporary.touch()
+            mode = temporary.stat().st_mode  # as the umask has it; safetensors lets the owner alone read
+            save_file(flat, temporary, metadata=header)
+            temporary.chmod(mode)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written ({error}); free some space and resume") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -64,15 +92,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Atomic, human-readable."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    """Write indented JSON. CheckpointError when the disk is full or the folder read-only."""
     try:
-        temporary.write_text(json.dumps(document, indent=2) + "\n")
-        os.replace(temporary, path)
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n")
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error.strerror}); free some space") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:

@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unimp.core.errors import ConfigError, MissingExtra, did_you_mean
+from unimp.core.errors import CheckpointError, ConfigError, MissingExtra, did_you_mean
+from unimp.core.files import file_hash
 
 PREFIX = "package:"
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -85,8 +86,7 @@ class Weights:
         digest = hashlib.sha256()
         for path in self.files(*WEIGHTS, *DESCRIPTIONS):
             digest.update(path.relative_to(self.folder).as_posix().encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(file_hash(path)))
         return f"{self.family}-{digest.hexdigest()[:16]}"
 
     def has(self, name: str) -> bool:
@@ -112,6 +112,17 @@ class Weights:
         """Files of the folder and of its folders, each once, in order of their names."""
         found = {path for pattern in patterns for path in self.folder.rglob(pattern) if path.is_file()}
         return sorted(found)
+
+
+def find_same_weights(name: str, key: str, identity: str | None, made: str) -> Weights:
+    """As `find_weights`; CheckpointError where the identity is another than that which `made` something."""
+    found = find_weights(name, key)
+    if identity not in (None, found.identity):
+        raise CheckpointError(
+            f"{found.place}: holds {found.identity}, but {made} by {identity}; "
+            "put the old weights back, or train again"
+        )
+    return found
 
 
 def find_weights(name: str, key: str) -> Weights:

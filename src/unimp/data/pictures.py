@@ -228,11 +228,3 @@ def fit_pixels(image: Image.Image, height: int, width: int) -> PixelArray:
     scaled = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     canvas.paste(scaled, ((width - size[0]) // 2, (height - size[1]) // 2))
     return np.asarray(canvas, dtype=np.uint8)
-
-
-def png_bytes(picture: Image.Image | PixelArray) -> bytes:
-    """A picture, or its pixels [Y, X, 3], as a PNG file."""
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(picture))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from unimp.data.pictures import png_bytes
+from unimp.core.images import png_bytes
 from unimp.demo.cards import ItemCard, card, data_uris
 from unimp.demo.result import Demo
 from unimp.tasks.explanation.task import ExplanationTask

@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from unimp.core.files import atomic_write
+
 PART = 512
 """Rows that are encoded between two writes: what a kill can cost."""
 KEY = 16
@@ -45,13 +47,9 @@ class FeatureCache:
         if found is not None:
             return found
         features = make()
-        temporary = path.with_name(f".{key}.{uuid.uuid4().hex[:8]}.npy")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            np.save(temporary, features.numpy())
-            os.replace(temporary, path)
+            write_array(path, features.numpy())
         except OSError:
-            temporary.unlink(missing_ok=True)
             return features
         written = self._open(path)
         return features if written is None else written
@@ -59,6 +57,12 @@ class FeatureCache:
     def _open(self, path: Path) -> Tensor | None:
         found = open_array(path)
         return None if found is None else torch.from_numpy(found)
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """A plain `.npy` file, which `open_array` maps; OSError when it cannot be written."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
 
 
 def open_array(path: Path) -> Any:
@@ -138,16 +142,11 @@ class FeatureStore:
     def _write(self, name: str, keys: Sequence[bytes], rows: HalfArray) -> HalfArray:
         """The rows as a memory map; as they were given where the cache cannot be written."""
         path = self.folder / f"{name}.npy"
-        temporary = self.folder / f".{name}.{uuid.uuid4().hex[:8]}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for content, place in ((rows, path), (b"".join(keys), path.with_suffix(".keys"))):
-                with temporary.open("wb") as file:
-                    np.save(file, content) if isinstance(content, np.ndarray) else file.write(content)
-                os.replace(temporary, place)
+            write_array(path, rows)
+            with atomic_write(path.with_suffix(".keys")) as temporary:
+                temporary.write_bytes(b"".join(keys))
         except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             return rows
         written = open_array(path)
         return rows if written is None else np.asarray(written)

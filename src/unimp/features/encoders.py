@@ -16,7 +16,7 @@ from unimp.core.weights import Weights, find_weights
 
 if TYPE_CHECKING:
     from unimp.features.sentence_model import SentenceModel
-    from unimp.features.vision.encoder import VisionEncoder
+    from unimp.features.vision.grid_encoder import GridEncoder
 
 OTHERS = "*"
 VISION: dict[str, str] = {
@@ -62,9 +62,9 @@ def opener(reads: Literal["vision", "text"], table: dict[str, str], family: str)
     return imported(table.get(family, table[OTHERS]))
 
 
-def open_vision(weights: Weights, size: int = 0) -> VisionEncoder:
+def open_vision(weights: Weights, size: int = 0) -> GridEncoder:
     """The picture encoder that reads squares of `size` pixels; 0: the size it was trained at."""
-    encoder: VisionEncoder = opener("vision", VISION, weights.family)(weights, size)
+    encoder: GridEncoder = opener("vision", VISION, weights.family)(weights, size)
     return encoder
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from unimp.core.weights import find_weights
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray
-from unimp.features.pixels import VisionConfig, load_pixels
 from unimp.features.sentence_embeddings import fit_sentences
 from unimp.features.text import ContentConfig, fit_text
+from unimp.features.vision.config import VisionConfig
 
 
 class CatalogFeatures:
-    """The same cached encoders that UniMP reads by, made when a method first asks.
+    """Text and pictures by the same cached encoders as UniMP's, computed when a method first asks.
 
     Nothing here looks at the log: text is TF-IDF reduced by SVD, or a pretrained sentence encoder's vectors
     less their mean; pictures are the frozen encoder's visual tokens, averaged.
@@ -67,19 +67,14 @@ class CatalogFeatures:
 
     @cached_property
     def _image(self) -> FloatArray | None:
-        from unimp.features.vision.catalog_features import pretrained_pictures
-        from unimp.features.vision.pretraining import frozen_vision
+        from unimp.features.vision.encoder import encoder_class
 
-        config, show = self.vision, self.show_progress
-        if config.encoder:
-            if not any(self.catalog.picture_references):
-                return None
-            seen = pretrained_pictures(self.catalog, config, show=show)
-            assert seen.visual_IVF is not None
-            return np.asarray(seen.visual_IVF.float().mean(dim=1).numpy(), dtype=np.float32)
-        pixels = load_pixels(self.catalog, config.height, config.image_width, show_progress=show)
-        if pixels is None:
+        if not any(self.catalog.picture_references):
             return None
-        tokens = frozen_vision(self.catalog, pixels, config, seed=0, show=show).features_IVE
-        pooled = tokens.float().mean(dim=1).numpy()
-        return np.where(pixels.present[:, None], pooled, 0.0).astype(np.float32)
+        vision = encoder_class(self.vision)
+        pictures = vision.prepare(self.catalog, self.vision, seed=0, show=self.show_progress)
+        if pictures is None:
+            return None
+        assert pictures.visual_IVE is not None, "methods read a frozen encoder"
+        pooled = pictures.visual_IVE.float().mean(dim=1).numpy()
+        return np.where(pictures.present_I.numpy()[:, None], pooled, 0.0).astype(np.float32)

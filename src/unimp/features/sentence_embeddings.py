@@ -12,9 +12,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from unimp.core.errors import CheckpointError
 from unimp.core.progress import progress_bar
-from unimp.core.weights import Weights, find_weights
+from unimp.core.weights import Weights, find_same_weights
 from unimp.data.catalog import Attribute, Catalog
 from unimp.data.histories import FloatArray
 from unimp.features.cache import FeatureStore, HalfArray, content_key
@@ -52,13 +51,7 @@ class SentenceSource:
     @cached_property
     def weights(self) -> Weights:
         """ConfigError or MissingExtra when they are not here, CheckpointError when they are others."""
-        found = find_weights(self.name, KEY)
-        if self.wanted not in (None, found.identity):
-            raise CheckpointError(
-                f"{found.place}: holds {found.identity}, but the items were encoded by {self.wanted}; "
-                "put the old weights back, or train again"
-            )
-        return found
+        return find_same_weights(self.name, KEY, self.wanted, "the items were encoded")
 
     @cached_property
     def model(self) -> SentenceModel:

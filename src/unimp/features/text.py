@@ -35,8 +35,32 @@ class ContentConfig(Config):
 
 
 @dataclass(frozen=True)
+class TermWeights:
+    """TF-IDF (Salton & Buckley 1988): (1 + log count) times how rare a term is."""
+
+    vocabulary: dict[str, int]
+    """Term -> column."""
+    idf: FloatArray
+    """[W] log(documents / documents with the term)."""
+
+    def weigh(self, terms: list[list[str]]) -> Any:
+        """[len(terms), W] CSR; terms that the vocabulary lacks count nothing."""
+        rows = term_matrix(terms, self.vocabulary)
+        rows.data *= self.idf[rows.indices]
+        return rows
+
+    def unit(self, terms: list[list[str]]) -> Any:
+        """[len(terms), W] CSR of unit rows, or empty ones."""
+        rows = self.weigh(terms)
+        owners = np.repeat(np.arange(len(terms)), np.diff(rows.indptr))
+        norms = np.sqrt(np.bincount(owners, weights=rows.data**2, minlength=len(terms)))
+        rows.data /= np.maximum(norms, 1e-9)[owners]
+        return rows
+
+
+@dataclass(frozen=True)
 class TextProjector:
-    """TF-IDF (Salton & Buckley 1988), then truncated SVD (Deerwester et al. 1990), fitted on a catalogue."""
+    """TF-IDF, then truncated SVD (Deerwester et al. 1990), fitted on a catalogue."""
 
     vocabulary: dict[str, int]
     idf: FloatArray
@@ -59,8 +83,12 @@ class TextProjector:
 
     def project_terms(self, terms: list[list[str]]) -> FloatArray:
         """[len(terms), F] unit-length rows, or zeros."""
-        weights = term_matrix(terms, self.vocabulary).multiply(self.idf).tocsr()
+        weights = self.term_weights.weigh(terms)
         return unit_rows(np.asarray(weights @ self.components, dtype=np.float32))
+
+    @property
+    def term_weights(self) -> TermWeights:
+        return TermWeights(self.vocabulary, self.idf)
 
 
 class WordMatch:
@@ -71,17 +99,12 @@ class WordMatch:
 
     @cached_property
     def items_WI(self) -> Any:
-        """[words, I] unit columns, made when they are first asked for."""
+        """[words, I] unit columns, computed when they are first needed."""
         return self.unit_rows(item_terms(self.catalog)).T.tocsr()
 
     def unit_rows(self, terms: list[list[str]]) -> Any:
         """[len(terms), words] CSR of unit rows, or empty ones."""
-        rows = term_matrix(terms, self.projector.vocabulary)
-        rows.data *= self.projector.idf[rows.indices]
-        owners = np.repeat(np.arange(len(terms)), np.diff(rows.indptr))
-        norms = np.sqrt(np.bincount(owners, weights=rows.data**2, minlength=len(terms)))
-        rows.data /= np.maximum(norms, 1e-9)[owners]
-        return rows
+        return self.projector.term_weights.unit(terms)
 
     def score(self, texts: Sequence[str]) -> FloatArray:
         """[N, I] in [0, 1]; zeros for a text without a known word."""
@@ -144,7 +167,7 @@ def fit_text(catalog: Catalog, dimensions: int) -> TextProjector | None:
         return None
     vocabulary = {term: column for column, term in enumerate(shared)}
     idf = np.log(len(catalog) / np.array([frequency[term] for term in shared])).astype(np.float32)
-    weights = term_matrix(terms, vocabulary).multiply(idf).tocsr()
+    weights = TermWeights(vocabulary, idf).weigh(terms)
     norms = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel())
     scaled = sp.diags(1.0 / np.maximum(norms, 1e-9)) @ weights
     return TextProjector(vocabulary, idf, right_factors(scaled, dimensions))

@@ -21,7 +21,7 @@ from unimp.model.inputs import Inputs, ItemInputs, ItemState
 from unimp.model.item_table import ItemTable
 from unimp.model.resampler import Resampler
 from unimp.model.token_table import LanguageSide, TokenTable
-from unimp.model.vision import ConvEncoder, pixels_from_bytes, pool_tokens
+from unimp.model.vision import pixels_from_bytes, pool_tokens
 
 
 class ModelConfig(Config):
@@ -62,19 +62,17 @@ class UnimpModel(nn.Module):
         visual_width: int | None,
         *,
         pooled_pictures: bool = True,
-        trains_vision: bool = False,
         vision: nn.Module | None = None,
         resampler: int = 0,
         language: LanguageSide | None = None,
     ) -> None:
-        """`vision`: a pretrained encoder to train along instead of our own; `resampler`: learned queries that
-        read a picture before the text does, 0 for none; `language`: a pretrained backbone and its words."""
+        """`visual_width`: width of a visual token, None for a model without pictures; `vision`: the encoder
+        that is trained with it, None for a frozen one; `resampler`: learned queries that take the place of a
+        picture's tokens, 0 for none; `language`: a pretrained backbone and its words."""
         super().__init__()
         self.config = config
         sees = config.cross_attention and visual_width is not None
-        self.vision: nn.Module | None = vision
-        if vision is None and trains_vision and visual_width is not None:
-            self.vision = ConvEncoder(visual_width)
+        self.vision = vision
         self.resampler = Resampler(visual_width, resampler) if sees and visual_width and resampler else None
         if visual_width is not None and pooled_pictures:
             content_widths = {**content_widths, "picture": 2 * visual_width}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +13,15 @@ from torch import Tensor
 from unimp.core.errors import CheckpointError, ConfigError
 from unimp.core.files import read_tensors, write_tensors
 from unimp.data.dataset import Dataset
-from unimp.features.cache import open_array
+from unimp.features.cache import open_array, write_array
 from unimp.features.image_tokenizer import load_tokenizer, save_tokenizer
 from unimp.features.item_graph import ItemGraph
-from unimp.features.reduction import Reduction
 from unimp.features.sentence_embeddings import SentenceProjector, SentenceSource, joint_text
 from unimp.features.text import TextProjector
-from unimp.features.vision.catalog_features import pooled
-from unimp.features.vision.pretrained import EncoderSource, PretrainedVision
+from unimp.features.vision.encoder import SavedVision, VisionEncoder, encoder_class, pooled
 from unimp.model.backbones.source import BackboneSource, find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemInputs
-from unimp.model.vision import ConvEncoder
 from unimp.runs.artifacts import RunArtifacts, sentence_encoder
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit, make_split
@@ -37,7 +32,7 @@ from unimp.tasks.rating.factors import BiasedMF
 
 VOCABULARY, ITEMS, TOKENIZER = "vocabulary.json", "items.safetensors", "image_tokenizer.safetensors"
 VISUAL = "visual.npy"
-"""Visual tokens of a frozen pretrained encoder, as a memory map: they may be larger than the memory."""
+"""Visual tokens of an encoder whose features are memory-mapped."""
 PREPARED = (VOCABULARY, ITEMS, TOKENIZER, VISUAL)
 """Files that are made before anything is learned."""
 
@@ -45,11 +40,12 @@ PREPARED = (VOCABULARY, ITEMS, TOKENIZER, VISUAL)
 def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
     """Write vocabulary, item content, graphs, rating factors and the encoders of pictures."""
     artifacts.vocabulary.save(folder / VOCABULARY)
-    items, factors = artifacts.items, artifacts.factors
+    items, factors, vision = artifacts.items, artifacts.factors, artifacts.vision
+    mapped = vision is not None and vision.maps_features
     tensors = {f"content.{name}": block for name, block in items.content.items()}
     optional = {
         "pixels": items.pixels_IYX3,
-        "visual": None if isinstance(artifacts.vision, PretrainedVision) else items.visual_IVE,
+        "visual": None if mapped else items.visual_IVE,
         "has_picture": items.has_picture_I,
         "ratings.items": None if factors is None else torch.from_numpy(factors.items),
         "ratings.l2": None if factors is None else torch.from_numpy(factors.l2),
@@ -65,13 +61,13 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
     if artifacts.text is not None:
         tensors["text.idf"] = torch.from_numpy(artifacts.text.idf)
         tensors["text.components"] = torch.from_numpy(artifacts.text.components)
-    if artifacts.vision is not None:
-        tensors |= {f"vision.{name}": tensor for name, tensor in artifacts.vision.state_dict().items()}
+    if vision is not None:
+        tensors |= {f"vision.{name}": tensor for name, tensor in vision.tensors().items()}
     if artifacts.sentences is not None:
         tensors["sentences.mean"] = torch.from_numpy(artifacts.sentences.mean)
         tensors["sentences.components"] = torch.from_numpy(artifacts.sentences.components)
-    if isinstance(artifacts.vision, PretrainedVision) and items.visual_IVE is not None:
-        write_array(folder / VISUAL, items.visual_IVE)
+    if mapped and items.visual_IVE is not None:
+        write_visual(folder / VISUAL, items.visual_IVE)
     if artifacts.tokenizer is not None:
         save_tokenizer(folder / TOKENIZER, artifacts.tokenizer)
     facts = {
@@ -99,8 +95,9 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         text = TextProjector(columns, tensors["text.idf"].numpy(), tensors["text.components"].numpy())
     sentences = saved_sentences(tensors, facts)
     vision = saved_vision(tensors, facts, recipe)
-    if isinstance(vision, PretrainedVision) and not recipe.vision.trainable:
-        tensors["visual"] = read_array(folder / VISUAL)
+    mapped = vision is not None and vision.maps_features and not vision.trained
+    if mapped:
+        tensors["visual"] = read_visual(folder / VISUAL)
     on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
     items = ItemInputs(
         {name: block.to(device) for name, block in under("content", tensors).items()},
@@ -108,26 +105,25 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         on_device.get("visual"),
         on_device.get("has_picture"),
     )
-    if isinstance(vision, PretrainedVision) and items.visual_IVE is not None:
+    if mapped and items.visual_IVE is not None:
         items = replace(items, pooled_IP=pooled(items.visual_IVE))
     training_split = TrainingSplit.of(dataset, make_split(dataset, recipe.train.split, recipe.train.seed))
     codes = tensors["codes"].numpy() if "codes" in tensors else None
     context = training_split.context(Template(dataset.catalog, recipe.sentence), codes)
     return RunArtifacts(
-        recipe,
-        context,
-        sentence_encoder(vocabulary, recipe, joint_text(text, sentences)),
-        load_tasks(recipe.tasks, context),
-        items,
-        vision,
-        facts["visual_width"],
-        tensors["popularity"].numpy(),
-        {name: saved_graph(name, tensors, vocabulary.num_items) for name in facts["graphs"]},
-        text,
-        saved_factors(tensors, facts["ratings"]),
-        saved_tokenizer(folder),
-        sentences,
-        saved_backbone(folder, facts),
+        recipe=recipe,
+        context=context,
+        encoder=sentence_encoder(vocabulary, recipe, joint_text(text, sentences)),
+        tasks=load_tasks(recipe.tasks, context),
+        items=items,
+        vision=vision,
+        popularity=tensors["popularity"].numpy(),
+        graphs={name: saved_graph(name, tensors, vocabulary.num_items) for name in facts["graphs"]},
+        text=text,
+        factors=saved_factors(tensors, facts["ratings"]),
+        tokenizer=saved_tokenizer(folder),
+        sentences=sentences,
+        backbone=saved_backbone(folder, facts),
     )
 
 
@@ -151,13 +147,13 @@ def saved_backbone(folder: Path, facts: dict[str, Any]) -> BackboneSource | None
 def encoder_facts(artifacts: RunArtifacts) -> dict[str, Any]:
     """Which pretrained encoders the run stands on: where they were found, and the hash of what was found."""
     found = {
-        "vision": artifacts.vision.source if isinstance(artifacts.vision, PretrainedVision) else None,
-        "text": artifacts.sentences.source if artifacts.sentences is not None else None,
+        "vision": artifacts.vision.weights if artifacts.vision is not None else None,
+        "text": artifacts.sentences.source.weights if artifacts.sentences is not None else None,
     }
     return {
-        kind: {"name": source.weights.lasting_name, "identity": source.weights.identity}
-        for kind, source in found.items()
-        if source is not None
+        kind: {"name": weights.lasting_name, "identity": weights.identity}
+        for kind, weights in found.items()
+        if weights is not None
     }
 
 
@@ -169,22 +165,17 @@ def saved_sentences(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Senten
     return SentenceProjector(SentenceSource(told["name"], told["identity"]), mean, components)
 
 
-def write_array(path: Path, tensor: Tensor) -> None:
-    """A plain array that is opened as a memory map; written beside `path`, then put in its place."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+def write_visual(path: Path, visual_IVE: Tensor) -> None:
+    """An array that `read_visual` maps; CheckpointError when it cannot be written."""
     try:
-        with temporary.open("wb") as file:
-            np.save(file, tensor.cpu().numpy())
-        os.replace(temporary, path)
+        write_array(path, visual_IVE.cpu().numpy())
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error.strerror}); free some space and resume"
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def read_array(path: Path) -> Tensor:
+def read_visual(path: Path) -> Tensor:
     """As a memory map; CheckpointError when it is missing or cut short."""
     found = open_array(path)
     if found is None:
@@ -208,20 +199,12 @@ def saved_graph(name: str, tensors: dict[str, Tensor], num_items: int) -> ItemGr
     return ItemGraph(csr_matrix(tuple(parts), shape=(num_items, num_items)))
 
 
-def saved_vision(
-    tensors: dict[str, Tensor], facts: dict[str, Any], recipe: Recipe
-) -> ConvEncoder | PretrainedVision | None:
-    weights, width = under("vision", tensors), facts["visual_width"]
-    told = facts.get("encoders", {}).get("vision")
-    if told is not None:
-        source = EncoderSource(told["name"], recipe.vision.size, recipe.vision.tokens, told["identity"])
-        narrow = under("reduction", weights)
-        return PretrainedVision(source, Reduction.of(narrow) if narrow else None).eval()
-    if not weights or width is None:
+def saved_vision(tensors: dict[str, Tensor], facts: dict[str, Any], recipe: Recipe) -> VisionEncoder | None:
+    if facts["visual_width"] is None:
         return None
-    encoder = ConvEncoder(width)
-    encoder.load_state_dict(weights)
-    return encoder.eval()
+    weights = facts.get("encoders", {}).get("vision")
+    saved = SavedVision(under("vision", tensors), facts["visual_width"], weights)
+    return encoder_class(recipe.vision).load(recipe.vision, saved)
 
 
 def saved_factors(tensors: dict[str, Tensor], facts: Any) -> BiasedMF | None:

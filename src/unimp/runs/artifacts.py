@@ -16,7 +16,7 @@ from unimp.data.histories import FloatArray
 from unimp.features.item_graph import ItemGraph
 from unimp.features.sentence_embeddings import SentenceProjector, TextEncoder, joint_text
 from unimp.features.text import TextProjector, WordMatch
-from unimp.features.vision.pretrained import PretrainedVision
+from unimp.features.vision.encoder import VisionEncoder
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.backbones.opening import open_backbone
 from unimp.model.backbones.source import BackboneSource
@@ -25,7 +25,7 @@ from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemInputs
 from unimp.model.token_table import LanguageSide
 from unimp.model.unimp import UnimpModel
-from unimp.model.vision import ConvEncoder, pixels_from_bytes
+from unimp.model.vision import pixels_from_bytes
 from unimp.runs.answerer import Answerer, unit_pictures
 from unimp.runs.recipe import Recipe
 from unimp.sentence.encoder import SentenceEncoder
@@ -37,7 +37,7 @@ from unimp.tasks.rating.factors import BiasedMF
 from unimp.tasks.task import AnyTask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunArtifacts:
     """Frozen parts of a run: what is saved beside the weights, or made again from the data."""
 
@@ -46,10 +46,8 @@ class RunArtifacts:
     encoder: SentenceEncoder
     tasks: tuple[AnyTask, ...]
     items: ItemInputs
-    vision: ConvEncoder | PretrainedVision | None
-    """Sees pictures from outside, where the encoder is frozen; what a pretrained one starts from, where it is
-    trained along."""
-    visual_width: int | None
+    vision: VisionEncoder | None
+    """How pictures become visual tokens; None where no picture is read."""
     popularity: FloatArray
     """[I] training events of every item."""
     graphs: dict[str, ItemGraph]
@@ -73,8 +71,8 @@ class RunArtifacts:
 
     def new_model(self) -> UnimpModel:
         """A model of the recipe's shape; weights come from torch's generator."""
-        recipe = self.recipe
-        trained = recipe.vision.trainable
+        recipe, vision = self.recipe, self.vision
+        language = None if self.backbone is None else self.language(self.backbone)
         return UnimpModel(
             recipe.model,
             self.vocabulary.num_items,
@@ -82,10 +80,9 @@ class RunArtifacts:
             {name: block.shape[1] for name, block in self.items.content.items()},
             self.visual_width,
             pooled_pictures=recipe.content.picture,
-            trains_vision=trained,
-            vision=self.vision.trained() if trained and isinstance(self.vision, PretrainedVision) else None,
+            vision=vision.network() if vision is not None and vision.trained else None,
             resampler=recipe.vision.resampler,
-            language=None if self.backbone is None else self.language(self.backbone),
+            language=language,
         )
 
     def language(self, source: BackboneSource) -> LanguageSide:
@@ -121,10 +118,19 @@ class RunArtifacts:
 
     @property
     def picture_size(self) -> tuple[int, int]:
-        """(height, width) of the pictures that the vision encoder reads."""
-        if isinstance(self.vision, PretrainedVision):
-            return self.vision.size
-        return self.recipe.vision.height, self.recipe.vision.image_width
+        """(height, width) in pixels of the pictures that the vision encoder reads."""
+        return self._vision.picture_size
+
+    @property
+    def _vision(self) -> VisionEncoder:
+        if self.vision is None:
+            raise ConfigError("this checkpoint looks at no pictures; ask in words")
+        return self.vision
+
+    @property
+    def visual_width(self) -> int | None:
+        """Width of a visual token; None where no picture is read."""
+        return None if self.vision is None else self.vision.token_width
 
     @cached_property
     def word_match(self) -> WordMatch | None:
@@ -168,14 +174,14 @@ class RunArtifacts:
         return Answerer.of(self.decoder_parts(model, weights_by_task, show=show))
 
     def see(self, model: UnimpModel, pixels_PYX3: PictureArray) -> Tensor:
-        """[P, V, E] visual tokens of pictures from outside, at the size the encoder reads."""
-        encoder = model.vision or self.vision
-        if encoder is None:
-            raise ConfigError("this checkpoint looks at no pictures; ask in words")
+        """[P, V, E] visual tokens of pictures that are not the catalogue's, at the size the encoder reads."""
+        vision = self._vision
+        network = model.vision if vision.trained else vision.network()
+        assert network is not None, "a trained encoder is a part of the model"
         device = next(model.parameters()).device
         with torch.inference_mode():
             pixels = torch.tensor(pixels_PYX3, device=device)  # a copy: what was decoded may be read-only
-            tokens: Tensor = encoder.to(device)(pixels_from_bytes(pixels))
+            tokens: Tensor = network.to(device)(pixels_from_bytes(pixels))
         return tokens
 
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from unimp.core.config import Config, merge, parse_overrides, read_toml
 from unimp.core.errors import ConfigError, did_you_mean
-from unimp.features.pixels import VisionConfig
 from unimp.features.text import ContentConfig
+from unimp.features.vision.config import VisionConfig
 from unimp.fusion.structure import StructureConfig
 from unimp.model.backbones.config import BackboneConfig, LoraConfig
 from unimp.model.image_tokenizer import ImageTokenizerConfig

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from PIL import Image
 
 from unimp.core.errors import DataError
-from unimp.data.pictures import png_bytes
+from unimp.core.images import png_bytes
 from unimp.serve.settings import ServeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")

@@ -68,7 +68,7 @@ def read_picture_field(value: Any) -> PictureFile:
 def write_picture_field(value: PictureFile) -> str:
     """Base64 of the file's bytes; an opened picture becomes a PNG file first."""
     if isinstance(value, Image.Image):
-        from unimp.data.pictures import png_bytes
+        from unimp.core.images import png_bytes
 
         return base64.b64encode(png_bytes(value)).decode()
     return base64.b64encode(value.read_bytes() if isinstance(value, Path) else value).decode()

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from unimp.features.sentence_model import SentenceModel
-    from unimp.features.vision.encoder import VisionEncoder
+    from unimp.features.vision.grid_encoder import GridEncoder
 
 TEXTS = ("a red bag", "", "a blue lamp with a long and winding description", "a red bag")
 
@@ -16,17 +16,17 @@ TEXTS = ("a red bag", "", "a blue lamp with a long and winding description", "a 
 class VisionEncoderContract:
     """What every picture encoder promises; a test file inherits it and opens the encoder."""
 
-    def open(self) -> VisionEncoder:
+    def open(self) -> GridEncoder:
         """The encoder, its weights the same at every call."""
         raise NotImplementedError
 
-    def pictures(self, encoder: VisionEncoder, count: int = 3) -> Any:
+    def pictures(self, encoder: GridEncoder, count: int = 3) -> Any:
         """[count, 3, size, size] random pixels in [0, 1]."""
         import torch
 
         return torch.rand(count, 3, encoder.size, encoder.size, generator=torch.Generator().manual_seed(0))
 
-    def tokens(self, encoder: VisionEncoder, pictures: Any) -> Any:
+    def tokens(self, encoder: GridEncoder, pictures: Any) -> Any:
         import torch
 
         with torch.inference_mode():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from unimp.model.cross_entropy import focal_mean, linear_cross_entropy
+from unimp.core.cross_entropy import focal_mean, linear_cross_entropy
 from unimp.model.inputs import ItemInputs, ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.runs.training_config import ObjectiveConfig

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from unimp.core.errors import ConfigError
 from unimp.core.progress import progress_bar, say
@@ -15,16 +14,13 @@ from unimp.data.histories import Cases, FloatArray, IntArray
 from unimp.data.targets import REPEATS_KEEP, count_targets
 from unimp.features.image_tokenizer import encode_codes, tokenizer_for
 from unimp.features.item_graph import fit_graphs
-from unimp.features.pixels import VisionConfig, load_pixels
+from unimp.features.pixels import load_pixels
 from unimp.features.sentence_embeddings import fit_sentences, joint_text
 from unimp.features.text import fit_text
-from unimp.features.vision.catalog_features import pooled, pretrained_pictures
-from unimp.features.vision.pretrained import PretrainedVision
-from unimp.features.vision.pretraining import frozen_vision
+from unimp.features.vision.encoder import VisionEncoder, encoder_class, pooled
 from unimp.model.backbones.source import find_backbone
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemInputs
-from unimp.model.vision import ConvEncoder
 from unimp.runs.artifacts import RunArtifacts, sentence_encoder
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit
@@ -71,7 +67,7 @@ def build_artifacts(
     content: dict[str, np.ndarray] = {}
     if text is not None:
         content["text"] = text.project(catalog)
-    items, vision, visual_width = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
+    items, vision = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
     items = for_training(items, popularity, recipe, device)
     spoken = [*(task.words for task in tasks), *extra_words(tasks, context)]
@@ -82,20 +78,19 @@ def build_artifacts(
     rates = any(task.needs_rating_factors for task in tasks) and context.has_ratings
     factors = BiasedMF.fit(train, seed=recipe.train.seed, show=show_progress) if rates else None
     return RunArtifacts(
-        recipe,
-        context,
-        sentence_encoder(vocabulary, recipe, text),
-        tasks,
-        items,
-        vision,
-        visual_width,
-        popularity,
-        fit_graphs(train, content.get("text"), len(catalog), recipe.structure, show=show_progress),
-        projector,
-        factors,
-        tokenizer,
-        sentences,
-        backbone,
+        recipe=recipe,
+        context=context,
+        encoder=sentence_encoder(vocabulary, recipe, text),
+        tasks=tasks,
+        items=items,
+        vision=vision,
+        popularity=popularity,
+        graphs=fit_graphs(train, content.get("text"), len(catalog), recipe.structure, show=show_progress),
+        text=projector,
+        factors=factors,
+        tokenizer=tokenizer,
+        sentences=sentences,
+        backbone=backbone,
     )
 
 
@@ -125,47 +120,21 @@ def item_inputs(
     device: torch.device,
     *,
     show_progress: bool,
-) -> tuple[ItemInputs, ConvEncoder | PretrainedVision | None, int | None]:
-    """Content and pictures as tensors on `device`, the frozen encoder, and the visual width.
-
-    No width: no picture is looked at. No encoder: our own is trained with the model.
-    """
+) -> tuple[ItemInputs, VisionEncoder | None]:
+    """Content and pictures as tensors on `device`, and the encoder of pictures; None where none is read."""
     blocks = {name: torch.from_numpy(block).to(device) for name, block in content.items()}
-    vision = recipe.vision
-    pixels = None
-    if vision.enabled and vision.encoder:
-        return pretrained_inputs(catalog, vision, blocks, device, show=show_progress)
-    if vision.enabled:
-        pixels = load_pixels(catalog, vision.height, vision.image_width, show_progress=show_progress)
-    if pixels is None:
-        return ItemInputs(blocks), None, None
-    present = torch.from_numpy(pixels.present).to(device)
-    check_resampler(vision, (vision.height // 8) * (vision.image_width // 8))
-    if vision.trainable:
-        values = torch.from_numpy(pixels.values).to(device)
-        return ItemInputs(blocks, values, None, present), None, vision.token_width
-    seen = frozen_vision(catalog, pixels, vision, seed=recipe.train.seed, show=show_progress)
-    features = seen.features_IVE.to(device)
-    return ItemInputs(blocks, None, features, present), seen.encoder, vision.token_width
-
-
-def pretrained_inputs(
-    catalog: Catalog, config: VisionConfig, blocks: dict[str, Tensor], device: torch.device, *, show: bool
-) -> tuple[ItemInputs, PretrainedVision, int]:
-    """As `item_inputs`, by the recipe's pretrained encoder."""
-    seen = pretrained_pictures(catalog, config, show=show)
-    check_resampler(config, seen.tokens)
-    present = seen.present_I.to(device)
-    if seen.visual_IVF is None:
-        assert seen.pixels_IYX3 is not None
-        return ItemInputs(blocks, seen.pixels_IYX3.to(device), None, present), seen.sight, seen.width
-    visual = seen.visual_IVF.to(device)
-    return ItemInputs(blocks, None, visual, present, pooled_IP=pooled(visual)), seen.sight, seen.width
-
-
-def check_resampler(config: VisionConfig, tokens: int) -> None:
-    """ConfigError when more is asked of a picture than it has."""
-    if config.resampler > tokens:
-        raise ConfigError(
-            f"vision.resampler {config.resampler}: a picture has {tokens} visual tokens; ask for at most that"
-        )
+    config, pictures = recipe.vision, None
+    if config.enabled:
+        pictures = encoder_class(config).prepare(catalog, config, seed=recipe.train.seed, show=show_progress)
+    if pictures is None:
+        return ItemInputs(blocks), None
+    pixels, visual = pictures.pixels_IYX3, pictures.visual_IVE
+    items = ItemInputs(
+        blocks,
+        None if pixels is None else pixels.to(device),
+        None if visual is None else visual.to(device),
+        pictures.present_I.to(device),
+    )
+    if items.visual_IVE is not None and pictures.encoder.maps_features:
+        items = replace(items, pooled_IP=pooled(items.visual_IVE))
+    return items, pictures.encoder

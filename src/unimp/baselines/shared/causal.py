@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
-from unimp.baselines.shared.losses import full_cross_entropy
 from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig
 from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
+from unimp.core.cross_entropy import full_cross_entropy
 from unimp.data.histories import Histories
 
 
@@ -51,10 +51,7 @@ class CausalBaseline(NeuralBaseline[CausalConfigT]):
     module: CausalNetwork
 
     def losses(self, data: TrainingData, random: np.random.Generator) -> Iterator[Tensor]:
-        windows = training_windows(data.train, self.config.max_events)
-        for chosen in batches_by_length(windows.lengths - 1, self.config.batch_events, random):
-            rows_BT = torch.from_numpy(windows.padded(chosen)).to(self.config.device)
-            lengths_B = torch.from_numpy(windows.lengths[chosen] - 1).to(self.config.device)
+        for rows_BT, lengths_B in target_batches(data.train, self.config, random):
             yield self.loss(rows_BT, lengths_B)
 
     def loss(self, rows_BT: Tensor, lengths_B: Tensor) -> Tensor:
@@ -68,10 +65,36 @@ class CausalBaseline(NeuralBaseline[CausalConfigT]):
         return full_cross_entropy(hidden_ND, self.module.items.weight, targets_N)
 
     def score_batch(self, histories: Histories) -> Tensor:
-        windows = whole_windows(histories, self.config.max_events)
-        rows_BT = torch.from_numpy(windows.padded(np.arange(len(windows)))).to(self.config.device)
-        latest_B = torch.from_numpy(windows.lengths - 1).to(self.config.device)
+        rows_BT, latest_B = latest_rows(histories, self.config)
         return last_states(self.module(rows_BT), latest_B) @ self.module.items.weight.T
+
+
+class ReadsSequences(Protocol):
+    """The part of a config that says how much of a history is read, and where."""
+
+    @property
+    def max_events(self) -> int: ...
+    @property
+    def batch_events(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+
+
+def target_batches(
+    train: Histories, config: ReadsSequences, random: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One pass of training: item rows [B, T] of windows, and the number of targets [B] of each."""
+    windows = training_windows(train, config.max_events)
+    for chosen in batches_by_length(windows.lengths - 1, config.batch_events, random):
+        rows_BT = torch.from_numpy(windows.padded(chosen)).to(config.device)
+        yield rows_BT, torch.from_numpy(windows.lengths[chosen] - 1).to(config.device)
+
+
+def latest_rows(histories: Histories, config: ReadsSequences) -> tuple[Tensor, Tensor]:
+    """Item rows [B, T] of every user's latest events, and the place [B] of the last."""
+    windows = whole_windows(histories, config.max_events)
+    rows_BT = torch.from_numpy(windows.padded(np.arange(len(windows)))).to(config.device)
+    return rows_BT, torch.from_numpy(windows.lengths - 1).to(config.device)
 
 
 def last_states(hidden_BTD: Tensor, latest_B: Tensor) -> Tensor:

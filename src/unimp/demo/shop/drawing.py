@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -167,9 +166,3 @@ def paint(
     left, top = rng.uniform(0.0, size - side, size=2)
     window = (left, top, left + side, top + side)
     return image.resize((picture_size, picture_size), Image.Resampling.LANCZOS, box=window)
-
-
-def png_bytes(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from unimp.core.images import png_bytes
 from unimp.data.dataset import Dataset, read_table
 from unimp.data.interactions import COLUMNS, Interactions, RatingScale
 from unimp.data.pictures import PictureSource
-from unimp.demo.shop.drawing import OVERSAMPLING, Stencil, paint, png_bytes
+from unimp.demo.shop.drawing import OVERSAMPLING, Stencil, paint
 from unimp.demo.shop.people import LAUNCHED, ShopEvent, ShopUser, make_events, make_users, user_table
 from unimp.demo.shop.settings import ShopConfig
 from unimp.demo.shop.silhouettes import SILHOUETTES

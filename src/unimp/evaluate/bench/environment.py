@@ -6,11 +6,11 @@ import gc
 import importlib.metadata
 import os
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
+from unimp.core.compute import peak_memory_mib
 from unimp.core.config import Config
 
 PACKAGES = ("unimp", "torch", "numpy", "scipy", "polars", "pyarrow", "optuna", "lightgbm")
@@ -89,5 +89,4 @@ class PeakMemory:
             for line in status.read_text().splitlines():
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) / 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+        return peak_memory_mib()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from unimp.core.config import Config
 from unimp.core.errors import DataError
+from unimp.core.files import atomic_write, file_hash
 from unimp.evaluate.bench.environment import Environment
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.second_stage import ALONE, OWN_MIXTURE, FusionRecord
@@ -180,16 +179,12 @@ def write_result(folder: Path, result: ResultFile) -> Path:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, then rename: a killed run leaves the old file or none."""
-    part = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
+    """`write` fills the file; DataError when that fails, and the old file stays."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        os.replace(part, path)
+        with atomic_write(path) as part:
+            write(part)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_result(path: Path) -> StoredResult | Rejected:
@@ -231,8 +226,3 @@ def disagreements(result: ResultFile, ranks: RankArray) -> str:
         if not same:
             wrong.append(name)
     return ", ".join(wrong)
-
-
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

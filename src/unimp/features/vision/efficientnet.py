@@ -9,13 +9,13 @@ from torch import Tensor
 
 from unimp.core.errors import ConfigError
 from unimp.core.weights import Weights
-from unimp.features.vision.encoder import VisionEncoder
+from unimp.features.vision.grid_encoder import GridEncoder
 
 STRIDE, WIDTH, SIZE = 32, 1280, 224
 MEAN, STD = 127 / 255, 128 / 255
 
 
-class EfficientNetLite(VisionEncoder):
+class EfficientNetLite(GridEncoder):
     """The grid before the pooling: 7 x 7 tokens of 1280 at 224 pixels."""
 
     def __init__(self, body: Any, size: int) -> None:

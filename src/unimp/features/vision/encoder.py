@@ -1,53 +1,122 @@
-"""`VisionEncoder`: what every pretrained picture encoder is to the rest of the program."""
+"""`VisionEncoder`: how a run reads pictures. Three kinds, one protocol; the recipe's `[vision]` names one."""
 
-# P pictures, Y x X pixels, H x C grid, V = H * C visual tokens, E visual width
+# I items, P pictures, Y x X pixels, V visual tokens per picture, E width of a visual token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-CHUNK = 32
-"""Pictures encoded at a time: bounds memory, in training too (activations are made again in between)."""
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from unimp.core.errors import ConfigError
+from unimp.core.weights import Weights
+from unimp.data.catalog import Catalog
+from unimp.features.vision.config import VisionConfig
+from unimp.model.vision import pool_tokens
 
 
-class VisionEncoder(nn.Module):
-    """[P, 3, Y, X] pixels in [0, 1] -> [P, H * C, E] visual tokens in raster order.
+class VisionEncoder(Protocol):
+    """Pictures to visual tokens: prepared once from a catalogue, then saved and loaded with the run."""
 
-    Always in evaluation mode: batch statistics and dropout stay as they were pretrained, also where the
-    weights are trained on.
-    """
+    maps_features: ClassVar[bool]
+    """The catalogue's features may be larger than memory: the run keeps them as a memory map in a file of
+    their own, and they are pooled once instead of at every step."""
 
-    mean: Tensor
-    std: Tensor
+    @property
+    def trained(self) -> bool:
+        """Whether its network is a part of the model and trained with it; otherwise it is frozen."""
+        ...
 
-    def __init__(
-        self, size: int, grid: tuple[int, int], width: int, mean: Sequence[float], std: Sequence[float]
-    ) -> None:
-        """`size`: pixels per side of the square it reads; `mean`, `std`: of each colour, in [0, 1]."""
-        super().__init__()
-        self.size, self.grid, self.width = size, grid, width
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the pictures that it reads."""
+        ...
 
-    def train(self, mode: bool = True) -> Self:
-        return super().train(False)
+    @property
+    def token_width(self) -> int:
+        """Width E of a visual token."""
+        ...
 
-    def forward(self, pixels_P3YX: Tensor) -> Tensor:
-        parts = []
-        for chunk in pixels_P3YX.split(CHUNK):
-            scaled = (chunk - self.mean) / self.std
-            trains = torch.is_grad_enabled() and any(weight.requires_grad for weight in self.parameters())
-            parts.append(
-                checkpoint(self.tokens, scaled, use_reentrant=False) if trains else self.tokens(scaled)
-            )
-        return torch.cat(parts)
+    @property
+    def weights(self) -> Weights | None:
+        """The pretrained weights that it needs; None for our own encoder."""
+        ...
 
-    def tokens(self, scaled_P3YX: Tensor) -> Tensor:
-        """[P, H * C, E] of pixels that were brought to the mean and deviation of the pretraining."""
-        raise NotImplementedError
+    def network(self) -> nn.Module:
+        """[P, 3, Y, X] pixels in [0, 1] -> [P, V, E]: frozen, or new each time, for the model to train."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its state for the run folder: what `load` needs beside the recipe."""
+        ...
+
+    @classmethod
+    def prepare(
+        cls, catalog: Catalog, config: VisionConfig, *, seed: int, show: bool
+    ) -> PreparedPictures | None:
+        """The encoder and the catalogue's pictures as the model reads them; None without any picture."""
+        ...
+
+    @classmethod
+    def load(cls, config: VisionConfig, saved: SavedVision) -> Self:
+        """The encoder of a run, as it was prepared."""
+        ...
+
+
+@dataclass(frozen=True)
+class SavedVision:
+    """What a run folder records of its encoder beside the recipe."""
+
+    tensors: Mapping[str, Tensor]
+    """As `VisionEncoder.tensors` gave them."""
+    token_width: int
+    weights: Mapping[str, str] | None = None
+    """`name` and `identity` of the pretrained weights."""
+
+
+@dataclass(frozen=True)
+class PreparedPictures:
+    """What an encoder makes of a catalogue before training."""
+
+    encoder: VisionEncoder
+    present_I: Tensor
+    """bool: items with a picture."""
+    num_tokens: int
+    """Visual tokens per picture."""
+    visual_IVE: Tensor | None = None
+    """fp16 visual tokens by a frozen encoder; only those of `present_I` mean anything."""
+    pixels_IYX3: Tensor | None = None
+    """uint8 pictures for an encoder that is trained."""
+
+
+def encoder_class(config: VisionConfig) -> type[VisionEncoder]:
+    """The kind of encoder that a recipe names."""
+    if config.encoder:
+        from unimp.features.vision.pretrained import PretrainedVision
+
+        return PretrainedVision
+    if config.trainable:
+        from unimp.features.vision.trained_conv import TrainedConvVision
+
+        return TrainedConvVision
+    from unimp.features.vision.frozen_conv import FrozenConvVision
+
+    return FrozenConvVision
+
+
+def check_resampler(config: VisionConfig, num_tokens: int) -> None:
+    """ConfigError when the resampler has more queries than a picture has visual tokens."""
+    if config.resampler > num_tokens:
+        raise ConfigError(
+            f"vision.resampler {config.resampler}: a picture has {num_tokens} visual tokens; "
+            "ask for at most that"
+        )
+
+
+@torch.no_grad()
+def pooled(visual_IVE: Tensor, batch: int = 1024) -> Tensor:
+    """[I, 2E] mean and maximum of every picture's visual tokens, read once."""
+    return torch.cat([pool_tokens(visual) for visual in visual_IVE.split(batch)])

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from unimp.core.errors import ConfigError
 from unimp.core.weights import Weights
-from unimp.features.vision.encoder import VisionEncoder
+from unimp.features.vision.grid_encoder import GridEncoder
 from unimp.features.vision.patch_grid import colours, load_body, picture_size
 
 MOST_PREFIX = 8
 """Class, distillation and register tokens that may stand before the patches."""
 
 
-class FoundGrid(VisionEncoder):
+class FoundGrid(GridEncoder):
     """Convolutions give [P, E, H, C]; transformers give [P, prefix + H * C, E]."""
 
     def __init__(

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from unimp.core.errors import ConfigError
 from unimp.core.weights import Weights, need_transformers, quiet
-from unimp.features.vision.encoder import IMAGENET_MEAN, IMAGENET_STD, VisionEncoder
+from unimp.features.vision.grid_encoder import IMAGENET_MEAN, IMAGENET_STD, GridEncoder
 
 UNUSED = ("pooler", "head", "classifier", "lm_head", "mask_token")
 """Parts that no visual token passes through: their weights may be missing."""
 
 
-class PatchEncoder(VisionEncoder):
+class PatchEncoder(GridEncoder):
     """A transformer over patches: its last hidden state is `prefix` further tokens, then the grid."""
 
     def __init__(

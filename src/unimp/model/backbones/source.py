@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from unimp.core.errors import ConfigError, MissingExtra
+from unimp.core.files import file_hash
 from unimp.core.weights import PREFIX, find_weights, need_transformers, quiet
 from unimp.model.backbones.gguf import EXTRA, unpacked
 
@@ -81,8 +81,7 @@ def find_backbone(name: str) -> BackboneSource:
         return BackboneSource(name, weights.folder, weights.identity, lasting)
     if not path.is_file():
         raise ConfigError(f"{label}: no such file; put the GGUF file there")
-    with path.open("rb") as file:
-        identity = f"gguf-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    identity = f"gguf-{file_hash(path)[:16]}"
     with quiet():
         folder = unpacked(path.resolve(), identity, label)
     lasting = name if name.startswith(PREFIX) else str(path.resolve())

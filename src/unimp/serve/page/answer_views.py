@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unimp.data.pictures import png_bytes
+from unimp.core.images import png_bytes
 from unimp.serve.schemas import ItemOut
 from unimp.tasks.task import AnyTask
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from unimp.data.histories import FloatArray
 from unimp.data.pictures import open_picture
-from unimp.features.pixels import VisionConfig
+from unimp.features.vision.config import VisionConfig
 from unimp.inference.attention_maps import AttentionMap
 from unimp.inference.attribution import Attribution, LeaveOneOutAttribution
 from unimp.personalizer import Personalizer

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 
 from unimp.answer import ExplainedRating
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.data.review_sentences import tokens_of
 from unimp.data.reviews import AspectLexicon, pick_sentence, reviews_of
 from unimp.features.item_graph import ItemGraph, cosine_graph
-from unimp.features.text import term_matrix
+from unimp.features.text import TermWeights
 from unimp.tasks.rating.references import BiasModel
 
 
@@ -67,25 +66,17 @@ class FrequentSentence:
         return [ExplainedRating(self.sentence, rating) for rating in ratings.tolist()]
 
 
-@dataclass(frozen=True)
-class TfIdf:
-    """Words weighted by their rarity among training sentences (Salton & Buckley 1988)."""
+def sentence_weights(texts: tuple[str, ...]) -> TermWeights:
+    """TF-IDF of sentences; counts one document more, so that a word in all of them weighs a little."""
+    counts = Counter(word for text in texts for word in set(tokens_of(text)))
+    words = sorted(counts)
+    idf = np.log((1.0 + len(texts)) / np.array([counts[word] for word in words], dtype=np.float64))
+    return TermWeights({word: column for column, word in enumerate(words)}, idf.astype(np.float32))
 
-    vocabulary: dict[str, int]
-    idf: FloatArray
 
-    @classmethod
-    def fit(cls, texts: tuple[str, ...]) -> TfIdf:
-        counts = Counter(word for text in texts for word in set(tokens_of(text)))
-        words = sorted(counts)
-        idf = np.log((1.0 + len(texts)) / np.array([counts[word] for word in words], dtype=np.float64))
-        return cls({word: column for column, word in enumerate(words)}, idf.astype(np.float32))
-
-    def vectors(self, texts: tuple[str, ...]) -> Any:
-        """[len(texts), words] CSR rows of length 1, or empty."""
-        weights = term_matrix([tokens_of(text) for text in texts], self.vocabulary).multiply(self.idf).tocsr()
-        norms = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel())
-        return (sp.diags(1.0 / np.maximum(norms, 1e-9)) @ weights).tocsr()
+def sentence_vectors(weighting: TermWeights, texts: tuple[str, ...]) -> Any:
+    """[len(texts), words] CSR rows of length 1, or empty."""
+    return weighting.unit([tokens_of(text) for text in texts])
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,7 @@ class RetrievedSentence:
     sentences: Sentences
     by_item: dict[int, list[int]] = field(repr=False)
     """Item row -> its sentences."""
-    weighting: TfIdf = field(repr=False)
+    weighting: TermWeights = field(repr=False)
     vectors: Any = field(repr=False)
     """[S, words] CSR."""
     neighbours: ItemGraph = field(repr=False)
@@ -116,12 +107,12 @@ class RetrievedSentence:
         by_item: dict[int, list[int]] = defaultdict(list)
         for place, row in enumerate(sentences.item_rows.tolist()):
             by_item[row].append(place)
-        weighting = TfIdf.fit(sentences.texts)
+        weighting = sentence_weights(sentences.texts)
         return cls(
             sentences,
             dict(by_item),
             weighting,
-            weighting.vectors(sentences.texts),
+            sentence_vectors(weighting, sentences.texts),
             cosine_graph(train, num_items, neighbours=50),
             BiasModel.fit(train),
             events,
@@ -132,7 +123,7 @@ class RetrievedSentence:
         """See `Explainer`."""
         ratings = self.rater.rate(histories, item_rows)
         written = Sentences.of(histories, self.events, self.lexicon)
-        vectors = self.weighting.vectors(written.texts)
+        vectors = sentence_vectors(self.weighting, written.texts)
         starts = np.searchsorted(written.users, np.arange(len(histories) + 1))
         answers = []
         for user, (row, rating) in enumerate(zip(item_rows.tolist(), ratings.tolist(), strict=True)):

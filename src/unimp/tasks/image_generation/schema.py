@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field, PlainSerializer, PlainValidator, StringConstraints, WithJsonSchema
 
 from unimp.answer import PictureArray
-from unimp.data.pictures import png_bytes
+from unimp.core.images import png_bytes
 from unimp.tasks.requests import MOST_PICTURES, TEXT_PATTERN, FieldForm, TaskRequest, Words, with_example
 
 AttributeName: TypeAlias = Annotated[

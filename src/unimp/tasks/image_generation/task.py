@@ -11,9 +11,9 @@ import numpy as np
 
 from unimp.answer import Imaginer, Query
 from unimp.core.errors import ConfigError
+from unimp.core.images import png_bytes
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, Histories, IntArray
-from unimp.data.pictures import png_bytes
 from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import HistoryEvent
 from unimp.tasks.context import TaskContext

@@ -1,4 +1,4 @@
-"""A frozen vision encoder from nothing: trained on the catalogue's own pictures, its features kept."""
+"""Our own convolutional encoder, trained first on the catalogue's pictures, then frozen; features cached."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,19 +18,21 @@ from unimp.core.files import read_tensors, write_tensors
 from unimp.core.progress import progress_bar
 from unimp.data.catalog import Catalog
 from unimp.features.cache import FeatureCache
-from unimp.features.pixels import Pixels, VisionConfig
+from unimp.features.pixels import Pixels, load_pixels
 from unimp.features.text import item_terms, term_matrix
+from unimp.features.vision.config import VisionConfig
+from unimp.features.vision.encoder import PreparedPictures, SavedVision, check_resampler
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 
 WORDS = 400
-"""Most frequent catalogue words that a picture must tell."""
+"""Most frequent catalogue words, which the pretext task predicts from a picture."""
 BATCH = 64
 
 
 class Pretext(nn.Module):
-    """What the encoder is trained on: the item's words, and each grid cell's own colours.
+    """The pretext task: predict the item's words from the mean token, and each cell's colours from its own.
 
-    The words teach what the catalogue calls things; the colours keep what it never says.
+    The words teach what the catalogue names; the colours preserve what no text mentions.
     """
 
     def __init__(self, width: int, words: int) -> None:
@@ -40,10 +43,10 @@ class Pretext(nn.Module):
 
     def loss(self, pixels_P3YX: Tensor, words_PW: Tensor) -> Tensor:
         visual = self.encoder(pixels_P3YX)
-        told = F.binary_cross_entropy_with_logits(self.words(visual.mean(dim=1)), words_PW)
+        by_words = F.binary_cross_entropy_with_logits(self.words(visual.mean(dim=1)), words_PW)
         small = F.avg_pool2d(pixels_P3YX, 2)  # each grid cell of 8 x 8 pixels as 4 x 4 colours
         cells = F.unfold(small, kernel_size=4, stride=4).transpose(1, 2)
-        return told * 10.0 + F.mse_loss(self.colours(visual), cells) * 10.0
+        return by_words * 10.0 + F.mse_loss(self.colours(visual), cells) * 10.0
 
 
 def word_targets(catalog: Catalog) -> Tensor:
@@ -91,30 +94,56 @@ def encode_pictures(encoder: ConvEncoder, pixels: Pixels, batch: int = 256) -> T
 
 
 @dataclass(frozen=True)
-class FrozenVision:
-    """The encoder, to see a picture that is not the catalogue's, and what it saw of the catalogue."""
+class FrozenConvVision:
+    """A `VisionEncoder` whose network is a `ConvEncoder` that was trained on the catalogue's pictures."""
+
+    maps_features: ClassVar[bool] = False
+    trained: ClassVar[bool] = False
+    weights: ClassVar[None] = None
 
     encoder: ConvEncoder
-    features_IVE: Tensor
-    """fp16 visual tokens."""
+    picture_size: tuple[int, int]
 
+    @property
+    def token_width(self) -> int:
+        return self.encoder.width
 
-def frozen_vision(
-    catalog: Catalog, pixels: Pixels, config: VisionConfig, *, seed: int, show: bool
-) -> FrozenVision:
-    """A frozen encoder and its features, from the cache when the same pictures were seen before."""
-    told = hashlib.sha256(json.dumps(item_terms(catalog)).encode()).hexdigest()[:16]
-    identity = f"conv-{config.from_nothing}-{seed}-{told}"
-    cache = FeatureCache.at_default_place()
-    key = hashlib.sha256(f"{identity}\n{pixels.digest}".encode()).hexdigest()[:24]
-    path = cache.folder / f"{key}.encoder.safetensors"
-    encoder = ConvEncoder(config.token_width)
-    try:
-        encoder.load_state_dict(read_tensors(path)[0])
-    except (CheckpointError, RuntimeError):
-        encoder = pretrain(catalog, pixels, config, seed=seed, show=show)
-        with suppress(CheckpointError, OSError):  # costs the time again, never the run
-            cache.folder.mkdir(parents=True, exist_ok=True)
-            write_tensors(path, encoder.state_dict(), {"identity": identity})
-    features = cache.get_or_make(identity, pixels.digest, lambda: encode_pictures(encoder, pixels))
-    return FrozenVision(encoder.eval(), features)
+    def network(self) -> nn.Module:
+        return self.encoder
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self.encoder.state_dict()
+
+    @classmethod
+    def prepare(
+        cls, catalog: Catalog, config: VisionConfig, *, seed: int, show: bool
+    ) -> PreparedPictures | None:
+        """Encoder and features come from the cache where it holds those of the same pictures and words."""
+        pixels = load_pixels(catalog, *config.own_size, show_progress=show)
+        if pixels is None:
+            return None
+        check_resampler(config, config.own_tokens)
+        words = hashlib.sha256(json.dumps(item_terms(catalog)).encode()).hexdigest()[:16]
+        shape = f"{config.height}x{config.image_width}-{config.token_width}-{config.pretrain_epochs}"
+        identity = f"conv-{shape}-{seed}-{words}"
+        cache = FeatureCache.at_default_place()
+        key = hashlib.sha256(f"{identity}\n{pixels.digest}".encode()).hexdigest()[:24]
+        path = cache.folder / f"{key}.encoder.safetensors"
+        encoder = ConvEncoder(config.token_width)
+        try:
+            encoder.load_state_dict(read_tensors(path)[0])
+        except (CheckpointError, RuntimeError):
+            encoder = pretrain(catalog, pixels, config, seed=seed, show=show)
+            with suppress(CheckpointError, OSError):  # costs the time again, never the run
+                cache.folder.mkdir(parents=True, exist_ok=True)
+                write_tensors(path, encoder.state_dict(), {"identity": identity})
+        features = cache.get_or_make(identity, pixels.digest, lambda: encode_pictures(encoder, pixels))
+        present = torch.from_numpy(pixels.present)
+        vision = cls(encoder.eval().requires_grad_(False), config.own_size)
+        return PreparedPictures(vision, present, config.own_tokens, visual_IVE=features)
+
+    @classmethod
+    def load(cls, config: VisionConfig, saved: SavedVision) -> Self:
+        encoder = ConvEncoder(saved.token_width)
+        encoder.load_state_dict(saved.tensors)
+        return cls(encoder.eval().requires_grad_(False), config.own_size)

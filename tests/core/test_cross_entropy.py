@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unimp.model import cross_entropy
-from unimp.model.cross_entropy import focal_mean, linear_cross_entropy
+from unimp.core import cross_entropy
+from unimp.core.cross_entropy import focal_mean, full_cross_entropy, linear_cross_entropy
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.5, 2.0])
@@ -64,3 +64,39 @@ def test_equal_predictions_weigh_one_whatever_gamma(gamma: float) -> None:
     torch.testing.assert_close(mean, plain)
     torch.testing.assert_close(torch.autograd.grad(mean, hidden), torch.autograd.grad(plain, hidden))
     torch.testing.assert_close(focal_mean(plain.detach().repeat(3), gamma, detach=True), plain.detach())
+
+
+@pytest.mark.parametrize("scale", [1.0, 50.0])  # below SAFE_LOGIT, and beyond it
+@pytest.mark.parametrize("chunk_bytes", [1, 35 * 8, 10_000])
+def test_chunks_give_torchs_loss_and_gradients(
+    chunk_bytes: int, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_entropy, "PLAIN_CHUNK_BYTES", chunk_bytes)
+    random = torch.Generator().manual_seed(0)
+    hidden = (scale * torch.randn(13, 5, generator=random, dtype=torch.float64)).requires_grad_()
+    items = torch.randn(7, 5, generator=random, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(7, (13,), generator=random)
+    ours = full_cross_entropy(hidden, items, targets)
+    theirs = F.cross_entropy(hidden @ items.T, targets)
+    torch.testing.assert_close(ours, theirs)
+    found = torch.autograd.grad(3.0 * ours, (hidden, items))
+    expected = torch.autograd.grad(3.0 * theirs, (hidden, items))
+    torch.testing.assert_close(found, expected)
+
+
+def test_large_logits_stay_finite() -> None:
+    hidden, items = torch.full((1, 1), 1e4), torch.tensor([[1.0], [-1.0]])
+    assert full_cross_entropy(hidden, items, torch.tensor([1])).item() == pytest.approx(2e4)
+
+
+def test_both_losses_are_one_where_nothing_is_weighted() -> None:
+    torch.manual_seed(2)
+    hidden = torch.randn(11, 4, dtype=torch.float64, requires_grad=True)
+    table = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+    labels, ones = torch.randint(0, 6, (11,)), torch.ones(11, 1, dtype=torch.float64)
+    plain = full_cross_entropy(hidden, table, labels)
+    weighted, _ = linear_cross_entropy(hidden, table, labels[:, None], ones, ones[:, 0])
+    torch.testing.assert_close(plain, weighted)
+    torch.testing.assert_close(
+        torch.autograd.grad(plain, (hidden, table)), torch.autograd.grad(weighted, (hidden, table))
+    )
