@@ -72,8 +72,13 @@ class Personalizer:
         exclude_history: bool | None = None,
     ) -> Recommendation:
         """The k best next items, from the whole catalogue, in falling order of score."""
-        asked: dict[str, Any] = {"history": history, "user": user, "k": k, "exclude_history": exclude_history}
-        return self._answer(RecommendationTask, RecommendRequest.parse(asked))
+        fields: dict[str, Any] = {
+            "history": history,
+            "user": user,
+            "k": k,
+            "exclude_history": exclude_history,
+        }
+        return self._answer(RecommendationTask, RecommendRequest.parse(fields))
 
     def search(
         self,
@@ -86,9 +91,9 @@ class Personalizer:
         exclude_history: bool | None = None,
     ) -> SearchResult:
         """The k items that answer words, a picture, or both, in this user's taste."""
-        asked: dict[str, Any] = {"text": text, "picture": picture, "history": history, "user": user}
-        asked |= {"k": k, "exclude_history": exclude_history}
-        return self._answer(SearchTask, SearchRequest.parse(asked))
+        fields: dict[str, Any] = {"text": text, "picture": picture, "history": history, "user": user}
+        fields |= {"k": k, "exclude_history": exclude_history}
+        return self._answer(SearchTask, SearchRequest.parse(fields))
 
     def rate(
         self, item: str, *, history: Sequence[str] | None = None, user: str | None = None
@@ -100,8 +105,8 @@ class Personalizer:
         self, item: str, *, history: Sequence[str] | None = None, user: str | None = None
     ) -> Explanation:
         """Why the item suits the user, in words, with the rating as a number."""
-        asked = {"item": item, "history": history, "user": user}
-        return self._answer(ExplanationTask, ExplainRequest.parse(asked))
+        fields = {"item": item, "history": history, "user": user}
+        return self._answer(ExplanationTask, ExplainRequest.parse(fields))
 
     def select(
         self,
@@ -115,8 +120,8 @@ class Personalizer:
 
         The order of the candidates does not matter; one that is named twice is one candidate.
         """
-        asked = {"candidates": tuple(candidates), "count": count, "history": history, "user": user}
-        return self._answer(SelectionTask, SelectRequest.parse(asked))
+        fields = {"candidates": tuple(candidates), "count": count, "history": history, "user": user}
+        return self._answer(SelectionTask, SelectRequest.parse(fields))
 
     def generate_image(
         self,
@@ -131,9 +136,9 @@ class Personalizer:
         user: str | None = None,
     ) -> Drawing:
         """Pictures of what words and attributes ask for, in the user's taste, drawn by seed."""
-        asked: dict[str, Any] = {"text": text, "attributes": attributes, "count": count, "seed": seed}
-        asked |= {"temperature": temperature, "top_p": top_p, "history": history, "user": user}
-        return self._answer(ImageGenerationTask, ImageRequest.parse(asked))
+        fields: dict[str, Any] = {"text": text, "attributes": attributes, "count": count, "seed": seed}
+        fields |= {"temperature": temperature, "top_p": top_p, "history": history, "user": user}
+        return self._answer(ImageGenerationTask, ImageRequest.parse(fields))
 
     imagine = generate_image
 

@@ -103,7 +103,7 @@ def test_an_exam_in_words_holds_the_history_and_the_one_answer() -> None:
 
 
 def test_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_task, "ASKED_SHARE", 0.0)  # the latest always has a query
+    monkeypatch.setattr(search_task, "QUERY_SHARE", 0.0)  # the latest always has a query
     monkeypatch.setattr("unimp.tasks.queries.PICTURE_SHARE", 0.0)
     monkeypatch.setattr("unimp.tasks.queries.BOTH_SHARE", 0.0)
     task = SearchTask(context())
@@ -118,7 +118,7 @@ def test_search(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_event_may_be_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_task, "ASKED_SHARE", 1.0)
+    monkeypatch.setattr(search_task, "QUERY_SHARE", 1.0)
     parts = said(SearchTask(context()).sentence(training(), ALL), SearchTask)
     assert [type(part) for part in parts] == [Asking, ItemMention] * 3
     assert [part.block for part in parts] == list(range(6))

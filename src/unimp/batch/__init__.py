@@ -1,1 +1,1 @@
-"""One task for many users: what is asked, read and checked line by line, and the answers as columns."""
+"""One task for many users: the file of requests, checked line by line, and the answers as columns."""

@@ -28,25 +28,25 @@ class BatchAnswers:
     """Fields that all requests share, such as `k`. A `seed` is that of the first line; every further line has
     the next one."""
 
-    def answer(self, asked: pl.DataFrame, start: int) -> pl.DataFrame:
+    def answer(self, table: pl.DataFrame, start: int) -> pl.DataFrame:
         """Line by line; `start` is the place of the first in the whole batch."""
         pieces = [
-            self.piece(asked.slice(place, AT_ONCE), start + place)
-            for place in range(0, asked.height, AT_ONCE)
+            self.piece(table.slice(place, AT_ONCE), start + place)
+            for place in range(0, table.height, AT_ONCE)
         ]
         return pl.concat(pieces)
 
-    def piece(self, asked: pl.DataFrame, start: int) -> pl.DataFrame:
+    def piece(self, table: pl.DataFrame, start: int) -> pl.DataFrame:
         """The answers of at most AT_ONCE lines, by one call of the model."""
         requests = [
             request_of(row, self.task.Request, self.options_of(start + place))
-            for place, row in enumerate(asked.iter_rows(named=True))
+            for place, row in enumerate(table.iter_rows(named=True))
         ]
         answers = self.personalizer.answer_all(requests)
-        answered = asked.drop(LINE).with_columns(self.task.columns(answers))
-        if HISTORY not in asked.columns:
+        answered = table.drop(LINE).with_columns(self.task.columns(answers))
+        if HISTORY not in table.columns:
             return answered
-        given = [None if text is None else listed_ids(text) for text in asked[HISTORY].to_list()]
+        given = [None if text is None else listed_ids(text) for text in table[HISTORY].to_list()]
         return answered.with_columns(pl.Series(HISTORY, given, dtype=pl.List(pl.String)))
 
     def options_of(self, place: int) -> dict[str, Any]:

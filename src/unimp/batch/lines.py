@@ -100,13 +100,13 @@ def number_of(field: RequestField, text: str) -> Any:
 
 
 def wrong_lines(
-    personalizer: Personalizer, task: AnyTask, asked: pl.DataFrame, options: Mapping[str, Any]
+    personalizer: Personalizer, task: AnyTask, table: pl.DataFrame, options: Mapping[str, Any]
 ) -> list[Wrong]:
     """Every line that cannot be answered, with the first reason why."""
     users = personalizer.run.dataset.interactions.user_position
     items = personalizer.run.dataset.catalog.row_of
     found: list[Wrong] = []
-    for row in asked.iter_rows(named=True):
+    for row in table.iter_rows(named=True):
         try:
             if row.get(HISTORY) is None and (user := filled(row, USER)) not in users:
                 raise DataError(f'unknown user "{user}": give their history in a column "{HISTORY}"')

@@ -48,7 +48,7 @@ def batch(
     from unimp.tasks import TASKS
 
     kind = TASKS.find(task)
-    asked = read_lines(users, kind)
+    table = read_lines(users, kind)
     personalizer = load(run, data=data, device=device)
     if task not in personalizer.tasks:
         raise personalizer.answerer.lacking(task)
@@ -56,27 +56,27 @@ def batch(
     options = {
         name: value for name, value in {"k": k, "seed": seed}.items() if name in kind.Request.model_fields
     }
-    asked, wrong = right_lines(personalizer, chosen, asked, options, users, skip_wrong)
+    table, wrong = right_lines(personalizer, chosen, table, options, users, skip_wrong)
     facts = {"task": task, "k": k, "seed": seed, "shard": shard, **identity(personalizer, run, users)}
     claim(out, facts)
     if wrong:
         write_skipped(wrong, out / SKIPPED)
     work = BatchAnswers(personalizer, chosen, options)
-    starts = range(0, asked.height, shard)
+    starts = range(0, table.height, shard)
     written = 0
-    with progress_bar(task, asked.height, show=not as_json) as bar:
+    with progress_bar(task, table.height, show=not as_json) as bar:
         for number, start in enumerate(starts):
-            part, target = asked.slice(start, shard), out / f"part-{number:05}.parquet"
+            part, target = table.slice(start, shard), out / f"part-{number:05}.parquet"
             if not target.exists():
                 write_whole(work.answer(part, start), target)
                 written += 1
             bar.advance(part.height)
-    summary = {"task": task, "answered": asked.height, "skipped": len(wrong)}
+    summary = {"task": task, "answered": table.height, "skipped": len(wrong)}
     summary |= {"shards": len(starts), "written": written, "out": str(out)}
     if as_json:
         print(json.dumps(summary))
         return
-    print(f"{out}: {asked.height:,} answered in {len(starts)} shard(s), {written} written now")
+    print(f"{out}: {table.height:,} answered in {len(starts)} shard(s), {written} written now")
     if wrong:
         print(f"{out / SKIPPED}: {len(wrong):,} wrong line(s) left out")
 
@@ -84,7 +84,7 @@ def batch(
 def right_lines(
     personalizer: Personalizer,
     task: AnyTask,
-    asked: pl.DataFrame,
+    table: pl.DataFrame,
     options: dict[str, Any],
     path: Path,
     skip_wrong: bool,
@@ -94,10 +94,10 @@ def right_lines(
 
     from unimp.batch.lines import LINE, refuse, wrong_lines
 
-    wrong = wrong_lines(personalizer, task, asked, options)
-    if wrong and (not skip_wrong or len(wrong) == asked.height):
+    wrong = wrong_lines(personalizer, task, table, options)
+    if wrong and (not skip_wrong or len(wrong) == table.height):
         raise refuse(path, wrong)
-    return asked.filter(~pl.col(LINE).is_in([one.line for one in wrong])), wrong
+    return table.filter(~pl.col(LINE).is_in([one.line for one in wrong])), wrong
 
 
 def identity(personalizer: Personalizer, run: Path, users: Path) -> dict[str, Any]:

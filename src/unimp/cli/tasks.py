@@ -47,15 +47,15 @@ def task_command(task: type[AnyTask]) -> Callable[..., None]:
         values = {field.name: field.read(rest[field.name]) for field in fields}
         request = task.Request.parse(values | who)
         personalizer = opened(run, data, device)
-        asked = personalizer.answerer.task_named(task.name)
+        known = personalizer.answerer.task_named(task.name)
         answer = personalizer.answer(request)
-        written = write_files(asked.files(answer), rest["out"]) if task.makes_files else []
+        written = write_files(known.files(answer), rest["out"]) if task.makes_files else []
         if as_json:
             files = {"files": [str(path) for path in written]} if task.makes_files else {}
             print(json.dumps(json.loads(as_document(answer)) | files))
             return
         show_history(personalizer, answer.history)
-        for line in [*asked.lines(answer), *map(str, written)]:
+        for line in [*known.lines(answer), *map(str, written)]:
             print(line)
 
     command.__doc__ = task.summary

@@ -19,7 +19,7 @@ BATCH = 512
 
 @dataclass(frozen=True)
 class FittedWeights:
-    """A mixture, and what validation said after each step of finding it."""
+    """The weights of the sources, and the quality on validation after each step of the search."""
 
     fusion_weights: FusionWeights
     reached: dict[str, float]

@@ -63,9 +63,9 @@ class QueryMaker:
     def _index(self, catalog: Catalog, field: str) -> None:
         owners: dict[str, list[int]] = defaultdict(list)
         for row, value in enumerate(catalog.items[field].to_list()):
-            for one in dict.fromkeys(value if isinstance(value, list) else [value]):
-                if one is not None and one.strip():
-                    owners[one.strip()].append(row)
+            for text in dict.fromkeys(value if isinstance(value, list) else [value]):
+                if text is not None and text.strip():
+                    owners[text.strip()].append(row)
         for value, rows in owners.items():
             if MIN_ITEMS <= len(rows) < len(catalog):
                 self.members[field, value] = np.array(rows, dtype=np.int64)
@@ -73,7 +73,7 @@ class QueryMaker:
                     self.values[row].append((field, value))
 
     def pose(self, row: int, user: str, rng: np.random.Generator) -> Posed | None:
-        """A query that a user who will choose item `row` might ask; None when nothing can be asked."""
+        """A query that a user who will choose item `row` might enter; None when no query fits the item."""
         texts = self.logged.get((user, row))
         if texts and rng.random() < LOGGED_SHARE:
             return Posed(Query(texts[int(rng.integers(len(texts)))]), None)
@@ -109,7 +109,7 @@ class QueryMaker:
         """A value as the catalogue writes it; ConfigError names what is unknown and what is nearest."""
         if field not in self.fields:
             raise ConfigError(f"attribute {field!r}: unknown{did_you_mean(field, self.fields)}")
-        spelled = {one.lower(): one for name, one in self.members if name == field}
+        spelled = {text.lower(): text for name, text in self.members if name == field}
         if value.lower() not in spelled:
             raise ConfigError(f"{field}: no item has {value!r}{did_you_mean(value.lower(), spelled)}")
         return spelled[value.lower()]
@@ -127,7 +127,7 @@ class QueryMaker:
 
 
 def logged_queries(catalog: Catalog, table: pl.DataFrame | None) -> dict[tuple[str, int], list[str]]:
-    """(user, item row) -> what that user asked for it, by the rule above."""
+    """(user, item row) -> that user's queries for it, by the rule above."""
     found: dict[tuple[str, int], list[str]] = defaultdict(list)
     if table is None:
         return found

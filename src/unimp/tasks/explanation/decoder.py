@@ -214,7 +214,7 @@ class ModelExplainer(Decoder):
     def cut_short(self, finished: list[tuple[float, str]], beams: list[Beam], row: int) -> None:
         """No text came to an end: the best one up to its last whole word, if what it says is so."""
         vocabulary = self.rater.encoder.vocabulary
-        for beam in sorted(beams, key=lambda one: -one.score):
+        for beam in sorted(beams, key=lambda beam: -beam.score):
             tokens = list(beam.tokens)
             while tokens and self.facts.untrue(tuple(tokens), vocabulary.markers[END], row):
                 while not vocabulary.begins_word(tokens.pop()) and tokens:

@@ -11,7 +11,7 @@ from unimp.tasks.explanation.phrases import ItemPhrases
 
 
 class Facts:
-    """Made from training sentences and the catalogue, item by item, when it is first asked about."""
+    """Made from training sentences and the catalogue, item by item, on first use."""
 
     def __init__(self, context: TaskContext, vocabulary: Vocabulary) -> None:
         self.context, self.vocabulary = context, vocabulary

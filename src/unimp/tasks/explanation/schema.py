@@ -1,4 +1,4 @@
-"""What explanation is asked and what it answers."""
+"""The request and the answer of explanation."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
         return cut_windows(histories, min(max_items, MOST_EVENTS), rng)
 
     def sentence(self, histories: Histories, window: Window) -> UserSentence:
-        return self._told(histories, window.user, window.start, window.stop).done()
+        return self._history(histories, window.user, window.start, window.stop).done()
 
-    def _told(self, histories: Histories, user: int, start: int, stop: int) -> Writer:
+    def _history(self, histories: Histories, user: int, start: int, stop: int) -> Writer:
         writer = self.template.begin(self.words)
         for event in events_of(histories, user, start, stop):
             writer.item(event.item_row)
@@ -77,7 +77,7 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
         With the `rating` given, its words come next.
         """
         length = int(histories.lengths[user])
-        writer = self._told(histories, user, max(0, length - MOST_EVENTS + 1), length)
+        writer = self._history(histories, user, max(0, length - MOST_EVENTS + 1), length)
         writer.told().item(item_row, Role.SHOWN)
         if rating is not None:
             writer.rating(rating, Role.SHOWN).answer()
@@ -181,19 +181,19 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
     ) -> TaskScore:
         """BLEU, ROUGE, distinct-n against the sentence that was written; share that names what is true."""
         texts, ratings = self.truth(cases)
-        asked = np.array([case for case, text in enumerate(texts) if text], dtype=np.int64)
-        batch = cases.select(asked)
+        described = np.array([case for case, text in enumerate(texts) if text], dtype=np.int64)
+        batch = cases.select(described)
         answers = method.explain(batch.histories, batch.target_rows)
-        written = [texts[case] or "" for case in asked.tolist()]
-        told = [answer.text for answer in answers]
+        written = [texts[case] or "" for case in described.tolist()]
+        generated = [answer.text for answer in answers]
         own = [tuple(self.context.aspects[row]) for row in batch.target_rows.tolist()]
-        metrics = text_metrics(told, written, own, self.foreign(told, batch))
-        metrics |= rating_metrics(np.array([answer.rating for answer in answers]), ratings[asked])
-        empty = sum(not text for text in told)
+        metrics = text_metrics(generated, written, own, self.foreign(generated, batch))
+        metrics |= rating_metrics(np.array([answer.rating for answer in answers]), ratings[described])
+        empty = sum(not text for text in generated)
         values = np.full(len(cases), np.nan)
-        values[asked] = rouge_l(told, written)
+        values[described] = rouge_l(generated, written)
         return TaskScore(
-            metrics, len(cases), len(cases) - len(asked) + empty, values=values, values_of="ROUGE-L"
+            metrics, len(cases), len(cases) - len(described) + empty, values=values, values_of="ROUGE-L"
         )
 
     def foreign(self, texts: list[str], cases: Cases) -> list[tuple[str, ...]]:

@@ -155,8 +155,8 @@ def targets_of(catalog: Catalog, pixels: Pixels, attribute: str, min_pictures: i
     values = catalog.texts[attribute]
     counts = Counter(
         value
-        for value, seen in zip(values, pixels.present.tolist(), strict=True)
-        if seen and value is not None
+        for value, present in zip(values, pixels.present.tolist(), strict=True)
+        if present and value is not None
     )
     labels = tuple(sorted(label for label, count in counts.items() if count >= min_pictures))
     code_of = {label: code for code, label in enumerate(labels)}
@@ -169,7 +169,7 @@ def targets_of(catalog: Catalog, pixels: Pixels, attribute: str, min_pictures: i
 def readable_targets(
     catalog: Catalog, pixels: Pixels, attributes: Sequence[str] | None, min_pictures: int
 ) -> list[AttributeTargets]:
-    """The attributes with two labels or more; DataError when there is none, or an asked one is not."""
+    """The attributes with two labels or more; DataError when there is none, or an known one is not."""
     categories = [attribute.name for attribute in catalog.attributes if attribute.kind == "category"]
     unknown = set(attributes or ()) - set(categories)
     if unknown:
@@ -213,8 +213,8 @@ def train_judge(
         fit_network(network, pictures, codes, config, show)
     labels = {target.attribute: target.labels for target in targets}
     judge = AttributeJudge(network.eval(), labels, size, (), held.astype(np.int64))
-    told = judge.read(pixels.values[held])
-    marks = tuple(examine(target, told[target.attribute], held, learned) for target in targets)
+    labels_read = judge.read(pixels.values[held])
+    marks = tuple(examine(target, labels_read[target.attribute], held, learned) for target in targets)
     return AttributeJudge(judge.network, labels, size, marks, judge.held_rows)
 
 
@@ -253,19 +253,21 @@ def varied(pixels_P3YX: Tensor) -> Tensor:
     return F.pad(mirrored, (4, 4, 4, 4), mode="replicate")[:, :, down : down + rows, right : right + columns]
 
 
-def examine(target: AttributeTargets, told: list[str], held: IntArray, learned: IntArray) -> JudgeAccuracy:
-    """told: the labels read from the held-out pictures."""
+def examine(
+    target: AttributeTargets, labels_read: list[str], held: IntArray, learned: IntArray
+) -> JudgeAccuracy:
+    """labels_read: the labels read from the held-out pictures."""
     codes = target.codes[held]
-    asked = codes != UNKNOWN
-    right = np.array([target.labels.index(label) for label in told]) == codes
+    known = codes != UNKNOWN
+    right = np.array([target.labels.index(label) for label in labels_read]) == codes
     common = np.bincount(target.codes[learned][target.codes[learned] != UNKNOWN], minlength=1).argmax()
     nan = float("nan")
     return JudgeAccuracy(
         target.attribute,
-        float(right[asked].mean()) if asked.any() else nan,
-        float((codes[asked] == common).mean()) if asked.any() else nan,
+        float(right[known].mean()) if known.any() else nan,
+        float((codes[known] == common).mean()) if known.any() else nan,
         1.0 / len(target.labels),
-        int(asked.sum()),
+        int(known.sum()),
         len(target.labels),
         target.labels_left_out,
         target.pictures_left_out,

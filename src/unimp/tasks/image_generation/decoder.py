@@ -43,7 +43,7 @@ class SamplingConfig(Config):
     """Above 1, what words and history add to the likelihood counts so many times (classifier-free guidance,
     Ho & Salimans 2022); costs a second reading without either."""
     draws: int = Field(4, ge=1)
-    """Pictures drawn for each one asked for; the model's own search picks the one that suits words and
+    """Pictures drawn for each one requested; the model's own search picks the one that suits words and
     history best. 1 leaves nothing to pick."""
 
 
@@ -78,16 +78,18 @@ class ModelImageGenerator(Decoder):
     ) -> list[PictureArray]:
         """[U] each request's pictures, uint8 [count, Y, X, 3]: a seed means the same in any company."""
         found: list[PictureArray] = []
-        for asked, group in groupby(range(len(requests)), key=lambda user: self.sampling_of(requests[user])):
-            decoder = replace(self, sampling=asked)
+        for sampling, group in groupby(
+            range(len(requests)), key=lambda user: self.sampling_of(requests[user])
+        ):
+            decoder = replace(self, sampling=sampling)
             for users in packed(list(group), [request.count for request in requests], self.batch):
                 found += decoder._draw_pack(histories, wishes, requests, users)
         return found
 
     def sampling_of(self, request: ImageRequest) -> SamplingConfig:
         """The recipe's, with what the request changes."""
-        asked = {"temperature": request.temperature, "top_p": request.top_p}
-        return self.sampling.changed(**{name: value for name, value in asked.items() if value is not None})
+        wanted = {"temperature": request.temperature, "top_p": request.top_p}
+        return self.sampling.changed(**{name: value for name, value in wanted.items() if value is not None})
 
     def _draw_pack(
         self,
@@ -182,8 +184,8 @@ def guided(logits: Sequence[Tensor], scale: float) -> Tensor:
     """[U, C] what is known scaled in the likelihood; logits: with words and history, and without either."""
     if len(logits) == 1:
         return logits[0]
-    told, untold = (torch.log_softmax(one, dim=-1) for one in logits)
-    return untold + scale * (told - untold)
+    conditional, unconditional = (torch.log_softmax(each, dim=-1) for each in logits)
+    return unconditional + scale * (conditional - unconditional)
 
 
 def packed(users: Sequence[int], counts: Sequence[int], most: int) -> list[list[int]]:

@@ -80,9 +80,9 @@ class PictureJudge:
             for case, wanted in enumerate(self.wanted(attribute, cases)):
                 if wanted is not None:
                     hits[number, case] = float(read[attribute][case] == wanted)
-        asked = (~np.isnan(hits)).sum(axis=0)
-        share = np.nansum(hits, axis=0) / np.maximum(asked, 1)
-        return np.asarray(np.where(asked > 0, share, np.nan))
+        known = (~np.isnan(hits)).sum(axis=0)
+        share = np.nansum(hits, axis=0) / np.maximum(known, 1)
+        return np.asarray(np.where(known > 0, share, np.nan))
 
     def wanted(self, attribute: str, cases: Cases) -> list[str | None]:
         """Each target's label; None where it has none that the judge knows."""

@@ -57,9 +57,9 @@ class NearestPicture:
     def nearest(self, histories: Histories, guidance: Sequence[Query]) -> IntArray:
         """[U] item rows of the pictures."""
         shown = np.array([query.picture_row for query in guidance], dtype=np.int64)
-        asked = self.dense.projector.project_texts([query.text for query in guidance])
-        asked = unit_rows(asked + look_up(self.dense.items, shown))
-        fits = asked @ self.dense.items.T
+        wanted = self.dense.projector.project_texts([query.text for query in guidance])
+        wanted = unit_rows(wanted + look_up(self.dense.items, shown))
+        fits = wanted @ self.dense.items.T
         likeness = self.taste.profiles(histories) @ self.taste.content.T
         fits[:, ~self.pixels.present] = -np.inf
         alone = int(self.pixels.present.sum()) == 1

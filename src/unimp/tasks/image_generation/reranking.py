@@ -58,8 +58,8 @@ class PictureReranker(Decoder):
         """[U, N] the picture's part in the logit of an item that looked so; pictures [U, N, Y, X, 3]."""
         users, number = pictures.shape[:2]
         with torch.inference_mode():
-            asked = [self.question(histories, user, query) for user, query in enumerate(queries)]
-            encoded = [self.encoder.encode(one) for one in asked]
+            questions = [self.question(histories, user, query) for user, query in enumerate(queries)]
+            encoded = [self.encoder.encode(question) for question in questions]
             hidden_UD = hidden_at_end(self.model, self.state, encoded, self.kept)
             state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
             assert state.pictures_ID is not None

@@ -1,4 +1,4 @@
-"""What image generation is asked and what it answers."""
+"""The request and the answer of image generation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings: the distribution over the rating tokens after the item that is asked about."""
+"""Ratings: the distribution over the rating tokens after the item in question."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ModelRater(Decoder):
     factors: Rater | None = None
     """The closed form: biases and factors of the ratings."""
     taste: PreferencePercentile | None = None
-    """What the same checkpoint's recommendation says of the item."""
+    """The recommendation's opinion of the item, by the same checkpoint."""
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
     kept: Kept | None = None
 

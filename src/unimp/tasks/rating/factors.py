@@ -37,7 +37,7 @@ class BiasedMFConfig(Config):
 class BiasedMF:
     """μ + b_u + b_i + p_u·q_i (Koren, Bell & Volinsky 2009, eq. 4).
 
-    b_u and p_u are always solved in closed form from the ratings of the asked history, so any history can be
+    b_u and p_u are always solved in closed form from the ratings of the given history, so any history can be
     answered, those that training never saw included.
     """
 

@@ -15,10 +15,10 @@ from unimp.tasks.rating.task import RatingTask
 def fit_rating(rater: ModelRater, task: RatingTask, valid: Cases, config: StructureConfig) -> FittedWeights:
     """Ratings: the share of the closed form in the mean with the least squared error, then that of taste."""
     truth = task.truth(valid)
-    asked = np.flatnonzero(~np.isnan(truth) & (valid.target_rows >= 0))
-    if not len(asked):
+    rated = np.flatnonzero(~np.isnan(truth) & (valid.target_rows >= 0))
+    if not len(rated):
         return nothing_to_choose_by()
-    cases, truth = valid.select(asked), truth[asked]
+    cases, truth = valid.select(rated), truth[rated]
     means = normalised(rater.log_probabilities(cases.histories, cases.target_rows)) @ rater.levels
     reached = {"model alone": root_mean_square(means - truth)}
     shares: dict[str, SourceWeight] = {}

@@ -124,7 +124,7 @@ class BiasConfig(Config):
 class BiasModel:
     """μ + b_u + b_i by alternating ridge regression (Koren 2009, eq. 1).
 
-    b_u is solved from the ratings of the asked history.
+    b_u is solved from the ratings of the history in the request.
     """
 
     mean: float

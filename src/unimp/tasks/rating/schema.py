@@ -1,4 +1,4 @@
-"""What rating prediction is asked and what it answers."""
+"""The request and the answer of rating prediction."""
 
 from __future__ import annotations
 

@@ -156,10 +156,10 @@ class RatingTask(Task[RateRequest, RatingForecast, "ModelRater", Rater]):
     ) -> TaskScore:
         """RMSE and MAE over the cases whose rating is known."""
         truth = self.truth(cases)
-        asked = np.flatnonzero(~np.isnan(truth) & (cases.target_rows >= 0))
-        batch = cases.select(asked)
+        rated_cases = np.flatnonzero(~np.isnan(truth) & (cases.target_rows >= 0))
+        batch = cases.select(rated_cases)
         forecast = np.full(len(cases), np.nan)
-        forecast[asked] = method.rate(batch.histories, batch.target_rows)
+        forecast[rated_cases] = method.rate(batch.histories, batch.target_rows)
         unscored = int(np.isnan(forecast).sum())
         metrics, errors = rating_metrics(forecast, truth), (forecast - truth) ** 2
         return TaskScore(metrics, len(cases), unscored, values=errors, values_of="squared error")

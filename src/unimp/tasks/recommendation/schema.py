@@ -1,4 +1,4 @@
-"""What recommendation is asked and what it answers."""
+"""The request and the answer of recommendation."""
 
 from __future__ import annotations
 

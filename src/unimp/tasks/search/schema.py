@@ -1,4 +1,4 @@
-"""What search is asked and what it answers."""
+"""The request and the answer of search."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from unimp.inference.retrieval import ModelSearcher
     from unimp.tasks.decoding import DecoderParts
 
-ASKED_SHARE = 0.3
+QUERY_SHARE = 0.3
 """Share of a history's events that a query precedes while training; the latest always has one."""
 BATCH = 512
 SATISFIED = 5
@@ -66,10 +66,10 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
         rng = np.random.default_rng(window.draw)
         user = str(histories.user_ids[window.user])
         events = events_of(histories, window.user, window.start, window.stop)
-        asked = rng.random(len(events)) < ASKED_SHARE
-        asked[-1:] = True
+        queried = rng.random(len(events)) < QUERY_SHARE
+        queried[-1:] = True
         writer = self.template.begin(self.words)
-        for event, with_query in zip(events, asked.tolist(), strict=True):
+        for event, with_query in zip(events, queried.tolist(), strict=True):
             posed = self.context.queries.pose(event.item_row, user, rng) if with_query else None
             if posed is not None:
                 writer.asking(posed.query)
@@ -153,13 +153,13 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
         posed = self.queries(cases)
         ranks: RankArray = np.full(len(cases), np.nan)
         satisfied: list[float] = []
-        asked = np.array([row for row, one in enumerate(posed) if one is not None], dtype=np.int64)
-        with progress_bar("searching", len(asked), show=show) as bar:
-            for start in range(0, len(asked), BATCH):
-                rows = asked[start : start + BATCH]
+        scored = np.array([row for row, query in enumerate(posed) if query is not None], dtype=np.int64)
+        with progress_bar("searching", len(scored), show=show) as bar:
+            for start in range(0, len(scored), BATCH):
+                rows = scored[start : start + BATCH]
                 batch = cases.select(rows)
-                chosen = [one for row in rows.tolist() if (one := posed[row]) is not None]
-                scores = np.array(method.search(batch.histories, [one.query for one in chosen]))
+                chosen = [query for row in rows.tolist() if (query := posed[row]) is not None]
+                scores = np.array(method.search(batch.histories, [query.query for query in chosen]))
                 if exclude_history:
                     mask_history(scores, batch.histories)
                 ranks[rows] = target_ranks(scores, batch.target_rows)
@@ -175,7 +175,7 @@ def satisfaction(scores: np.ndarray, posed: Sequence[Posed]) -> list[float]:
     """Of each answer, the share of the first places that satisfy the query, where that is known."""
     best = np.argpartition(-scores, min(SATISFIED, scores.shape[1] - 1), axis=1)[:, :SATISFIED]
     return [
-        float(np.isin(rows, one.positives).mean())
-        for rows, one in zip(best, posed, strict=True)
-        if one.positives is not None
+        float(np.isin(rows, query.positives).mean())
+        for rows, query in zip(best, posed, strict=True)
+        if query.positives is not None
     ]

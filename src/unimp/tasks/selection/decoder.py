@@ -54,7 +54,7 @@ class ModelSelector(Decoder):
             choices[user, 1 : 1 + len(rows)] = np.where(left, rows, -1)
         with torch.inference_mode():
             hidden = hidden_at_end(
-                self.model, self.state, [self.encoder.encode(one) for one in sentences], self.kept
+                self.model, self.state, [self.encoder.encode(sentence) for sentence in sentences], self.kept
             )
             table, end = self.state.table_ID, self.encoder.vocabulary.markers[END]
             rows_NC = torch.from_numpy(choices).to(table.device)

@@ -1,4 +1,4 @@
-"""What selection is asked and what it answers."""
+"""The request and the answer of selection."""
 
 from __future__ import annotations
 
