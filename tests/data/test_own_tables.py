@@ -142,7 +142,9 @@ def test_a_delimiter_that_is_given_or_uncertain(tmp_path: Path) -> None:
             r"a workbook \(Excel\), not a text table; open it and save each",
         ),
         (b"\x00\x01\x02\x03" * 9, "a binary file, not a text table"),
+        (b"\xffrandom\x00\x07\x1b" * 9, "a binary file, not a text table"),
         (b"\n\n,,\n", "empty file; the first row must name the columns"),
+        ("item_id,\0row\nm1,x\n".encode("utf-16"), r"items\.csv:1: the header has zero bytes"),
         (b"PAR1broken", "not a readable Parquet file"),
         (b'item_id,title\nm1,"Mug\nm2,Jug\n', r"items\.csv:2: a quoted field is never closed"),
         (b'item_id,"title\nm1,Mug\n', "is never closed|no column is the id|empty catalogue"),
@@ -202,6 +204,9 @@ def test_columns_called_like_the_importers_own(tmp_path: Path) -> None:
         f"u,m{n},{','.join('abcdefghi')},{n}\n" for n in (1, 2, 3)
     )
     dataset = import_from("csv", shop(tmp_path / "shop", items, events), tmp_path / "out")
+    frame = pl.DataFrame({"item_id": ["m1"], "\0row": ["a"]})
+    with pytest.raises(ConfigError, match="has a zero byte in its name; rename it"):
+        unimp.import_tables(items=frame, events=frame, out=tmp_path / "other")
     assert dataset.catalog.item(0).attributes == {"title": "t"} | dict(
         zip(names.split(","), "abcdefghi", strict=True)
     )
@@ -327,3 +332,31 @@ def test_events_without_a_table_of_items(tmp_path: Path) -> None:
     assert "no table of items: items have an id and name" in dataset.manifest.notes
     with pytest.raises(ConfigError, match="--map sku=id: there is no table of items"):
         import_from("csv", log, tmp_path / "other", map=("sku=id", *given))
+
+
+# what the fuzzer of benchmarks/fuzz_tables.py found first
+FOUND = {
+    "a short row with a byte that is no UTF-8": (
+        b"item_id,title\nm1,x\nm2\xfe\n",
+        r'items\.csv:3: not utf-8 text: "m2\\xfe"',
+    ),
+    "a header that runs over lines": (
+        b'item_id;"title\nm1;x\nm2;y\nm3;"\n',
+        "empty catalogue|no column|never closed",
+    ),
+    "no row but short ones": (b"item_id,title\nm1\nm2\n", r"items\.csv:2: row has 1 field.*2 bad rows"),
+    "a wrong byte at the very end": (
+        b"item_id,title\nm1,x\nm2,y,z\nm3,\xff\n",
+        r'items\.csv:4: not utf-8 text: "m3,\\xff"',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_fuzzing_found(tmp_path: Path, name: str) -> None:
+    items, message = FOUND[name]
+    folder = shop(tmp_path / "shop", items)
+    with pytest.raises((DataError, ConfigError), match=message) as raised:
+        import_from("csv", folder, tmp_path / "out")
+    assert "\n" not in str(raised.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shop"]

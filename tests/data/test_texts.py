@@ -16,6 +16,7 @@ from unimp.data.texts import flat_names, plain_text, split_terms
         ('["red, dark", "blue"]', ["red, dark", "blue"]),
         ("['red', 'blue', None]", ["red", "blue"]),
         ('[["Home", "Kitchen"], ["Home"]]', ["Home", "Kitchen", "Home"]),
+        ("[...]", ["[...]"]),
         ("[not a list]", ["[not a list]"]),
         ("[]", None),
         ("||", None),
@@ -31,6 +32,7 @@ def test_terms_of_a_field(cell: str | None, expected: list[str] | None) -> None:
     ("text", "expected"),
     [
         ("<p>Soft &amp; warm</p><br/>wool", "Soft & warm wool"),
+        ("two.  Blanks &amp; more", "two.  Blanks & more"),
         ("a < b and c > d", "a < b and c > d"),
         ("&lt;b&gt;bold&lt;/b&gt;", "bold"),
         ("<style>p {color: red}</style>Plain<!-- note --> text", "Plain text"),

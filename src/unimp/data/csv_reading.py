@@ -19,13 +19,20 @@ import pyarrow.csv
 from unimp.core.errors import DataError
 from unimp.core.progress import progress_bar
 from unimp.data.dialect import EMPTY, Dialect, check_delimiter, read_dialect
-from unimp.data.encodings import Utf8Stream, check_encoding, detect_encoding, first_wrong_line
+from unimp.data.encodings import (
+    UTF8,
+    NotUtf8Error,
+    Utf8Stream,
+    check_encoding,
+    detect_encoding,
+    first_wrong_line,
+)
 from unimp.data.files import open_binary, open_with_position
 from unimp.data.raw import ROW, BadRows, Rows
 
 MEBIBYTE = 1 << 20
 HEADER_BYTES = MEBIBYTE
-BLOCK_BYTES = 16 * MEBIBYTE
+BLOCK_BYTES = 8 * MEBIBYTE
 """A CSV is read in blocks of this size; a row that is longer makes them larger, up to MAX_ROW_BYTES."""
 MAX_ROW_BYTES = 256 * MEBIBYTE
 
@@ -49,19 +56,21 @@ def csv_layout(
     path: Path, delimiter: str | None = None, encoding: str | None = None, known: Collection[str] = ()
 ) -> CsvLayout:
     """How the CSV at `path` is written; what is not given is found out, see dialect.py."""
+    # other sources than csv give the delimiter, and have no such option
+    remedy = "save it as utf-8" if delimiter else "give --encoding latin-1, or save it as utf-8"
+    mark = check_delimiter(delimiter) if delimiter else None
     chosen = check_encoding(encoding) if encoding else ""
     with open_binary(path) as file:
         start = file.read(HEADER_BYTES)
         chosen = chosen or detect_encoding(start)
-        text = Utf8Stream(io.BytesIO(start), path, chosen).read(4 * HEADER_BYTES)
+        if chosen in UTF8 and b"\0" in start[:4096]:
+            raise DataError(f"{path}: a binary file, not a text table; check the path, or give --encoding")
+        try:
+            text = Utf8Stream(io.BytesIO(start), path, chosen).read(4 * HEADER_BYTES)
+        except NotUtf8Error:
+            raise not_utf8(path, remedy) from None
         ended = not file.read(1)
-    mark = check_delimiter(delimiter) if delimiter else None
-    dialect = read_dialect(path, text, mark, known, ended=ended)
-    # other sources than csv give the delimiter, and have no such option
-    remedy = "save it as utf-8" if delimiter else "give --encoding latin-1, or save it as utf-8"
-    if any("\udc80" <= letter <= "\udcff" for name in dialect.columns for letter in name):
-        raise not_utf8(path, remedy)
-    return CsvLayout(path, chosen, dialect, remedy)
+    return CsvLayout(path, chosen, read_dialect(path, text, mark, known, ended=ended), remedy)
 
 
 def not_utf8(path: Path, remedy: str) -> DataError:
@@ -84,12 +93,16 @@ def csv_chunks(
                 done = reader.delivered
                 yield rows
             break
+        except NotUtf8Error:
+            raise not_utf8(layout.path, layout.remedy) from None
         except pa.ArrowInvalid as error:
             if reader.failure is not None:
                 raise reader.failure from None
             reason = str(error).splitlines()[0]
             if "straddl" not in reason:
-                raise reader.unreadable(reason) from None
+                raise DataError(
+                    f"{layout.path}: not a readable table ({reason}); fetch or export it again"
+                ) from None
             if block >= MAX_ROW_BYTES:
                 raise DataError(
                     f"{layout.path.name}:{done + layout.dialect.header_row + 1}: a row from here on is "
@@ -109,6 +122,7 @@ class CsvReader:
         self.reported = 0
         self.skipped: list[int] = []
         self.failure: DataError | None = None
+        """An error that cannot pass through pyarrow."""
 
     def blocks(self, block: int, done: int, *, show_progress: bool) -> Iterator[Rows]:
         """Rows below the header, from number `done + 1` on."""
@@ -123,23 +137,22 @@ class CsvReader:
             stream = Utf8Stream(file, path, self.layout.encoding)
             skip_bytes(stream, dialect.header_bytes)
             start = stream.read(BLOCK_BYTES)
-            if not start:
-                yield self.rows(pl.DataFrame(schema=dict.fromkeys(dialect.columns, pl.String())), [])
-                return
             stream.unread(start)
-            for batch in self.parse(stream, block):
+            empty = True
+            for batch in self.parse(stream, block) if start else ():
                 numbers = self.numbers(batch.num_rows)
                 frame = pl.DataFrame(pl.from_arrow(batch))
                 if numbers and numbers[-1] > done:
                     fresh = [number for number in numbers if number > done] if numbers[0] <= done else numbers
                     frame = frame.tail(len(fresh))
                     last = frame.tail(1)
+                    empty = False
                     yield self.rows(frame, fresh)
-                elif done == 0:
-                    yield self.rows(frame, numbers)
                 bar.advance(min(size, raw.tell() // MEBIBYTE) - bar.done)
         if last is not None:
             self.reject_open_quote(last)
+        if empty and done == 0:
+            yield self.rows(pl.DataFrame(schema=dict.fromkeys(dialect.columns, pl.String())), [])
 
     def parse(self, stream: Utf8Stream, block: int) -> Iterator[pa.RecordBatch]:
         columns = self.layout.dialect.columns
@@ -169,7 +182,7 @@ class CsvReader:
             )
             try:
                 self.bad.add(problem, "wrong number of fields")
-            except DataError as failure:  # an error cannot pass through pyarrow
+            except DataError as failure:
                 self.failure = failure
                 return "error"
         self.reported = max(self.reported, row.number)
@@ -208,11 +221,6 @@ class CsvReader:
         if quotes % 2:
             number = self.delivered + self.layout.dialect.header_row
             raise DataError(f"{self.name}:{number}: a quoted field is never closed; add the missing quote")
-
-    def unreadable(self, reason: str) -> DataError:
-        if "UTF8" not in reason:
-            return DataError(f"{self.layout.path}: not a readable table ({reason}); fetch or export it again")
-        return not_utf8(self.layout.path, self.layout.remedy)
 
 
 def skip_bytes(stream: Utf8Stream, count: int) -> None:

@@ -47,8 +47,6 @@ def read_dialect(
     `known` are names of columns that help to tell delimiters apart.
     """
     text = start.decode("utf-8", "surrogateescape")
-    if "\0" in text[:4096]:
-        raise DataError(f"{path}: a binary file, not a text table; check the path, or give --encoding")
     records = split_records(text, SAMPLED + 100, whole=ended)
     row = 0
     while row < len(records) and not records[row].strip('\r\n\t ,;|"'):
@@ -62,7 +60,9 @@ def read_dialect(
         raise DataError(f"{path}: empty file; the first row must name the columns")
     header, sample = records[row], [r for r in records[row + 1 :][:SAMPLED] if not EMPTY.fullmatch(r)]
     chosen = delimiter or find_delimiter(path, header, sample, known)
-    names = [name.strip().strip("\ufeff") for name in parse_record(path, header, chosen)]
+    names = [" ".join(name.strip("\ufeff").split()) for name in parse_record(path, header, chosen)]
+    if any("\0" in name for name in names):
+        raise DataError(f"{path}:{row + 1}: the header has zero bytes; check the file, or its --encoding")
     names = with_trailing(names, [parse_record(path, record, chosen) for record in sample])
     columns = tuple(name or f"\0{number}" for number, name in enumerate(names, start=1))
     repeated = sorted({name for name in columns if columns.count(name) > 1})

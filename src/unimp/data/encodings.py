@@ -67,15 +67,20 @@ def traditional_encoding(path: Path, tradition: str) -> str:
     return "utf-8"
 
 
+class NotUtf8Error(Exception):
+    """A stream that should be UTF-8 is not."""
+
+
 class Utf8Stream(io.RawIOBase):
     """The text of `file` in UTF-8, without a byte order mark.
 
-    UTF-8 passes as it is (whoever reads it checks it); another encoding is decoded strictly. `taken` bytes of
-    it may be put back at the front with `unread`.
+    Every encoding is checked strictly: NotUtf8Error where UTF-8 ends, DataError for another. Bytes may be put
+    back at the front with `unread`.
     """
 
     def __init__(self, file: IO[bytes], path: Path, encoding: str) -> None:
         self._file, self._path, self._encoding = file, path, encoding
+        self._checker = codecs.getincrementaldecoder("utf-8")()
         self._decoder: Any = None
         if codecs.lookup(encoding).name not in UTF8:
             self._decoder = codecs.getincrementaldecoder(encoding)()
@@ -108,6 +113,10 @@ class Utf8Stream(io.RawIOBase):
             if self._offset == 0 and data.startswith(codecs.BOM_UTF8):
                 data = data[len(codecs.BOM_UTF8) :]
             self._offset += len(data)
+            try:
+                self._checker.decode(data, self._ended)
+            except UnicodeDecodeError:
+                raise NotUtf8Error from None
             return data
         try:
             text = self._decoder.decode(data, self._ended)
@@ -125,22 +134,24 @@ class Utf8Stream(io.RawIOBase):
 
 def first_wrong_line(path: Path) -> tuple[int, str]:
     """The line of a file where UTF-8 ends, and the words around that byte, `\\xNN` for what is no UTF-8."""
-    line, tail = 1, b""
+    line, before, tail = 1, b"", b""
     breaks: bytes | None = None
     with open_binary(path) as file:
-        while block := file.read(MEBIBYTE):
+        while True:
+            block = file.read(MEBIBYTE)
             data = tail + block
-            if breaks is None:
-                breaks = b"\n" if b"\n" in data else b"\r"
+            breaks = breaks or (b"\n" if b"\n" in data else b"\r")
             good = valid_length(data)
-            if good < len(data) - 3:
-                around = data[max(0, good - 12) : good + 8]
-                word = around.decode("utf-8", "backslashreplace").split("\n")
-                shown = next((part for part in word if "\\x" in part), word[0])
-                return line + data[:good].count(breaks), shown.strip()
-            line += data[:good].count(breaks)
-            tail = data[good:]
-    return line, tail.decode("utf-8", "backslashreplace")
+            right, tail = data[:good], data[good:]
+            line += right.count(breaks)
+            before = (before + right)[-12:]
+            # the last bytes of a block may be the beginning of a character
+            if len(tail) > 3 or not block:
+                word = before.split(breaks)[-1] + tail[:8].split(breaks)[0]
+                shown = "".join(
+                    sign for sign in word.decode("utf-8", "backslashreplace") if sign.isprintable()
+                )
+                return line, shown.strip()
 
 
 def valid_length(data: bytes) -> int:

@@ -25,9 +25,9 @@ from unimp.data.raw import Deduplication
 from unimp.data.splits import held_out_tests
 from unimp.data.targets import TargetCounts, count_targets
 
-SPILL_BYTES = 192 << 20
+SPILL_BYTES = 64 << 20
 ROW_GROUP = 1 << 16
-TABLE_ROWS = 1 << 21
+TABLE_ROWS = 1 << 20
 """Events that are written at a time."""
 USER, ITEM, QUANTITY = "user", "item_row", "quantity"
 COMPACT: dict[str, pl.DataType] = {
@@ -227,6 +227,8 @@ class SortedEvents:
 
     def user_lengths(self) -> IntArray:
         """[users of the log] events that each has left."""
+        if self.events == self.log.events:
+            return self.log.user_events
         lengths = np.zeros(self.log.num_users, dtype=np.int64)
         for user, item in self.pairs():
             if self._keeps is not None:

@@ -30,8 +30,9 @@ def exact_repeats(events: pl.DataFrame) -> pl.Series:
     """[E] True for an event that equals an earlier one in all; a user's events are in time order."""
     if "timestamp" not in events.columns:
         return ~events.select(pl.struct(pl.all()).is_first_distinct().alias("first"))["first"]
-    moment = pl.struct("user", "timestamp")
-    tied = (moment == moment.shift(1)) | (moment == moment.shift(-1))
+    user, time = pl.col("user"), pl.col("timestamp")
+    as_before = (user == user.shift(1)) & time.eq_missing(time.shift(1))
+    tied = as_before | as_before.shift(-1)
     # only events of one moment can be the same, and mostly they are few
     at = events.select(tied.fill_null(False).arg_true().alias("at"))["at"]
     repeated = ~events[at].select(pl.struct(pl.all()).is_first_distinct().alias("first"))["first"]

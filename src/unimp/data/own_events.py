@@ -11,7 +11,7 @@ import polars as pl
 from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.interactions import RatingScale
 from unimp.data.own_items import as_id, as_text
-from unimp.data.raw import BadRows, Rows
+from unimp.data.raw import ROW, BadRows, Rows
 from unimp.data.roles import MappingFile, Roles
 from unimp.data.times import TimeReader
 from unimp.data.values import numbers, ratings
@@ -57,8 +57,7 @@ class EventReader:
             self.filtered += rows.frame.height - kept.frame.height
             rows = kept
         named = {column: NAMES.get(role, role) for column, role in used.items()}
-        others = [name for name in rows.frame.columns if name in self.unused(rows, used)]
-        rows = Rows(rows.file, rows.frame.drop(others).rename(named))
+        rows = Rows(rows.file, rows.frame.select(*used, ROW).rename(named))
         frame = rows.frame.with_columns(
             as_id(rows.frame[name]).alias(name) for name in ("user_id", "item_id")
         )
@@ -84,11 +83,6 @@ class EventReader:
             if name in rows.frame.columns
         ]
         return Rows(rows.file, rows.frame.with_columns(words))
-
-    def unused(self, rows: Rows, used: dict[str, str]) -> set[str]:
-        from unimp.data.raw import ROW
-
-        return set(rows.frame.columns) - set(used) - {ROW}
 
     def of_kinds(self, rows: Rows) -> Rows:
         """Events of the wanted kinds; all kinds are counted."""

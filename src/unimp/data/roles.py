@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -64,6 +64,13 @@ class MappingFile(Config):
     """Column -> role."""
 
 
+def listed(names: Iterable[str], most: int = 30) -> str:
+    """Names for a message, as far as they fit."""
+    shown = [name if len(name) <= 60 else f"{name[:59]}…" for name in names]
+    more = f", and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
+
+
 def read_settings(options: ImportOptions) -> MappingFile:
     """The mapping file, with the command line's options laid upon it."""
     table = read_toml(options.mapping) if options.mapping else {}
@@ -87,7 +94,7 @@ class Roles:
     def required(self, role: str) -> str:
         column = self.column(role)
         if column is None:
-            names, way = ", ".join(self.of_column), f"add --map COLUMN={role}"
+            names, way = listed(self.of_column), f"add --map COLUMN={role}"
             if isinstance(self.table, FrameTable):
                 way = f"say {self.table.name.removesuffix('s')}_columns={{COLUMN: {role!r}}}"
             raise ConfigError(f"{self.table.name}: no column is the {role}; {way}; known: {names}")
@@ -167,6 +174,9 @@ def assign(
 ) -> Roles:
     """A role for every column of `table`: as mapped, else by its usual name, else `otherwise`."""
     header = table.columns
+    for column in header:
+        if "\0" in column:  # the sign that the importer's own columns are known by
+            raise ConfigError(f"{table.name}: column {column!r} has a zero byte in its name; rename it")
     for column, role in mapped.items():
         if column not in header:
             raise ConfigError(f'{table.name}: has no column "{column}"{did_you_mean(column, header)}')

@@ -18,6 +18,8 @@ MISSING = [
 MISSING_NUMBERS = [*MISSING, "NA", "#VALUE!", "#REF!", "#DIV/0!"]
 """The same for numbers, where NA cannot be a name."""
 TAG = r"<!--[\s\S]*?-->|</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>"
+TAGS = rf"[ \t]*(?:{TAG})(?:\s*(?:{TAG}))*[ \t]*"
+"""Tags, and the blanks around them."""
 HIDDEN = r"(?is)<(?:script|style)\b[^>]*>.*?</(?:script|style)\s*>"
 """What a browser does not show."""
 ENTITY = r"&(?:[a-zA-Z][a-zA-Z0-9]*|#[0-9]+|#[xX][0-9a-fA-F]+);"
@@ -34,10 +36,10 @@ def plain_text(column: pl.Series) -> pl.Series:
     if not marked.any():
         return column
     chosen = column.filter(marked)
-    bare = chosen.str.replace_all(HIDDEN, " ").str.replace_all(TAG, " ")
+    bare = chosen.str.replace_all(HIDDEN, " ").str.replace_all(TAGS, " ")
     # entities may hide tags: &lt;p&gt;
     decoded = pl.Series([html.unescape(text) for text in bare], dtype=pl.String)
-    clean = decoded.str.replace_all(TAG, " ").str.replace_all(r"[ \t\u{a0}]+", " ").str.strip_chars()
+    clean = decoded.str.replace_all(TAGS, " ").str.replace_all("\u00a0", " ").str.strip_chars()
     clean = clean.set(clean == "", None)
     return (
         column.to_frame("text")
@@ -82,7 +84,14 @@ def parse_list(text: str) -> list[str] | None:
             value = ast.literal_eval(text.strip()) if len(text) < 100_000 else None
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             return None
-    return flat_names(value) if isinstance(value, list) else None
+    return flat_names(value) if isinstance(value, list) and is_plain(value) else None
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a list holds names, numbers, nothing, and such lists only."""
+    if isinstance(value, list | tuple):
+        return all(is_plain(part) for part in value)
+    return value is None or isinstance(value, str | int | float)
 
 
 def flat_names(value: Any) -> list[str]:

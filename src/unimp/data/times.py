@@ -109,6 +109,9 @@ class TimeReader:
             return self.numbers(given, column, rows)
         if given.dtype != pl.String:
             return pl.Series([None], dtype=TIME).new_from_index(0, len(given))
+        whole = given.cast(pl.Int64, strict=False)
+        if whole.null_count() == given.null_count():
+            return self.numbers(whole, column, rows)
         numeric = given.str.contains(r"^[+-]?\d+(?:[.,]\d*)?(?:[eE][+-]?\d+)?$").fill_null(False)
         if numeric.all():
             return self.numbers(given, column, rows)
@@ -122,7 +125,7 @@ class TimeReader:
         if given.dtype == pl.String:
             given = given.str.replace(",", ".", literal=True)
         whole, real = given.cast(pl.Int64, strict=False), given.cast(pl.Float64, strict=False)
-        if given.dtype == pl.String or given.dtype.is_float():
+        if not given.dtype.is_integer():
             as_whole = pl.select(
                 pl.when(real == real.floor()).then(real).cast(pl.Int64, strict=False)
             ).to_series()

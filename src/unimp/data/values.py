@@ -48,7 +48,8 @@ def reject(rows: Rows, wrong: pl.Expr, column: str, problem: str, remedy: str, b
 def required_text(rows: Rows, column: str, bad: BadRows) -> Rows:
     """Rows where `column`, an id, is one line of text."""
     text = pl.col(column)
-    wrong = text.is_null() | (text.str.strip_chars() == "") | text.str.contains(r"[\r\n]")
+    broken = text.str.contains("\n", literal=True) | text.str.contains("\r", literal=True)
+    wrong = text.is_null() | (text.str.strip_chars() == "") | broken
     return reject(rows, wrong, column, f"{column} is", "every row needs one, on one line", bad)
 
 

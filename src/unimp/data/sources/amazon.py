@@ -161,15 +161,21 @@ def pick_item(record: Mapping[str, Any]) -> tuple[Any, ...]:
         words(record.get("brand") or record.get("store")),
         category_names(record.get("categories") or record.get("category") or []),
         price_of(record.get("price")),
-        words(record.get("features") or record.get("feature")),
-        words(record.get("description")),
+        listed_words(record.get("features") or record.get("feature")),
+        listed_words(record.get("description")),
     )
 
 
 def words(value: object) -> str | None:
     """Text, or a list of texts in one, without markup; None when blank."""
-    text = without_markup(" ".join(flat_names(value)))
-    return text or None
+    if isinstance(value, list):
+        value = " ".join(str(part) for part in value)
+    return (without_markup(value) or None) if isinstance(value, str) else None
+
+
+def listed_words(value: object) -> str | None:
+    """`words` of a field that should be a list, and may be one that is written as text."""
+    return words(flat_names(value))
 
 
 def category_names(value: object) -> list[str] | None:
