@@ -295,6 +295,9 @@ def test_a_run_that_was_stopped_goes_on(server: Shop, tmp_path: Path) -> None:
     assert server.asked == {"/0.jpg": 1, "/1.jpg": 1, "/2.jpg": 2}
     third = fetch_pictures(out, OPTIONS)
     assert (third.fetched, third.there, third.data_hash) == (0, 3, second.data_hash)
+    (out / FOLDER).rename(tmp_path / "kept")  # and what was fetched serves another import
+    again = import_csv(tmp_path / "shop", tmp_path / "again", pictures=tmp_path / "kept")
+    assert again.manifest.counts["pictures"] == 3
 
 
 def test_one_host_is_asked_for_one_at_a_time_and_waited_for(

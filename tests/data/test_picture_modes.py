@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import random
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image, features
 
+from unimp.data.picture_check import decoding_problem
 from unimp.data.pictures import as_shown, fit_pixels, open_picture, read_upload, reading_mark
 
 TURNS = {1: "AB/CD", 2: "BA/DC", 3: "DC/BA", 4: "CD/AB", 5: "AC/BD", 6: "CA/DB", 7: "DB/CA", 8: "BD/AC"}
@@ -193,3 +195,55 @@ def test_a_borderless_transparent_picture_meets_white_borders() -> None:
     assert (pixels[0] == 255).all()
     assert pixels[10, 0].tolist() == [255] * 3
     assert pixels[10, 10].tolist() == [20] * 3
+
+
+def samples() -> list[bytes]:
+    """One file of every kind that is read."""
+    values = np.random.default_rng(0).integers(0, 255, (24, 18, 3), dtype=np.uint8)
+    noise, exif = Image.fromarray(values), Image.Exif()
+    exif[274], exif[270] = 6, "words"
+    clear = noise.convert("RGBA")
+    clear.putalpha(noise.convert("L"))
+    made = [
+        written(noise, "JPEG", exif=exif),
+        written(noise.convert("CMYK"), "JPEG", progressive=True),
+        written(clear, "PNG", exif=exif),
+        written(clear.quantize(16), "PNG"),
+        written(ramp("uint16", 65535), "PNG"),
+        written(clear, "GIF"),
+        written(clear, "WEBP", exif=exif),
+        written(noise, "BMP"),
+        written(noise, "TIFF", exif=exif),
+        written(noise, "TIFF", compression="tiff_lzw"),
+        written(ramp("float32", 1.0), "TIFF"),
+    ]
+    return [*made, written(noise, "AVIF")] if features.check("avif") else made
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Some bytes changed, taken out, put in, or the end cut off."""
+    found = bytearray(data)
+    for _ in range(rng.choice((1, 2, 4, 16))):
+        place = rng.randrange(min(len(found), rng.choice((64, 200, 10**9))))
+        kind = rng.random()
+        if kind < 0.6:
+            found[place] = rng.randrange(256)
+        elif kind < 0.8:
+            del found[place : place + rng.randrange(1, 40)]
+        elif kind < 0.9:
+            found[place:place] = rng.randbytes(rng.randrange(1, 20))
+        else:
+            found = found[: max(1, place)]
+        if not found:
+            return b""
+    return bytes(found)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_damaged_picture_is_one_line_or_a_picture(seed: int) -> None:
+    rng = random.Random(seed)
+    for data in samples() * 10:
+        damaged = mutated(data, rng)
+        reading_mark(damaged)
+        said = decoding_problem(damaged, "x")  # any error but DataError goes through it
+        assert said == "" or (said.startswith("x: ") and "\n" not in said)

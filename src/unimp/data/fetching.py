@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from unimp.core.config import Config
 from unimp.core.errors import DataError
 from unimp.core.progress import ProgressBar, progress_bar
 from unimp.data.dataset import ITEMS, MANIFEST, Dataset, file_hash
+from unimp.data.picture_cells import address_stem
 from unimp.data.picture_check import LISTED, decoding_problem
 from unimp.data.pictures import PictureSource
 from unimp.data.placeholders import find_placeholders
@@ -141,7 +141,7 @@ def fetch_all(
     for address in asked:
         if address in tally.seen:
             continue
-        if (name := present.get(stem_of(address))) is not None:
+        if (name := present.get(address_stem(address))) is not None:
             tally.done(address, name, now=False)
         else:
             by_host[(urlsplit_host(address))].append(address)
@@ -212,7 +212,7 @@ def put(folder: Path, address: str, data: bytes) -> str:
     problem = decoding_problem(data, "")
     if problem:
         raise FetchError(problem.removeprefix(": ").partition("; ")[0])
-    name = f"{stem_of(address)}.{ending(data)}"
+    name = f"{address_stem(address)}.{ending(data)}"
     temporary = folder / f".{name}.{uuid.uuid4().hex[:8]}"
     try:
         temporary.write_bytes(data)
@@ -220,11 +220,6 @@ def put(folder: Path, address: str, data: bytes) -> str:
     finally:
         temporary.unlink(missing_ok=True)
     return name
-
-
-def stem_of(address: str) -> str:
-    """A file name for an address: the same address has the same one in every run."""
-    return sha256(address.encode()).hexdigest()[:24]
 
 
 def ending(data: bytes) -> str:
@@ -263,7 +258,7 @@ def copied(dataset: Dataset, references: Mapping[str, str], folder: Path) -> dic
         return dict(references)
     names: dict[str, str] = {}
     for reference, data in source.read(dict.fromkeys(references.values())):
-        names[reference] = f"{COPIED}{stem_of(reference)}.{ending(data)}"
+        names[reference] = f"{COPIED}{address_stem(reference)}.{ending(data)}"
         (folder / names[reference]).write_bytes(data)
     return {item_id: names[reference] for item_id, reference in references.items()}
 

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +21,11 @@ BETWEEN = re.compile(r"\s*[|;\n]\s*|\s*,\s*(?=https?://)|\s+(?=https?://)|,\s+",
 
 def is_web(reference: str) -> bool:
     return WEB.match(reference) is not None
+
+
+def address_stem(address: str) -> str:
+    """A file name for an address: the same address has the same one in every run."""
+    return sha256(address.encode()).hexdigest()[:24]
 
 
 def split_cell(text: str) -> list[str]:
@@ -67,16 +73,30 @@ class PictureFinder:
         count = Counter(short for short, _ in last)
         return {short: whole[name] for short, name in last if count[short] == 1} | whole
 
+    @cached_property
+    def by_stem(self) -> dict[str, str]:
+        """Names without ending -> names."""
+        return {PurePosixPath(name).stem: name for name in sorted(self.names, reverse=True)}
+
     def find(self, reference: str) -> str | None:
         """The member of the source that is meant; None where there is none."""
-        if is_web(reference):  # somebody fetched it: it goes by the last part of its address
-            name = PurePosixPath(unquote(urlsplit(reference).path)).name
-            return self.by_small_name.get(name.lower()) if name else None
+        if is_web(reference):
+            return self.fetched(reference)
         for name in self.spellings(reference):
             if self.has(name):
                 return name
         small = (name.lower() for name in self.spellings(reference))
         return next((self.by_small_name[name] for name in small if name in self.by_small_name), None)
+
+    def fetched(self, address: str) -> str | None:
+        """The file that came from an address: as fetch-pictures calls it, else by the address's last part."""
+        if (known := self.by_stem.get(address_stem(address))) is not None:
+            return known
+        try:
+            name = PurePosixPath(unquote(urlsplit(address).path)).name
+        except ValueError:
+            return None
+        return self.by_small_name.get(name.lower()) if name else None
 
     def has(self, name: str) -> bool:
         return not self.source.missing([name]) if self.is_folder else name in self.names

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,9 +121,10 @@ def open_picture(data: bytes, place: str) -> Image.Image:
         raise
     except UnidentifiedImageError:
         raise DataError(f"{place}: not a picture of a known format; replace it or leave it empty") from None
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders raise whatever they stumble over in a stranger's bytes
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{place}: picture cannot be decoded ({error}); replace it or leave it empty"
+            f"{place}: picture cannot be decoded ({reason}); replace it or leave it empty"
         ) from None
 
 
@@ -144,7 +145,8 @@ def no_warnings() -> Iterator[None]:
 
 def as_shown(image: Image.Image) -> Image.Image:
     """An open picture in RGB, upright, on white."""
-    image.load()  # Pillow turns a TIFF by itself here, and takes its tag away
+    with no_warnings() if image.format == "TIFF" else nullcontext():
+        image.load()  # Pillow turns a TIFF by itself here, and takes its tag away
     turn = UPRIGHT.get(orientation(image))
     rgb = as_rgb(image)
     return rgb if turn is None else rgb.transpose(turn)
@@ -203,7 +205,7 @@ def reading_mark(data: bytes) -> bytes:
             turned = "exif" in image.info if image.format == "PNG" else orientation(image) != 1
             changed = turned or image.has_transparency_data or image.mode.startswith(("I", "F"))
             return b"upright on white" if changed else b""
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+    except Exception:
         return b""  # it is refused when it is decoded
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,8 +45,12 @@ class SourceContract:
         raise NotImplementedError
 
     def read(self, path: Path, allowed: int = 0) -> tuple[RawTables, BadRows]:
+        """The raw tables and what was wrong with them; DataError past `allowed` bad rows."""
         bad = BadRows(allowed)
-        return load_source(self.source).read(path, ImportOptions(), bad, show_progress=False), bad
+        raw = load_source(self.source).read(path, ImportOptions(), bad, show_progress=False)
+        raw = replace(raw, events=tuple(raw.events))  # a source may read its events while they are iterated
+        bad.settle()
+        return raw, bad
 
     def test_says_what_it_is(self) -> None:
         entry = SOURCES[self.source]
