@@ -16,6 +16,7 @@ from unimp.core.errors import CheckpointError, ConfigError, DataError
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.fused import FeaturesOnly, FeaturesOnlyConfig, FusedRanker, FusionMaker
+from unimp.fusion.grown import grown_log
 from unimp.fusion.learned import LearnedFusion, usable
 from unimp.fusion.sampling import sample_choices
 from unimp.fusion.trees import Shortlists, dataset, fit_fold
@@ -65,7 +66,8 @@ def test_no_history_a_single_event_and_an_item_that_nobody_had() -> None:
     unknown = toy_world().unknown_item
     scores = fused().score(Histories.from_lists([[], [7], [unknown], [3, unknown, 3]]))
     assert np.isfinite(scores).all()
-    popularity = np.bincount(training().train.item_rows, minlength=61)
+    log = grown_log(training().train, training().valid)
+    popularity = np.bincount(log.item_rows, minlength=61)
     assert popularity[scores[0].argmax()] == popularity.max()
 
 
@@ -148,11 +150,11 @@ def test_a_fold_is_grown_without_the_users_it_is_judged_on() -> None:
     config = QUICK.changed(rounds=3)
     texts = []
     for labels in (hits, other):
-        booster = fit_fold(dataset(Shortlists(features, labels)), inside, outside, config, 0)
+        (booster,) = fit_fold(dataset(Shortlists(features, labels)), inside, outside, config, 0)
         texts.append(booster.model_to_string(num_iteration=1).partition("feature_importances")[0])
     assert texts[0] == texts[1]
     learnt = dataset(Shortlists(features, np.where(np.arange(600) < 500, 9 - hits, hits)))
-    changed = fit_fold(learnt, inside, outside, config, 0)
+    (changed,) = fit_fold(learnt, inside, outside, config, 0)
     assert changed.model_to_string(num_iteration=1).partition("feature_importances")[0] != texts[0]
 
 

@@ -26,12 +26,16 @@ class FusionConfig(Config):
     """First items of the logit that the trees re-rank."""
     folds: int = Field(default=5, ge=2)
     """Parts of the validation users: each part is stopped and judged on by trees that never saw it."""
+    bags: int = Field(default=1, ge=1)
+    """Boosters of a fold; they differ by what each tree may look at, and their scores are averaged."""
     penalty: float = Field(default=1e-3, ge=0)
     """Of the logit's squared standardised weights."""
     l2: float = Field(default=50.0, gt=0)
     """Of EASE's Gram matrix."""
     decay: float = Field(default=0.8, gt=0, le=1)
     """Each step back in a history counts this much less in means."""
+    refit: bool = True
+    """Rank by relations counted on the validation items too, once the fusion is fitted without them."""
     learning_rate: float = Field(default=0.08, gt=0)
     """Of the trees."""
     rounds: int = Field(default=600, ge=1)

@@ -17,10 +17,11 @@ from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.fusion.closed import ClosedFusion, fit_closed
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.features import Features, HistoryView
+from unimp.fusion.grown import grown_log
 from unimp.fusion.learned import LearnedFusion, fit_learned, usable
 from unimp.fusion.pictures import picture_vectors
 from unimp.fusion.probabilities import ScoreStore, log_probabilities, users_at_once
-from unimp.fusion.relations import Relations, build_relations
+from unimp.fusion.relations import Relations, build_relations, recount
 
 
 class FusionTrainingData(Protocol):
@@ -168,6 +169,7 @@ class FusionMaker:
         self.data, self.show = data, show
         self.pictures = pictures or (lambda: picture_vectors(data.catalog, cache=cache, show=show))
         self._relations: dict[str, Relations] = {}
+        self._grown: tuple[Relations, Relations] | None = None
 
     def relations(self, config: FusionConfig) -> Relations:
         key = f"{config.l2} {config.decay}"
@@ -183,6 +185,14 @@ class FusionMaker:
             }
         return self._relations[key]
 
+    def grown(self, config: FusionConfig) -> Relations:
+        """The relations to rank by: counted on the validation items too, which by then are known."""
+        relations = self.relations(config)
+        if self._grown is None or self._grown[0] is not relations:
+            log = grown_log(self.data.train, self.data.valid)
+            self._grown = relations, recount(relations, log, l2=config.l2)
+        return self._grown[1]
+
     def fit(self, method: Any, config: FusionConfig) -> FusedRanker:
         """The method with the fusion upon it. ConfigError when there are no validation cases."""
         valid, exclude = self.data.valid, self.data.exclude_history
@@ -193,12 +203,12 @@ class FusionMaker:
         ranker = None if getattr(method, "without_scores", False) else method
         relations = self.relations(config)
         scores = None if ranker is None else ScoreStore(ranker, valid.histories, relations.num_items)
-        fused = FusedRanker(ranker, relations, config, exclude)
+        closed, learned = None, None
         if config.kind == "closed":
             users = usable(valid, config, exclude=exclude)
-            fused.closed = fit_closed(relations, valid, users, scores, exclude=exclude)
+            closed = fit_closed(relations, valid, users, scores, exclude=exclude)
         else:
-            fused.learned = fit_learned(
-                fused.features, valid, scores, config, exclude=exclude, show=self.show
-            )
-        return fused
+            features = Features(relations, with_model=ranker is not None)
+            learned = fit_learned(features, valid, scores, config, exclude=exclude, show=self.show)
+        serving = self.grown(config) if config.refit else relations
+        return FusedRanker(ranker, serving, config, exclude, closed, learned)

@@ -38,7 +38,7 @@ class Reached:
     recall: float
     """Share of targets among the candidates."""
     rounds: tuple[int, ...]
-    """Trees that early stopping left in each fold."""
+    """Trees that early stopping left in each booster, fold by fold."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class LearnedFusion:
         np.savez(folder / "logit.npz", weights=self.weights, importance=self.importance)
         facts = {"names": self.names, "candidates": self.candidates, "reached": vars(self.reached)}
         (folder / "fusion.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        for fold, booster in enumerate(self.boosters):
-            (folder / f"trees-{fold}.txt").write_text(booster.model_to_string(), encoding="utf-8")
+        for number, booster in enumerate(self.boosters):
+            (folder / f"trees-{number:03}.txt").write_text(booster.model_to_string(), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> LearnedFusion:
@@ -173,7 +173,9 @@ def fit_learned(
     told = Reached(
         users=len(users),
         logit=round(float(worth(ranks).mean()), 6),
-        trees=tuple(round(float(by_trees[folds == fold].mean()), 6) for fold in range(len(boosters))),
+        trees=tuple(
+            round(float(by_trees[folds == fold].mean()), 6) for fold in range(len(boosters) // config.bags)
+        ),
         recall=round(float((lists.hits >= 0).mean()), 6),
         rounds=rounds,
     )
@@ -235,12 +237,11 @@ def grow(
     boosters, whole = [], dataset(lists)
     listed = folds[lists.hits >= 0]
     for fold in range(config.folds):
-        booster = fit_fold(
-            whole, np.flatnonzero(listed != fold), np.flatnonzero(listed == fold), config, fold
-        )
-        boosters.append(booster)
+        inside, outside = np.flatnonzero(listed != fold), np.flatnonzero(listed == fold)
+        of_fold = fit_fold(whole, inside, outside, config, fold)
+        boosters += of_fold
         hit = np.flatnonzero((folds == fold) & (lists.hits >= 0))
-        values = predict([booster], lists.features[hit])
+        values = predict(of_fold, lists.features[hit])
         reached[hit] = worth(1 + places(values)[np.arange(len(hit)), lists.hits[hit]])
     return boosters, reached, tuple(int(booster.best_iteration) for booster in boosters)
 

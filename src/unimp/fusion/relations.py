@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,32 @@ def build_relations(
     catalog: Catalog, train: Histories, *, pictures: FloatArray | None, l2: float, decay: float
 ) -> Relations:
     """Count `train`, read the catalogue. `pictures`: [I, F] rows of any encoder, zeros without a picture."""
-    num_items, dense = len(catalog), len(catalog) <= DENSE_ITEMS
+    likenesses = content_likenesses(catalog, pictures, dense=len(catalog) <= DENSE_ITEMS)
+    groups = [*attribute_groups(catalog), *prefix_groups(catalog, train)]
+    return count_relations(train, likenesses, groups, log_prices(catalog), len(catalog), l2=l2, decay=decay)
+
+
+def recount(relations: Relations, log: Histories, *, l2: float) -> Relations:
+    """The same relations, in the same order, counted on another log."""
+    groups = [grouped.groups for grouped in relations.grouped]
+    counted = count_relations(
+        log, relations.likenesses, groups, relations.prices, relations.num_items, l2=l2, decay=relations.decay
+    )
+    return replace(counted, tides=relations.tides and counted.tides)
+
+
+def count_relations(
+    train: Histories,
+    likenesses: Mapping[str, Relation],
+    groups: Sequence[ItemGroups],
+    prices: FloatArray | None,
+    num_items: int,
+    *,
+    l2: float,
+    decay: float,
+) -> Relations:
+    """What the log says, beside what the catalogue says."""
+    dense = num_items <= DENSE_ITEMS
     together, counts = count_pairs(train, num_items)
     log_graphs = {
         BOUGHT: cosine(together.copy(), counts, dense=dense),
@@ -93,15 +118,10 @@ def build_relations(
         log_graphs[LINEAR] = ease(train, num_items, l2, dense=dense)
     else:
         missing.append(f"{LINEAR}: more than {EASE_MAX_ITEMS:,} items")
-    likenesses = content_likenesses(catalog, pictures, dense=dense)
     missing += [f"no {name}" for name in (WORDS, PICTURES) if name not in likenesses]
-    grouped = [
-        with_affinity(groups, together, counts)
-        for groups in (*attribute_groups(catalog), *prefix_groups(catalog, train))
-    ]
+    grouped = [with_affinity(one, together, counts) for one in groups]
     if not grouped:
         missing.append("no attribute groups")
-    prices = log_prices(catalog)
     if prices is None:
         missing.append("no price")
     tides = find_tides(train, num_items)

@@ -25,7 +25,7 @@ class Shortlists:
     """[U] place of the target among the N; -1 when it is not there."""
 
 
-def settings(config: FusionConfig, fold: int) -> dict[str, Any]:
+def settings(config: FusionConfig, number: int) -> dict[str, Any]:
     """LightGBM's; deterministic on one thread."""
     return {
         "objective": "lambdarank",
@@ -43,7 +43,7 @@ def settings(config: FusionConfig, fold: int) -> dict[str, Any]:
         "num_threads": 1,
         "deterministic": True,
         "verbose": -1,
-        "seed": config.seed * config.folds + fold,
+        "seed": config.seed * config.folds * config.bags + number,
     }
 
 
@@ -60,8 +60,8 @@ def dataset(shortlists: Shortlists) -> Any:
     return lgb.Dataset(flat, labels.ravel(), group=groups, params={"verbose": -1}).construct()
 
 
-def fit_fold(whole: Any, inside: IntArray, outside: IntArray, config: FusionConfig, fold: int) -> Any:
-    """A booster learnt from the lists `inside` (places among those of `whole`), stopped by `outside`."""
+def fit_fold(whole: Any, inside: IntArray, outside: IntArray, config: FusionConfig, fold: int) -> list[Any]:
+    """Boosters learnt from the lists `inside` (places among those of `whole`), each stopped by `outside`."""
     import lightgbm as lgb
 
     width = whole.num_data() // len(whole.get_group())
@@ -69,8 +69,16 @@ def fit_fold(whole: Any, inside: IntArray, outside: IntArray, config: FusionConf
         whole.subset((lists[:, None] * width + np.arange(width)).ravel().tolist())
         for lists in (inside, outside)
     ]
-    stop = lgb.early_stopping(PATIENCE, verbose=False)
-    return lgb.train(settings(config, fold), parts[0], config.rounds, valid_sets=[parts[1]], callbacks=[stop])
+    return [
+        lgb.train(
+            settings(config, fold * config.bags + bag),
+            parts[0],
+            config.rounds,
+            valid_sets=[parts[1]],
+            callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
+        )
+        for bag in range(config.bags)
+    ]
 
 
 def predict(boosters: Sequence[Any], features: FloatArray) -> FloatArray:
