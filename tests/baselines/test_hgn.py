@@ -64,14 +64,16 @@ def state_by_hand(network: HGNNetwork, history: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("history", [[3], [1, 2], [4, 0, 1], [2, 2, 3, 1]])
 def test_gates_and_item_products_by_hand(network: HGNNetwork, history: list[int]) -> None:
     found = network(torch.tensor([history]))[0, -1].detach().numpy()
-    np.testing.assert_allclose(found, state_by_hand(network, history), rtol=1e-5)
+    np.testing.assert_allclose(found, state_by_hand(network, history), rtol=1e-5, atol=1e-6)
 
 
 def test_all_windows_at_once_are_each_prefix_alone(network: HGNNetwork) -> None:
     rows = [4, 0, 1, 3, 2]
     together = network(torch.tensor([[*rows, 0, 0]]))[0].detach().numpy()
     for stop in range(1, 6):
-        np.testing.assert_allclose(together[stop - 1], state_by_hand(network, rows[:stop]), rtol=1e-5)
+        np.testing.assert_allclose(
+            together[stop - 1], state_by_hand(network, rows[:stop]), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_score_is_the_sum_of_the_three_products(network: HGNNetwork) -> None:
@@ -79,7 +81,7 @@ def test_score_is_the_sum_of_the_three_products(network: HGNNetwork) -> None:
     method.module, method.popularity = network, np.ones(5, dtype=np.float32)
     scores = method.score(Histories.from_lists([[4, 0, 1]]))
     expected = network.items.weight.detach().numpy() @ state_by_hand(network, [4, 0, 1])
-    np.testing.assert_allclose(scores[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(scores[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_targets_are_the_next_events_within_the_history() -> None:

@@ -28,4 +28,4 @@ def test_the_latest_item_weighs_one_and_each_before_it_recency_times_less() -> N
     method.popularity = np.ones(4, dtype=np.float32)
     method.graph = ItemGraph(np.eye(4, dtype=np.float32))
     scores = method.score(Histories.from_lists([[0, 1, 2], [1, 0, 1]]))
-    np.testing.assert_allclose(scores, [[0.25, 0.5, 1.0, 0.0], [0.5, 1.0, 0.0, 0.0]])
+    np.testing.assert_allclose(scores, [[0.25, 0.5, 1.0, 0.0], [0.5, 1.0, 0.0, 0.0]], rtol=1e-5)

@@ -53,7 +53,7 @@ def test_the_counterfactual_is_taken_out(tiny: MACR) -> None:
     scores = tiny.score(Histories.from_lists([[0]]))[0]
     # The scale brings h_0 = 0.5 to w = 2: the folded user is the trained one.
     expected = [(2.0 * item - 0.7) * sigmoid(3 * item + 1) * sigmoid(-1.5) for item in (0.5, 1.0)]
-    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_reference_is_chosen_on_validation_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:

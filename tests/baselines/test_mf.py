@@ -76,8 +76,8 @@ def test_gradients_pull_the_positive_and_push_the_negative(tiny: MF) -> None:
     assert loss.item() == pytest.approx(np.log1p(np.exp(-1.0)))
     pull = 1 / (1 + np.exp(1.0))
     expected = [[-pull, pull], [pull, -pull]]
-    np.testing.assert_allclose(tiny.module.items.weight.grad, expected, rtol=1e-5)
-    np.testing.assert_allclose(tiny.module.users.weight.grad, [[-pull / 2, pull / 2]], rtol=1e-5)
+    np.testing.assert_allclose(tiny.module.items.weight.grad, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(tiny.module.users.weight.grad, [[-pull / 2, pull / 2]], rtol=1e-5, atol=1e-6)
 
 
 def test_scores_sum_the_items_of_the_history_once_each() -> None:
@@ -87,8 +87,8 @@ def test_scores_sum_the_items_of_the_history_once_each() -> None:
     method.learnt = {"readout": 3.0 * items, "items": items}
     scores = method.score(Histories.from_lists([[1, 0, 1], [2]]))
     user = 3.0 * np.array([1.0, 2.0]) / np.sqrt(2)
-    np.testing.assert_allclose(scores[0], [user[0], 2 * user[1], user.sum()], rtol=1e-6)
-    np.testing.assert_allclose(scores[1], [3.0, 6.0, 6.0], rtol=1e-6)
+    np.testing.assert_allclose(scores[0], [user[0], 2 * user[1], user.sum()], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores[1], [3.0, 6.0, 6.0], rtol=1e-5, atol=1e-6)
 
 
 def test_the_scale_brings_folded_users_to_trained_ones() -> None:

@@ -35,18 +35,18 @@ def test_attention_weighs_modalities_by_hand() -> None:
     found = attend(x, one, one, 3.0 * one, heads=1)[0, :, 0]
     odds = np.exp([[1.0, 2.0], [2.0, 4.0]])
     expected = 3.0 * (odds / odds.sum(1, keepdims=True)) @ [1.0, 2.0]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_contents_are_added_at_length_one() -> None:
     found = with_contents(torch.zeros(1, 2), [torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 9.0]])], 0.5)
-    np.testing.assert_allclose(found, [[0.3, 0.9]])
+    np.testing.assert_allclose(found, [[0.3, 0.9]], rtol=1e-5)
 
 
 def test_own_items_are_left_out_of_the_generators_rows() -> None:
     seen = torch.tensor([[1.0, 0.0, 0.0]])
     found = unseen_similarity(torch.tensor([[1.0]]), torch.tensor([[5.0], [3.0], [4.0]]), seen)
-    np.testing.assert_allclose(found, [[0.0, 0.6, 0.8]])
+    np.testing.assert_allclose(found, [[0.0, 0.6, 0.8]], rtol=1e-5)
 
 
 def test_rows_of_the_log_become_continuous() -> None:
@@ -64,7 +64,7 @@ def test_a_critic_with_slope_one_pays_no_penalty() -> None:
     for slope, penalty in (([0.6, 0.8, 0.0], 0.0), ([0.0, 3.0, 0.0], 4.0)):
         with torch.no_grad():
             critic.net.weight[:] = torch.tensor([slope])
-        assert gradient_penalty(critic, rows, rows + 1).item() == pytest.approx(penalty, abs=1e-6)
+        assert gradient_penalty(critic, rows, rows + 1).item() == pytest.approx(penalty, abs=1e-4)
 
 
 def test_the_critic_learns_to_tell_real_from_generated() -> None:
@@ -104,7 +104,7 @@ def test_structures_hold_each_users_best_items(prepared: MMSSL) -> None:
     for user in range(3):
         best = set(items[:, user].topk(5).indices.tolist())
         assert set(structure[user].nonzero()[:, 0].tolist()) == best
-        np.testing.assert_allclose(structure[user].max(), 0.2)
+        np.testing.assert_allclose(structure[user].max(), 0.2, rtol=1e-5)
 
 
 def test_folding_in_repeats_the_networks_pass(prepared: MMSSL) -> None:

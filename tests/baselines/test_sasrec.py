@@ -78,7 +78,7 @@ def test_score_is_the_last_state_against_all_items(network: SASRecNetwork) -> No
     scores = method.score(Histories.from_lists([[1, 2, 3], [4], [], [9, 9, 9, 1, 2, 3, 4, 5, 6]]))
     expected = [network(torch.tensor([rows]))[0, -1] for rows in ([1, 2, 3], [4], [1, 2, 3, 4, 5, 6])]
     want = (torch.stack(expected) @ network.items.weight.T).detach().numpy()
-    np.testing.assert_allclose(scores[[0, 1, 3]], want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores[[0, 1, 3]], want, rtol=1e-4, atol=1e-5)
 
 
 def test_fit_leaves_the_global_generator_and_threads_alone() -> None:

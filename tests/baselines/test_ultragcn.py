@@ -97,4 +97,6 @@ def test_the_history_is_folded_in_by_beta(pairs: Pairs) -> None:
     method.summarise()
     items = method.module.items.weight.detach()
     user = (items[0] / 4**0.5 + items[2] / 2**0.5) / 2**0.5
-    np.testing.assert_allclose(method.score(Histories.from_lists([[0, 2]]))[0], items @ user, rtol=1e-5)
+    np.testing.assert_allclose(
+        method.score(Histories.from_lists([[0, 2]]))[0], items @ user, rtol=1e-5, atol=1e-6
+    )

@@ -28,7 +28,7 @@ class TestVBPROnText(RankerContract):
 
 def test_features_are_centred_on_the_items_that_have_any() -> None:
     found = centred(np.array([[3.0, 0.0], [1.0, 0.0], [0.0, 0.0]], dtype=np.float32))
-    np.testing.assert_allclose(found, [[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(found, [[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]], rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_batch_of_scores_is_one_number_per_pair(tiny: VisualFactors) -> None:
     alone = [tiny.score(users[[n]], items[[n]]).item() for n in range(3)]
     together = tiny.score(users, items)
     assert together.shape == (3,)
-    np.testing.assert_allclose(together.detach(), alone, rtol=1e-5)
+    np.testing.assert_allclose(together.detach(), alone, rtol=1e-5, atol=1e-6)
 
 
 def test_a_folded_user_scores_as_the_formula(tiny: VisualFactors) -> None:
@@ -68,7 +68,7 @@ def test_a_folded_user_scores_as_the_formula(tiny: VisualFactors) -> None:
         tiny.users.weight[0] = learnt["readout"][1, :3]
         tiny.visual_users.weight[0] = learnt["readout"][1, 3:]
         expected = tiny.score(torch.zeros(3, dtype=torch.int64), torch.arange(3))
-    np.testing.assert_allclose(method.score(Histories.from_lists([[1]]))[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(method.score(Histories.from_lists([[1]]))[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_prior_by_hand(tiny: VisualFactors) -> None:

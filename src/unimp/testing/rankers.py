@@ -89,8 +89,8 @@ class RankerContract:
         histories = world.split.test.histories.slice(0, 20)
         together = fitted.score(histories)
         alone = np.concatenate([fitted.score(histories.slice(user, user + 1)) for user in range(20)])
-        # Sums over another batch shape may differ in their last bits, no more.
-        np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+        # Sums over another batch shape may differ in the last bits of the largest scores, no more.
+        np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(alone).max()))
 
     def test_order_of_the_history(self, fitted: Method) -> None:
         forward = fitted.score(Histories.from_lists([[10, 11, 12, 13]]))

@@ -97,7 +97,7 @@ def test_closed_gates_are_bit_equal_to_the_plain_language_model(family: str, tmp
     plain = lm(input_ids=torch.tensor([WORDS])).logits[..., :NUM_WORDS]
     if family != "granite":  # which multiplies its logits: hidden states come multiplied
         assert torch.equal(hidden, lm.base_model(input_ids=torch.tensor([WORDS])).last_hidden_state)
-    torch.testing.assert_close(logits, plain, rtol=1e-6, atol=1e-6)  # a product over fewer rows
+    torch.testing.assert_close(logits, plain, rtol=1e-5, atol=1e-5)  # a product over fewer rows
     opened = forward.read(open_gates(model), state, batch)
     assert not torch.allclose(opened, hidden, atol=1e-2)
 
