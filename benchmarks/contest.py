@@ -177,7 +177,9 @@ class Contest:
             merge_adapters(self.model)  # as a run that is opened for answers has them
         chosen = self.rng.permutation(len(histories))[:users]
         ours, same, theirs, alone, table = Bout(), Bout(), Bout(), Bout(), Bout()
-        ranker = measured(table, self.meter, lambda: self.artifacts.answerer(self.model).ranker)
+        ranker = measured(
+            table, self.meter, lambda: self.artifacts.answerer(self.model).decoder(RecommendationTask)
+        )
         state, asked, dropped = ranker.state, 0, 0
         ranker.score(histories.select(chosen[:2]))
         self.official.recommend(histories.select(chosen[:1]), state)

@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.personalizer import Personalizer
 from unimp.runs.training_split import make_split
 from unimp.runs.updates import NewItem, Stock
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search.task import SearchTask
 
 CASES, MANY, AT_ONCE, QUESTIONS, BEST = 200, 10_000, 64, 16, 10
 
@@ -39,11 +42,11 @@ def twins(trained: Personalizer) -> dict[str, Any]:
         new[row] = int(stock.put([item])[0])
     placed = np.array([new[row] for row in cases.target_rows.tolist()])
     facts: dict[str, Any] = {"cases": len(cases), "items": len(catalog)}
-    scored = {"recommendation": stock.answerer.score(cases.histories)}
+    scored = {"recommendation": stock.answerer.decoder(RecommendationTask).score(cases.histories)}
     task = next((task for task in trained.run.artifacts.tasks if task.name == "search"), None)
     if task is not None:
         asked = [Query("") if posed is None else posed.query for posed in task.queries(cases)]  # type: ignore[attr-defined]
-        scored["search"] = stock.answerer.search(cases.histories, asked)
+        scored["search"] = stock.answerer.decoder(SearchTask).search(cases.histories, asked)
     for name, scores in scored.items():
         for label, rows in (("trained", cases.target_rows), ("twin", placed)):
             found = ranks(scores, rows, cases.histories, len(catalog))
@@ -77,7 +80,8 @@ def costs(trained: Personalizer) -> dict[str, Any]:
     for label, one in (("none put", Stock(trained)), (f"{MANY:,} put", stock)):
         met = [rng.integers(len(one.catalog), size=10).tolist() for _ in range(QUESTIONS)]
         histories = Histories.from_lists(met)
-        times = [cost(lambda: one.answerer.score(histories)) for _ in range(6)][1:]  # noqa: B023 - at once
+        ranker = one.answerer.decoder(RecommendationTask)
+        times = [cost(partial(ranker.score, histories)) for _ in range(6)][1:]
         facts[f"recommendation, each of {QUESTIONS}, {label}"] = round(float(np.mean(times)) / QUESTIONS, 2)
     return facts
 

@@ -18,7 +18,7 @@ from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit
 from unimp.tasks import TASKS
-from unimp.tasks.task import Task
+from unimp.tasks.task import AnyTask
 from unimp.train.preparation import build_artifacts
 
 SHOP = ShopConfig(num_items=320, num_users=60, picture_size=16)
@@ -66,7 +66,7 @@ class Six:
         return leave_one_out(self.dataset.interactions.histories, len(self.dataset.catalog))
 
     def task(self, name: str) -> Any:
-        known: dict[str, Task] = {task.name: task for task in self.artifacts.tasks}
+        known: dict[str, AnyTask] = {task.name: task for task in self.artifacts.tasks}
         return known[name]
 
     def model(self, seed: int = 0, *, gate: float = 0.7) -> UnimpModel:

@@ -17,6 +17,7 @@ from tests.six import Six, prepare, six_recipe
 from unimp.data.dataset import Dataset
 from unimp.inference.forward import last_hidden, read
 from unimp.sentence.batch import collate
+from unimp.tasks.recommendation.task import RecommendationTask
 
 ALONE: dict[str, Any] = {"tasks": ("recommendation",), "image_tokenizer": {"enabled": False}}
 
@@ -79,7 +80,7 @@ def test_the_best_beam_begins_with_what_is_likeliest(shop: Six) -> None:
 
 
 def test_operations_are_those_that_torch_counts(shop: Six) -> None:
-    flops, model, ranker = import_module("flops"), shop.model(), shop.answerer.ranker
+    flops, model, ranker = import_module("flops"), shop.model(), shop.answerer.decoder(RecommendationTask)
     assert ranker is not None
     histories = shop.split.test.histories.slice(0, 1)
     sentence = shop.artifacts.encoder.encode(ranker.task.question(histories, 0))

@@ -147,10 +147,14 @@ def test_imagined_pictures_are_png_and_stay_the_same(
         ("rating", "USER,nope,,,", 'unknown item "nope"'),
         ("explanation", "USER,,,,", "item_id is missing"),
         ("search", 'USER,,"  ",,', "text is empty"),
-        ("imagination", f"USER,,{'x' * 1001},,", "text has 1,001 letters, at most 1,000"),
-        ("selection", "USER,,,ITEM,", "give 2 to 1,000 different candidates (got 1)"),
-        ("selection", 'USER,,,"ITEM,nope",', 'unknown item "nope" among the candidates'),
-        ("selection", 'USER,,,"ITEM,OTHER",3', "count must be 1 to 2, the number of candidates (got '3')"),
+        (
+            "imagination",
+            f"USER,,{'x' * 1001},,",
+            f"text: has more than 1,000 letters (got '{'x' * 79}…)",
+        ),
+        ("selection", 'USER,,,",",', "candidates: give 1 to 1,000 different items (got 0)"),
+        ("selection", 'USER,,,"ITEM,nope",', 'unknown item "nope"'),
+        ("selection", 'USER,,,"ITEM,OTHER",3', "count: must be 1 to 2, the number of candidates (got 3)"),
     ],
 )
 def test_a_wrong_line_is_named_or_left_out(

@@ -16,12 +16,18 @@ from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.features.pixels import load_pixels
 from unimp.inference.score_sources import FusionWeights, ScoreSources, SourceWeight
 from unimp.sentence.vocabulary import END
+from unimp.tasks.explanation.task import ExplanationTask
+from unimp.tasks.image_generation.task import ImageGenerationTask
 from unimp.tasks.rating.decoder import FACTORS, ModelRater, mixed, tilted
+from unimp.tasks.rating.task import RatingTask
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search.task import SearchTask
 from unimp.tasks.selection.decoder import ModelSelector
+from unimp.tasks.selection.task import SelectionTask
 
 
 def rater_of(six: Six, weight: float | None = None) -> ModelRater:
-    rater = six.answerer.rater
+    rater = six.answerer.decoder(RatingTask)
     assert rater is not None
     shares = {} if weight is None else {FACTORS: SourceWeight(weight=weight)}
     return replace(rater, fusion_weights=FusionWeights(shares=shares))
@@ -72,7 +78,7 @@ def test_a_mean_beyond_the_scale_is_its_end() -> None:
 
 def selector_of(six: Six, end: float | None = None) -> ModelSelector:
     """`end`: the score of choosing no more, the same wherever it is asked."""
-    selector = six.answerer.selector
+    selector = six.answerer.decoder(SelectionTask)
     assert selector is not None
     if end is None:
         return selector
@@ -181,15 +187,21 @@ def test_other_users_change_no_answer(six: Six) -> None:
     def close(together: FloatArray, alone: FloatArray) -> None:
         np.testing.assert_allclose(together[users], alone, rtol=1e-3, atol=1e-4)
 
-    close(answerer.score(cases.histories), answerer.score(few))
-    close(answerer.search(cases.histories, queries), answerer.search(few, [queries[user] for user in users]))
     close(
-        answerer.forecast(cases.histories, cases.target_rows),
-        answerer.forecast(few, cases.target_rows[users]),
+        answerer.decoder(RecommendationTask).score(cases.histories),
+        answerer.decoder(RecommendationTask).score(few),
+    )
+    close(
+        answerer.decoder(SearchTask).search(cases.histories, queries),
+        answerer.decoder(SearchTask).search(few, [queries[user] for user in users]),
+    )
+    close(
+        answerer.decoder(RatingTask).distribution(cases.histories, cases.target_rows),
+        answerer.decoder(RatingTask).distribution(few, cases.target_rows[users]),
     )
     counts = [1] * len(cases)
-    chosen = answerer.select(cases.histories, candidates, counts)
-    again = answerer.select(few, [candidates[user] for user in users], counts[:3])
+    chosen = answerer.decoder(SelectionTask).select(cases.histories, candidates, counts)
+    again = answerer.decoder(SelectionTask).select(few, [candidates[user] for user in users], counts[:3])
     assert [chosen[user].tolist() for user in users] == [places.tolist() for places in again]
 
 
@@ -197,22 +209,22 @@ def test_nobody_asks_nothing(six: Six) -> None:
     answerer, nobody = six.answerer, Histories.from_lists([])
     none = np.empty(0, dtype=np.int64)
     empty: Sequence[IntArray] = []
-    assert answerer.score(nobody).shape == (0, 320)
-    assert answerer.search(nobody, []).shape == (0, 320)
-    assert answerer.rate(nobody, none).shape == (0,)
-    assert answerer.select(nobody, empty, []) == []
-    assert answerer.explain(nobody, none) == []
-    assert answerer.imagine(nobody, [], 0).shape == (0, 16, 16, 3)
+    assert answerer.decoder(RecommendationTask).score(nobody).shape == (0, 320)
+    assert answerer.decoder(SearchTask).search(nobody, []).shape == (0, 320)
+    assert answerer.decoder(RatingTask).rate(nobody, none).shape == (0,)
+    assert answerer.decoder(SelectionTask).select(nobody, empty, []) == []
+    assert answerer.decoder(ExplanationTask).explain(nobody, none) == []
+    assert answerer.decoder(ImageGenerationTask).imagine(nobody, [], 0).shape == (0, 16, 16, 3)
 
 
 def test_a_task_that_was_not_trained_is_named(six: Six) -> None:
-    bare = replace(six.answerer, searcher=None, imaginer=None)
+    kept = {n: decoder for n, decoder in six.answerer.decoders.items() if n not in {"search", "imagination"}}
+    bare = replace(six.answerer, decoders=kept)
     assert bare.tasks == ["recommendation", "rating", "explanation", "selection"]
-    nobody = Histories.from_lists([[]])
     with pytest.raises(ConfigError, match="without the task search; it has: recommendation, rating"):
-        bare.search(nobody, [Query("red")])
+        bare.decoder(SearchTask)
     with pytest.raises(ConfigError, match="without the task imagination"):
-        bare.imagine(nobody, [Query()], 0)
+        bare.decoder(ImageGenerationTask)
 
 
 def test_a_picture_from_outside_is_searched_for_as_one_of_the_catalogue(six: Six) -> None:
@@ -222,9 +234,9 @@ def test_a_picture_from_outside_is_searched_for_as_one_of_the_catalogue(six: Six
     row = int(np.flatnonzero(np.array(six.artifacts.template.has_picture))[40])
     history = Histories.from_lists([[1, 2]])
     seeing = answerer.seeing(visual[[row]].float())
-    outside = seeing.search(history, [Query("", picture_row=320)])
+    outside = seeing.decoder(SearchTask).search(history, [Query("", picture_row=320)])
     for one in (seeing, answerer):
-        inside = one.search(history, [Query("", picture_row=row)])
+        inside = one.decoder(SearchTask).search(history, [Query("", picture_row=row)])
         np.testing.assert_allclose(outside, inside, rtol=1e-4, atol=1e-4)
 
 

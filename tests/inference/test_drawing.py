@@ -16,13 +16,14 @@ from unimp.data.histories import Histories
 from unimp.inference.forward import last_hidden
 from unimp.sentence.parts import Codes, UserSentence
 from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig, guided, paint, sample
+from unimp.tasks.image_generation.task import ImageGenerationTask
 
 HISTORIES = Histories.from_lists([[1, 5, 9], [], [30, 31]])
 QUERIES = [Query("lamp"), Query("Halden mug"), Query("", picture_row=40)]
 
 
 def imaginer_of(six: Six, **sampling: Any) -> ModelImageGenerator:
-    imaginer = six.answerer.imaginer
+    imaginer = six.answerer.decoder(ImageGenerationTask)
     assert imaginer is not None
     return replace(imaginer, sampling=SamplingConfig(**sampling), batch=2)
 
@@ -30,7 +31,7 @@ def imaginer_of(six: Six, **sampling: Any) -> ModelImageGenerator:
 def codes_of(imaginer: ModelImageGenerator, seed: int = 0, users: int = 3) -> list[list[int]]:
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
-        drawn = imaginer.draw(HISTORIES.slice(0, users), QUERIES[:users], generator)
+        drawn = imaginer.draw(HISTORIES.slice(0, users), QUERIES[:users], [generator] * users)
     return [[int(code) for code in row] for row in drawn]
 
 
@@ -88,7 +89,7 @@ def test_guidance_reads_with_and_without_words_and_history(six: Six) -> None:
     """Guided towards nothing, the picture is that of no words and no history."""
     unguided = imaginer_of(six, temperature=0.0)
     with torch.inference_mode():
-        nothing = unguided.draw(HISTORIES.first(0), [Query()] * 3, torch.Generator())
+        nothing = unguided.draw(HISTORIES.first(0), [Query()] * 3, [torch.Generator()] * 3)
     assert codes_of(imaginer_of(six, temperature=0.0, guidance=0.0)) == nothing.tolist()
     assert codes_of(imaginer_of(six, temperature=0.0, guidance=4.0)) != nothing.tolist()
 
@@ -96,11 +97,15 @@ def test_guidance_reads_with_and_without_words_and_history(six: Six) -> None:
 def test_the_nucleus_by_hand() -> None:
     """Of 0.5, 0.3 and 0.2, sixty per cent need the first two, which keep their proportion."""
     logits = torch.tensor([[0.3, 0.5, 0.2]]).log().repeat(4000, 1)
-    drawn = sample(logits, SamplingConfig(temperature=1.0, top_p=0.6), torch.Generator().manual_seed(0))
+    drawn = sample(
+        logits, SamplingConfig(temperature=1.0, top_p=0.6), [torch.Generator().manual_seed(0)] * len(logits)
+    )
     counts = torch.bincount(drawn, minlength=3) / 4000
     assert counts[2] == 0
     assert float(counts[1]) == pytest.approx(0.5 / 0.8, abs=0.03)
-    every = sample(logits, SamplingConfig(temperature=1.0, top_p=1.0), torch.Generator().manual_seed(0))
+    every = sample(
+        logits, SamplingConfig(temperature=1.0, top_p=1.0), [torch.Generator().manual_seed(0)] * len(logits)
+    )
     shares = (torch.bincount(every, minlength=3) / 4000).tolist()
     assert shares == pytest.approx([0.3, 0.5, 0.2], abs=0.03)
 
@@ -108,7 +113,9 @@ def test_the_nucleus_by_hand() -> None:
 def test_temperature_by_hand() -> None:
     """At a half, likelihoods are squared: 0.3, 0.5, 0.2 become 9, 25, 4 of 38."""
     logits = torch.tensor([[0.3, 0.5, 0.2]]).log().repeat(4000, 1)
-    drawn = sample(logits, SamplingConfig(temperature=0.5, top_p=1.0), torch.Generator().manual_seed(1))
+    drawn = sample(
+        logits, SamplingConfig(temperature=0.5, top_p=1.0), [torch.Generator().manual_seed(1)] * len(logits)
+    )
     shares = (torch.bincount(drawn, minlength=3) / 4000).tolist()
     assert shares == pytest.approx([9 / 38, 25 / 38, 4 / 38], abs=0.03)
 

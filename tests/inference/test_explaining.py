@@ -16,6 +16,7 @@ from unimp.inference.forward import last_hidden
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.vocabulary import END
 from unimp.tasks.explanation.decoder import LONGEST, NO_REPEAT, SHORTEST, Beam, ModelExplainer, sentence_case
+from unimp.tasks.explanation.task import ExplanationTask
 
 
 @dataclass
@@ -49,7 +50,7 @@ def model_of(six: Six, end: float, aspects: float, seed: int) -> UnimpModel:
 
 
 def explainer_of(six: Six, end: float, *, aspects: float = 0.0, seed: int = 0, beams: int = 3) -> Recording:
-    plain = six.artifacts.answerer(model_of(six, end, aspects, seed)).explainer
+    plain = six.artifacts.answerer(model_of(six, end, aspects, seed)).decoder(ExplanationTask)
     assert plain is not None
     speaking = plain.speaking.changed(beams=beams, phrases=0.0, aspect_bonus=0.0)
     return Recording(plain.rater, plain.task, plain.facts, speaking, batch=7)

@@ -25,15 +25,17 @@ from unimp.sentence.batch import collate
 from unimp.sentence.encoder import EncodedSentence
 from unimp.sentence.parts import Image, Text, UserSentence
 from unimp.tasks.explanation.attention import explanation_attention_map
+from unimp.tasks.explanation.task import ExplanationTask
+from unimp.tasks.recommendation.task import RecommendationTask
 
 
 @pytest.fixture
 def ranker(six: Six) -> ModelRanker:
-    assert six.answerer.ranker is not None
+    assert six.answerer.decoder(RecommendationTask) is not None
     fusion_weights = FusionWeights(
         shares={"log": SourceWeight(weight=0.7), "popularity": SourceWeight(weight=-0.2)}
     )
-    return replace(six.answerer.ranker, fusion_weights=fusion_weights)
+    return replace(six.answerer.decoder(RecommendationTask), fusion_weights=fusion_weights)
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_a_look_is_shared_out_among_what_may_be_seen(six: Six, history: Historie
             assert look.weights_MV.sum() == pytest.approx(1.0, abs=1e-5)
             if not sentence.sees[position]:
                 assert look.picture_rows == (sentence.pictures[position],)  # its own item's alone
-    every = explanation_attention_map(six.answerer.explainer, history, 3)  # type: ignore[arg-type]
+    every = explanation_attention_map(six.answerer.decoder(ExplanationTask), history, 3)  # type: ignore[arg-type]
     assert every is not None
     present = six.artifacts.items.has_picture_I
     assert present is not None

@@ -14,6 +14,12 @@ from unimp.answer import Query
 from unimp.data.histories import Histories
 from unimp.inference.warm import WarmMemory
 from unimp.runs.answerer import Answerer
+from unimp.tasks.explanation.task import ExplanationTask
+from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.rating.task import RatingTask
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search.task import SearchTask
+from unimp.tasks.selection.task import SelectionTask
 
 ROOM = 2**24
 Ask = Callable[[Answerer, Histories], object]
@@ -21,14 +27,18 @@ Ask = Callable[[Answerer, Histories], object]
 WANTED = np.array([17])
 CANDIDATES = np.array([3, 17, 40, 41, 90])
 ASKED: dict[str, Ask] = {
-    "recommendation": lambda a, h: a.score(h),
-    "search": lambda a, h: a.search(h, [Query("blue lamp", 40)]),
-    "rating": lambda a, h: a.forecast(h, WANTED),
-    "explanation": lambda a, h: [one.rating for one in a.explain(h, WANTED)],
-    "selection": lambda a, h: a.select(h, [CANDIDATES], [3])[0],
-    "chances": lambda a, h: a.selector.probabilities(h, CANDIDATES) if a.selector else None,
-    "imagination": lambda a, h: a.imagine(h.select([0, 0]), [Query("red bag")] * 2, 5).astype(int),
-    "words": lambda a, h: [ord(letter) for one in a.explain(h, WANTED) for letter in one.text],
+    "recommendation": lambda a, h: a.decoder(RecommendationTask).score(h),
+    "search": lambda a, h: a.decoder(SearchTask).search(h, [Query("blue lamp", 40)]),
+    "rating": lambda a, h: a.decoder(RatingTask).distribution(h, WANTED),
+    "explanation": lambda a, h: [one.rating for one in a.decoder(ExplanationTask).explain(h, WANTED)],
+    "selection": lambda a, h: a.decoder(SelectionTask).select(h, [CANDIDATES], [3])[0],
+    "chances": lambda a, h: a.decoder(SelectionTask).probabilities(h, [CANDIDATES]),
+    "imagination": lambda a, h: (
+        a.decoder(ImageGenerationTask).imagine(h.select([0, 0]), [Query("red bag")] * 2, 5).astype(int)
+    ),
+    "words": lambda a, h: [
+        ord(letter) for one in a.decoder(ExplanationTask).explain(h, WANTED) for letter in one.text
+    ],
 }
 
 

@@ -14,13 +14,14 @@ from unimp.features.pixels import load_pixels
 from unimp.inference.forward import last_hidden
 from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig, paint
 from unimp.tasks.image_generation.reranking import PictureReranker
+from unimp.tasks.image_generation.task import ImageGenerationTask
 
 HISTORIES = Histories.from_lists([[1, 5, 9], [], [30, 31]])
 QUERIES = [Query("lamp"), Query("Halden mug"), Query("", picture_row=40)]
 
 
 def parts_of(six: Six) -> tuple[ModelImageGenerator, PictureReranker]:
-    imaginer = six.answerer.imaginer
+    imaginer = six.answerer.decoder(ImageGenerationTask)
     assert imaginer is not None
     assert imaginer.reranker is not None
     return imaginer, imaginer.reranker
@@ -45,7 +46,7 @@ def test_the_best_of_several_is_returned(six: Six) -> None:
     imaginer, reranker = parts_of(six)
     imaginer = replace(imaginer, sampling=SamplingConfig(temperature=1.0, top_p=1.0, draws=5), batch=3)
     with torch.inference_mode():
-        codes = imaginer.draw(HISTORIES, QUERIES, torch.Generator().manual_seed(4), draws=5)
+        codes = imaginer.draw(HISTORIES, QUERIES, [torch.Generator().manual_seed(4)] * 3, draws=5)
     drawn = paint(imaginer.tokenizer, codes)
     drawn = drawn.reshape(3, 5, *drawn.shape[1:])
     best = reranker.score(HISTORIES, QUERIES, drawn).argmax(axis=1)

@@ -34,7 +34,7 @@ def written(six: Six, **sentence: object) -> tuple[ModelRanker, ModelSearcher]:
     known = six.artifacts.encoder
     context = replace(six.artifacts.context, template=Template(six.dataset.catalog, config))
     encoder = SentenceEncoder(known.vocabulary, config.attributes, known.project)
-    ranker, searcher = six.answerer.ranker, six.answerer.searcher
+    ranker, searcher = six.answerer.decoder(RecommendationTask), six.answerer.decoder(SearchTask)
     assert ranker is not None
     assert searcher is not None
     return (

@@ -21,6 +21,7 @@ from unimp.data.histories import Histories
 from unimp.inference.warm import WarmMemory
 from unimp.inference.warm_reading import WarmReader
 from unimp.runs.recipe import Recipe
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.train.trainer import Training
 from unimp.train.training_run import train
 
@@ -75,7 +76,7 @@ def test_one_checkpoint_answers_all_six_tasks(run: Path, six_dataset: Dataset) -
 
 
 def test_a_history_read_before_is_read_on(run: Path, six_dataset: Dataset) -> None:
-    ranker = load(run).answerer.ranker
+    ranker = load(run).answerer.decoder(RecommendationTask)
     assert ranker is not None
     reader, users = WarmReader(ranker, WarmMemory(10**8)), ["a", "b", "c"]
     histories = six_dataset.interactions.histories.select(np.array([0, 1, 2]))

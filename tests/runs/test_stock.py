@@ -18,6 +18,8 @@ from unimp.inference.score_sources import FusionWeights, SourceWeight
 from unimp.personalizer import Personalizer
 from unimp.runs.open_run import TrainedRun
 from unimp.runs.updates import NewItem, Stock
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search.task import SearchTask
 
 HISTORY = Histories.from_lists([[3, 8, 5], []])
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -64,9 +66,13 @@ def pictured(six: Six) -> int:
 
 def test_before_anything_is_put_the_answers_are_the_trained_ones(stock: Stock, trained: Personalizer) -> None:
     queries = [Query("blue bag"), Query("", 7)]
-    np.testing.assert_allclose(stock.answerer.score(HISTORY), trained.answerer.score(HISTORY), **CLOSE)
-    expected = trained.answerer.search(HISTORY, queries)
-    np.testing.assert_allclose(stock.answerer.search(HISTORY, queries), expected, **CLOSE)
+    np.testing.assert_allclose(
+        stock.answerer.decoder(RecommendationTask).score(HISTORY),
+        trained.answerer.decoder(RecommendationTask).score(HISTORY),
+        **CLOSE,
+    )
+    expected = trained.answerer.decoder(SearchTask).search(HISTORY, queries)
+    np.testing.assert_allclose(stock.answerer.decoder(SearchTask).search(HISTORY, queries), expected, **CLOSE)
 
 
 def test_a_twin_is_its_model_without_identity(six: Six, stock: Stock) -> None:
@@ -78,7 +84,7 @@ def test_a_twin_is_its_model_without_identity(six: Six, stock: Stock) -> None:
     torch.testing.assert_close(state.table_ID[new], state.table_ID[row] - identity[row], rtol=1e-3, atol=2e-3)
     assert state.visual_IVE is not None
     torch.testing.assert_close(state.visual_IVE[new], state.visual_IVE[row], rtol=2e-3, atol=2e-3)
-    searcher = stock.answerer.searcher
+    searcher = stock.answerer.decoder(SearchTask)
     assert searcher is not None
     for name, query in (("words", Query("blue bag lamp")), ("picture", Query("", row))):
         scores = searcher.sources.score(name, SourceWeight(weight=1.0), HISTORY.slice(0, 1), [query])
@@ -100,10 +106,13 @@ def test_the_trained_items_keep_their_scores_among_themselves(
     """All by the same amount: the newcomer takes its share of the probability."""
     stock.put([twin(six, stock, pictured(six))])
     for before, after in (
-        (trained.answerer.score(HISTORY), stock.answerer.score(HISTORY)),
         (
-            trained.answerer.search(HISTORY, [Query("mug"), Query("red")]),
-            stock.answerer.search(HISTORY, [Query("mug"), Query("red")]),
+            trained.answerer.decoder(RecommendationTask).score(HISTORY),
+            stock.answerer.decoder(RecommendationTask).score(HISTORY),
+        ),
+        (
+            trained.answerer.decoder(SearchTask).search(HISTORY, [Query("mug"), Query("red")]),
+            stock.answerer.decoder(SearchTask).search(HISTORY, [Query("mug"), Query("red")]),
         ),
     ):
         difference = (before - after[:, :320])[:1]
@@ -148,7 +157,7 @@ def test_a_put_changes_what_is_known_of_an_item(six: Six, stock: Stock) -> None:
     expected = table[other] - identity[other] + identity[row]
     torch.testing.assert_close(table[row], expected, rtol=1e-3, atol=2e-3)
     assert len(stock.catalog) == 320
-    searcher = stock.answerer.searcher
+    searcher = stock.answerer.decoder(SearchTask)
     assert searcher is not None
     assert searcher.sources.popularity[row] == six.artifacts.popularity[row]
     met = Histories.from_lists([[row], [other]])
@@ -176,18 +185,24 @@ def test_many_puts_in_any_batches_are_one(six: Six, trained: Personalizer) -> No
     assert one.catalog.item_ids == several.catalog.item_ids
     assert len(one.catalog) == 560
     met = Histories.from_lists([[3, 320, 400], [559]])
-    np.testing.assert_allclose(several.answerer.score(met), one.answerer.score(met), **CLOSE)
+    np.testing.assert_allclose(
+        several.answerer.decoder(RecommendationTask).score(met),
+        one.answerer.decoder(RecommendationTask).score(met),
+        **CLOSE,
+    )
     queries = [Query("red mug"), Query("lamp")]
     np.testing.assert_allclose(
-        several.answerer.search(met, queries), one.answerer.search(met, queries), **CLOSE
+        several.answerer.decoder(SearchTask).search(met, queries),
+        one.answerer.decoder(SearchTask).search(met, queries),
+        **CLOSE,
     )
 
 
 def test_the_trained_personalizer_stays_as_it_is(six: Six, stock: Stock, trained: Personalizer) -> None:
-    before = trained.answerer.score(HISTORY)
+    before = trained.answerer.decoder(RecommendationTask).score(HISTORY)
     table = trained.answerer.state.table_ID.clone()
     stock.put([twin(six, stock, pictured(six)), twin(six, stock, 3, stock.catalog.item_ids[9])])
-    np.testing.assert_array_equal(trained.answerer.score(HISTORY), before)
+    np.testing.assert_array_equal(trained.answerer.decoder(RecommendationTask).score(HISTORY), before)
     assert torch.equal(trained.answerer.state.table_ID, table)
     with pytest.raises(DataError, match='unknown item "twin"'):
         trained.recommend(["twin"])

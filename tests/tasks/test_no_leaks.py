@@ -19,7 +19,7 @@ from unimp.sentence.parts import (
     Text,
     UserSentence,
 )
-from unimp.tasks import TASKS
+from unimp.tasks import TASKS, extra_words
 from unimp.tasks.image_generation.task import MOST_EVENTS
 from unimp.tasks.windows import Window
 
@@ -183,13 +183,13 @@ def test_words_of_validation_and_test_are_not_learned_from(six: Six) -> None:
     context, train = six.artifacts.context, six.split.train
     allowed = {context.review_sentence(row) for row in train.event_rows.tolist()}
     logged = {text for texts in context.queries.logged.values() for text in texts}
-    assert set(context.spoken(TASKS)) <= allowed | logged
+    assert set(extra_words(six.artifacts.tasks, context)) <= allowed | logged
     trained = set(zip(train.user_ids[train.owners()].tolist(), train.item_rows.tolist(), strict=True))
     held_out = {
         text for key, texts in context.queries.logged.items() if key not in trained for text in texts
     } - {text for key, texts in context.queries.logged.items() if key in trained for text in texts}
     assert held_out
-    assert not held_out & set(context.spoken(["search"]))
+    assert not held_out & set(context.training_queries())
 
 
 @pytest.mark.parametrize("name", list(TASKS))

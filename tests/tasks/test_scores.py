@@ -13,7 +13,7 @@ from tests.tasks.corner_shop import context
 from unimp.answer import ExplainedRating, Query
 from unimp.core.errors import ConfigError
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.tasks import TASKS, load_tasks, task_class
+from unimp.tasks import TASKS, load_tasks
 from unimp.tasks.queries import Posed
 from unimp.tasks.search.task import satisfaction
 
@@ -114,7 +114,7 @@ def test_every_task_is_made_from_its_name() -> None:
     assert [task.name for task in made] == list(TASKS)
     assert len({task.words for task in made}) == len(TASKS)
     with pytest.raises(ConfigError, match="unknown task 'serch'; did you mean \"search\""):
-        task_class("serch")
+        TASKS.find("serch")
 
 
 def test_what_data_lack_is_said() -> None:

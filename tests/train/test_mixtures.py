@@ -17,9 +17,13 @@ from unimp.tasks.fitting import fit_fusion_weights
 from unimp.tasks.rating.decoder import FACTORS, TASTE, lifted
 from unimp.tasks.rating.fitting import fit_rating, taste_share
 from unimp.tasks.rating.preference_percentile import PreferencePercentile
+from unimp.tasks.rating.task import RatingTask
 from unimp.tasks.recommendation.fitting import fit_recommendation_weights
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.search.fitting import fit_search
+from unimp.tasks.search.task import SearchTask
 from unimp.tasks.selection.fitting import fit_selection
+from unimp.tasks.selection.task import SelectionTask
 
 CONFIG = StructureConfig(weights=(1.0, 100.0), popularity_weights=(0.1,), recencies=(1.0, 0.6))
 
@@ -57,7 +61,7 @@ def oracle(six: Six, best_recency: float = 1.0) -> Oracle:
 
 
 def test_recommendation_finds_the_source_and_its_recency(six: Six) -> None:
-    ranker = six.answerer.ranker
+    ranker = six.answerer.decoder(RecommendationTask)
     assert ranker is not None
     planted = replace(ranker, sources=sources(six, oracle(six, 0.6)))
     fitted = fit_recommendation_weights(planted, six.split.valid, CONFIG)
@@ -74,9 +78,9 @@ def test_recommendation_finds_the_source_and_its_recency(six: Six) -> None:
 
 
 def test_search_finds_the_words(six: Six) -> None:
-    searcher, task = six.answerer.searcher, six.task("search")
+    searcher, task = six.answerer.decoder(SearchTask), six.task("search")
     assert searcher is not None
-    useless = replace(six.artifacts, graphs={}).answerer(six.model()).searcher
+    useless = replace(six.artifacts, graphs={}).answerer(six.model()).decoder(SearchTask)
     assert useless is not None
     planted = replace(searcher, sources=ScoreSources(six.artifacts.popularity, {}, oracle(six)))  # type: ignore[arg-type]
     fitted = fit_search(planted, task, six.split.valid, CONFIG)
@@ -88,7 +92,7 @@ def test_search_finds_the_words(six: Six) -> None:
 
 
 def test_selection_finds_the_graph(six: Six) -> None:
-    selector, task = six.answerer.selector, six.task("selection")
+    selector, task = six.answerer.decoder(SelectionTask), six.task("selection")
     assert selector is not None
     planted = replace(selector, sources=sources(six, oracle(six)))
     fitted = fit_selection(planted, task, six.split.valid, CONFIG)
@@ -99,7 +103,7 @@ def test_selection_finds_the_graph(six: Six) -> None:
 
 
 def test_what_selection_reached_alone_is_its_accuracy(six: Six) -> None:
-    selector, task = six.answerer.selector, six.task("selection")
+    selector, task = six.answerer.decoder(SelectionTask), six.task("selection")
     fitted = fit_selection(selector, task, six.split.valid, CONFIG)
     found = task.score(selector, six.split.valid).metrics
     mean = (found["accuracy"] + found["accuracy-hard"]) / 2
@@ -121,7 +125,7 @@ class Forecast:
 
 
 def test_ratings_trust_a_forecast_that_is_right_and_no_other(six: Six) -> None:
-    rater, task, valid = six.answerer.rater, six.task("rating"), six.split.valid
+    rater, task, valid = six.answerer.decoder(RatingTask), six.task("rating"), six.split.valid
     assert rater is not None
     rater = replace(rater, taste=None)
     right = replace(rater, factors=Forecast(six, 0.0))
@@ -141,7 +145,7 @@ def test_ratings_trust_a_forecast_that_is_right_and_no_other(six: Six) -> None:
 
 
 def test_taste_is_the_place_of_the_item_by_lift_over_popularity(six: Six) -> None:
-    ranker = six.answerer.ranker
+    ranker = six.answerer.decoder(RecommendationTask)
     assert ranker is not None
     histories, rows = Histories.from_lists([[1, 5, 9], [], [30, 31]]), np.array([7, 7, 200])
     found = PreferencePercentile(ranker).percentiles(histories, rows)
@@ -161,7 +165,7 @@ def test_the_share_of_taste_by_hand() -> None:
 
 
 def test_taste_moves_the_forecast_only_where_validation_gains(six: Six) -> None:
-    rater, task, valid = six.answerer.rater, six.task("rating"), six.split.valid
+    rater, task, valid = six.answerer.decoder(RatingTask), six.task("rating"), six.split.valid
     assert rater is not None
     fitted = fit_rating(rater, task, valid, StructureConfig())
     gained = fitted.reached[TASTE] < fitted.reached[FACTORS]
@@ -171,7 +175,7 @@ def test_taste_moves_the_forecast_only_where_validation_gains(six: Six) -> None:
 
 
 def test_every_task_with_sources_gets_a_mixture(six: Six) -> None:
-    fitted = fit_fusion_weights(six.answerer, six.artifacts.tasks, six.split.valid, CONFIG)
+    fitted = fit_fusion_weights(six.answerer.parts, six.split.valid, CONFIG)
     assert set(fitted) == {"recommendation", "search", "rating", "selection"}
     for name, one in fitted.items():
         steps = list(one.reached.values())

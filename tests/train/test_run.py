@@ -22,6 +22,7 @@ from unimp.evaluate.evaluation import evaluate_run
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 from unimp.runs.open_run import open_run
 from unimp.runs.recipe import load_recipe, recipe_names
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.train import trainer
 from unimp.train.bench_method import UnimpMethod, UnimpMethodConfig
 from unimp.train.training_run import train
@@ -88,9 +89,9 @@ def log_of(folder: Path) -> list[dict[str, object]]:
 def test_opened_run_scores_as_the_trained_one(run_folder: Path, tiny_dataset: Dataset) -> None:
     first, second = open_run(run_folder), open_run(run_folder)
     cases = leave_one_out(tiny_dataset.interactions.histories, len(tiny_dataset.catalog)).valid
-    scores = [r.answerer.score(cases.histories) for r in (first, second)]
+    scores = [r.answerer.decoder(RecommendationTask).score(cases.histories) for r in (first, second)]
     assert np.array_equal(scores[0], scores[1])
-    alone = first.artifacts.answerer(first.model)
+    alone = first.artifacts.answerer(first.model).decoder(RecommendationTask)
     reached = ranking_metrics(rank_cases(alone, cases))["NDCG@5"]
     assert reached == pytest.approx(
         first.result["valid"]["reached"]["recommendation"]["model alone"], abs=1e-6
@@ -206,7 +207,7 @@ def test_a_finished_run_can_be_judged_by_the_benchmark(run_folder: Path, tiny_da
     method = UnimpMethod(UnimpMethodConfig(run=str(run_folder)))
     method.fit(TrainingData.of(split, tiny_dataset.catalog), seed=0)
     opened = open_run(run_folder)
-    expected = opened.answerer.score(split.test.histories)
+    expected = opened.answerer.decoder(RecommendationTask).score(split.test.histories)
     assert np.array_equal(method.score(split.test.histories), expected)
     assert method.reported_cost is not None
     other = new_users(tiny_dataset.interactions.histories, len(tiny_dataset.catalog))

@@ -25,6 +25,12 @@ from unimp.runs.folder import RESULT, claim
 from unimp.runs.open_run import open_run
 from unimp.runs.training_split import TrainingSplit
 from unimp.tasks import TASKS
+from unimp.tasks.explanation.task import ExplanationTask
+from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.rating.task import RatingTask
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.search.task import SearchTask
+from unimp.tasks.selection.task import SelectionTask
 from unimp.train import trainer
 from unimp.train.training_run import learn, train
 
@@ -70,15 +76,17 @@ def answers(answerer: Answerer, artifacts: RunArtifacts, cases: Cases) -> dict[s
     histories, rows = cases.histories, cases.target_rows
     queries = [posed.query for posed in tasks["search"].queries(cases)]
     choices = tasks["selection"].choices(cases)
-    said = answerer.explain(histories, rows)
-    chosen = answerer.select(histories, choices.candidates, [0] * len(rows))
+    said = answerer.decoder(ExplanationTask).explain(histories, rows)
+    chosen = answerer.decoder(SelectionTask).select(histories, choices.candidates, [0] * len(rows))
     return {
-        "recommendation": answerer.score(histories).tolist(),
-        "search": answerer.search(histories, queries).tolist(),
-        "rating": answerer.forecast(histories, rows).tolist(),
+        "recommendation": answerer.decoder(RecommendationTask).score(histories).tolist(),
+        "search": answerer.decoder(SearchTask).search(histories, queries).tolist(),
+        "rating": answerer.decoder(RatingTask).distribution(histories, rows).tolist(),
         "explanation": [(one.text, one.rating) for one in said],
         "selection": [places.tolist() for places in chosen],
-        "imagination": answerer.imagine(histories, tasks["imagination"].guidance(cases), 3).tolist(),
+        "imagination": answerer.decoder(ImageGenerationTask)
+        .imagine(histories, tasks["imagination"].guidance(cases), 3)
+        .tolist(),
     }
 
 
@@ -98,7 +106,9 @@ def test_a_run_answers_where_the_cache_is_gone(
     monkeypatch.setenv("UNIMP_CACHE", str(tmp_path / "nothing"))
     opened = open_run(learned.folder, device="cpu")
     guidance = opened.artifacts.tasks[-1].guidance(learned.test)  # type: ignore[attr-defined]
-    assert opened.answerer.imagine(learned.test.histories, guidance, 0).shape == (9, 16, 16, 3)
+    assert opened.answerer.decoder(ImageGenerationTask).imagine(
+        learned.test.histories, guidance, 0
+    ).shape == (9, 16, 16, 3)
     assert not (tmp_path / "nothing").exists()
 
 

@@ -1,4 +1,7 @@
-"""Methods to compare with. A new one is one file here, one line in `METHODS`, one test file."""
+"""Methods to compare with. A new one is one file here, one line in `OWN`, one test file.
+
+Or it is a `MethodEntry` of another package, named by the entry point group `unimp.baselines`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from unimp.core.errors import ConfigError, did_you_mean
+from unimp.core.registry import BrokenContract, Registry
 
 if TYPE_CHECKING:
     from unimp.baselines.baseline import Method
@@ -58,7 +62,17 @@ class MethodEntry:
         return self.load()(self.config(overrides))
 
 
-METHODS: dict[str, MethodEntry] = {
+def checked_method(name: str, found: Any) -> MethodEntry:
+    """The entry of a method from another package; BrokenContract when it is none."""
+    if not isinstance(found, MethodEntry):
+        raise BrokenContract("is no MethodEntry of unimp.baselines; name one")
+    for attribute in ("config_class", "fit", "score"):
+        if not hasattr(found.load(), attribute):
+            raise BrokenContract(f"{found.path} has no `{attribute}`; give the class one")
+    return found
+
+
+OWN: dict[str, MethodEntry] = {
     "pop": MethodEntry(
         "unimp.baselines.pop:Pop", "Pop", "", seeded=False, test="tests/baselines/test_pop.py"
     ),
@@ -216,7 +230,10 @@ METHODS: dict[str, MethodEntry] = {
         test="tests/baselines/test_vip5.py",
     ),
 }
-"""Every method by the name it has on the command line."""
+"""The methods of this room."""
+
+METHODS: Registry[MethodEntry] = Registry("method", "unimp.baselines", OWN, checked_method)
+"""Every method by the name it has on the command line, those of installed packages included."""
 
 
 def find_method(name: str, methods: Mapping[str, MethodEntry] = METHODS) -> MethodEntry:

@@ -96,13 +96,18 @@ def wrong_lines(
 ) -> list[Wrong]:
     """Every line that cannot be answered, with the first reason why."""
     users = personalizer.run.dataset.interactions.user_position
+    items = personalizer.run.dataset.catalog.row_of
     found: list[Wrong] = []
     for row in asked.iter_rows(named=True):
         try:
             user = filled(row, USER)
             if user not in users:
                 raise DataError(f'unknown user "{user}"')
-            task.check(request_of(row, task.Request, options))
+            request = request_of(row, task.Request, options)
+            for item_id in request.item_ids:
+                if item_id not in items:
+                    raise DataError(f'unknown item "{item_id}"')
+            task.check(request)
         except UnimpError as error:
             found.append(Wrong(row[LINE], str(error)))
     return found

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from unimp.core.errors import ConfigError, DataError
-from unimp.data.sources import SOURCES, source_entry
+from unimp.data.sources import OWN, SOURCES
 
 if TYPE_CHECKING:
     from unimp.data.dataset import Dataset
 
 data = typer.Typer(help="Import a dataset, or check one.", no_args_is_help=True)
 
-SOURCE_HELP = "One of: " + "; ".join(f"{name} ({entry.help})" for name, entry in SOURCES.items()) + "."
+SOURCE_HELP = "One of: " + "; ".join(f"{name} ({entry.help})" for name, entry in OWN.items())
+SOURCE_HELP += "; or a source of an installed package."
 CORE_HELP = (
     "Keep users and items with at least so many events, repeatedly; 0 keeps all. Default: "
-    + ", ".join(f"{entry.k_core} for {name}" for name, entry in SOURCES.items())
+    + ", ".join(f"{entry.k_core} for {name}" for name, entry in OWN.items())
 )
 REPEATS_HELP = (
     "Of a user's repeated events with one item keep the first or the last; none drops none. Default: "
     + ", ".join(
-        f"{entry.deduplicate} for {name}" for name, entry in SOURCES.items() if entry.deduplicate != "none"
+        f"{entry.deduplicate} for {name}" for name, entry in OWN.items() if entry.deduplicate != "none"
     )
     + ", none elsewhere."
 )
@@ -102,7 +103,7 @@ def show_import(dataset: Dataset, out: Path, as_json: bool) -> None:
 
 def accepted(source: str, given: dict[str, Any]) -> dict[str, Any]:
     """The source's default filters with the options that were `given`; one that is not for it is an error."""
-    entry = source_entry(source)
+    entry = SOURCES.find(source)
     taken = {"k_core", "deduplicate", *entry.options}
     present = {name: value for name, value in given.items() if value is not None}
     for name in present:

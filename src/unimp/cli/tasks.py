@@ -88,7 +88,8 @@ def parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty
 
 def field_parameter(field: RequestField) -> inspect.Parameter:
     """The option of one field."""
-    kind: Any = {list: str, dict: list[str]}.get(field.kind, field.kind)
+    given: dict[type, Any] = {list: str, dict: list[str]}
+    kind = given.get(field.kind, field.kind)
     default: Any = inspect.Parameter.empty if field.required else field.default
     if field.is_switched_off:
         default = False

@@ -75,7 +75,7 @@ class Answerer:
 
     def task(self, kind: type[Task[RequestT, AnswerT, Any, Any]]) -> Task[RequestT, AnswerT, Any, Any]:
         """The checkpoint's task of that class; ConfigError where it does not have it."""
-        found: Task[RequestT, AnswerT, Any, Any] | None = self.parts.find(kind)  # type: ignore[type-var]
+        found: Task[RequestT, AnswerT, Any, Any] | None = self.parts.find(kind)
         if found is None:
             raise self.lacking(kind.name)
         return found

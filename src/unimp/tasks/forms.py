@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from unimp.core.errors import ConfigError
-from unimp.tasks.requests import Form, TaskRequest
+from unimp.tasks.requests import FieldForm, TaskRequest
 
 ASKER = ("user", "history")
 """The fields that all requests have: who asks."""
@@ -21,7 +21,7 @@ class RequestField:
     """One field of a request."""
 
     name: str
-    form: Form
+    form: FieldForm
     kind: type
     """Of what is given: str, int, float, bool, Path (a picture), list (ids), dict (NAME=VALUE)."""
     nullable: bool
@@ -68,7 +68,7 @@ def batch_fields(request: type[TaskRequest]) -> list[RequestField]:
 
 def request_field(name: str, info: FieldInfo) -> RequestField:
     """How one field is given."""
-    form = next((entry for entry in info.metadata if isinstance(entry, Form)), Form())
+    form = next((entry for entry in info.metadata if isinstance(entry, FieldForm)), FieldForm())
     if not form.flags:
         form = replace(form, flags=("--" + name.replace("_", "-"),))
     kinds = [kind for kind in alternatives(info.annotation) if kind is not NoneType]

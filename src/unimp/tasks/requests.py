@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     PlainSerializer,
     PlainValidator,
     StringConstraints,
@@ -83,7 +84,7 @@ Picture: TypeAlias = Annotated[
 
 
 @dataclass(frozen=True)
-class Form:
+class FieldForm:
     """How a field is given where there is no Python: an annotation of the field.
 
     Without it a field is an option named after it, and no column. The field's type decides the rest: a list
@@ -103,11 +104,11 @@ class Form:
 
 
 ItemField: TypeAlias = Annotated[
-    Id, Form(("--item",), help="The item that is asked about.", column="item_id")
+    Id, FieldForm(("--item",), help="The item that is asked about.", column="item_id")
 ]
-ItemCount: TypeAlias = Annotated[int, Form(("-k", "--k"), help="How many items.")]
+ItemCount: TypeAlias = Annotated[int, Field(ge=1), FieldForm(("-k", "--k"), help="How many items.")]
 ExcludeHistory: TypeAlias = Annotated[
-    bool, Form(("--keep-history",), help="Items of the history may come up again.")
+    bool, FieldForm(("--keep-history",), help="Items of the history may come up again.")
 ]
 
 
@@ -170,6 +171,18 @@ class TaskRequest(BaseModel):
             raise ConfigError(problem(error, cls)) from None
 
 
+PLAIN = {
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be above {gt:g}",
+    "less_than": "must be below {lt:g}",
+    "string_too_long": "has more than {max_length:,} letters",
+    "string_too_short": "is empty",
+    "string_pattern_mismatch": "has control characters",
+}
+"""pydantic's kinds of error in plain words."""
+
+
 def problem(error: ValidationError, request: type[TaskRequest]) -> str:
     """One line for the first thing that is wrong."""
     first = error.errors()[0]
@@ -178,7 +191,8 @@ def problem(error: ValidationError, request: type[TaskRequest]) -> str:
         return f"unknown field {field!r}{did_you_mean(field, request.model_fields)}"
     if first["type"] == "missing":
         return f"{field}: missing; give it"
-    message = first["msg"].removeprefix("Value error, ")
+    plain = PLAIN.get(first["type"], "")
+    message = plain.format_map(first.get("ctx", {})) or first["msg"].removeprefix("Value error, ")
     if not field:
         return message
     if first["type"] == "value_error":

@@ -1,12 +1,14 @@
-"""The dataset layouts that `unimp data import` knows. A new one is a file here and a line in SOURCES."""
+"""The dataset layouts that `unimp data import` reads. A new one is a file here and a line in `OWN`.
+
+Or it is a `SourceEntry` of another package, named by the entry point group `unimp.sources`.
+"""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unimp.core.errors import ConfigError, did_you_mean
+from unimp.core.registry import BrokenContract, Registry, imported
 
 if TYPE_CHECKING:
     from unimp.data.raw import Deduplication, Source
@@ -25,7 +27,16 @@ class SourceEntry:
     """Options of ImportOptions, beyond those that all sources take."""
 
 
-SOURCES: dict[str, SourceEntry] = {
+def checked_source(name: str, found: Any) -> SourceEntry:
+    """The entry of a source from another package; BrokenContract when it is none."""
+    if not isinstance(found, SourceEntry):
+        raise BrokenContract("is no SourceEntry of unimp.data.sources; name one")
+    if not hasattr(imported(found.target), "read"):
+        raise BrokenContract(f"{found.target} has no `read`; give the class one")
+    return found
+
+
+OWN: dict[str, SourceEntry] = {
     "hm": SourceEntry(
         "unimp.data.sources.hm:HM",
         "H&M Personalized Fashion (Kaggle folder)",
@@ -61,17 +72,13 @@ SOURCES: dict[str, SourceEntry] = {
         options=("items", "events", "map", "mapping", "rating_scale", "pictures"),
     ),
 }
+"""The layouts of this room."""
 
-
-def source_entry(name: str) -> SourceEntry:
-    """The entry of `name`; ConfigError says what was meant."""
-    if name not in SOURCES:
-        raise ConfigError(f"unknown source {name!r}{did_you_mean(name, SOURCES)}")
-    return SOURCES[name]
+SOURCES: Registry[SourceEntry] = Registry("source", "unimp.sources", OWN, checked_source)
+"""Every layout by its name on the command line, those of installed packages included."""
 
 
 def load_source(name: str) -> Source:
-    """The source `name`, imported only now."""
-    module, _, attribute = source_entry(name).target.partition(":")
-    source: Source = getattr(importlib.import_module(module), attribute)()
+    """The source `name`, imported only now; ConfigError says what was meant."""
+    source: Source = imported(SOURCES.find(name).target)()
     return source

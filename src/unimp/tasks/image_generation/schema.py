@@ -10,7 +10,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, StringConstraints, 
 
 from unimp.answer import PictureArray
 from unimp.data.pictures import png_bytes
-from unimp.tasks.requests import MOST_PICTURES, TEXT_PATTERN, Form, TaskRequest, Words, with_example
+from unimp.tasks.requests import MOST_PICTURES, TEXT_PATTERN, FieldForm, TaskRequest, Words, with_example
 
 AttributeName: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=64, pattern=TEXT_PATTERN)
@@ -27,29 +27,29 @@ class ImageRequest(TaskRequest):
     model_config = with_example(history=[], text="a blue bag", seed=7)
 
     text: Annotated[
-        Words, Form(("--text", "-t"), help="What the picture shall show, in words.", column="text")
+        Words, FieldForm(("--text", "-t"), help="What the picture shall show, in words.", column="text")
     ] = ""
     """What the picture shall show, in words."""
     attributes: Annotated[
         dict[AttributeName, Words] | None,
         Field(max_length=16),
-        Form(("--attribute", "-a"), help="NAME=VALUE as the catalogue has it."),
+        FieldForm(("--attribute", "-a"), help="NAME=VALUE as the catalogue has it."),
     ] = None
     """Attribute values that the picture shall show, as the catalogue has them."""
-    count: Annotated[int, Field(ge=1, le=MOST_PICTURES), Form(help="How many pictures.")] = 1
+    count: Annotated[int, Field(ge=1, le=MOST_PICTURES), FieldForm(help="How many pictures.")] = 1
     """How many pictures."""
-    seed: Annotated[int, Field(ge=0, lt=2**31), Form(help="The same seed draws the same pictures.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31), FieldForm(help="The same seed draws the same pictures.")] = 0
     """The same seed draws the same pictures."""
     temperature: Annotated[
         float | None,
         Field(ge=0, le=10, allow_inf_nan=False),
-        Form(help="Below 1: likelier pictures; 0: one."),
+        FieldForm(help="Below 1: likelier pictures; 0: one."),
     ] = None
     """Below 1: likelier pictures; 0: the likeliest one. null: that of the recipe."""
     top_p: Annotated[
         float | None,
         Field(gt=0, le=1, allow_inf_nan=False),
-        Form(("--top-p",), help="Draw among the likeliest codes only."),
+        FieldForm(("--top-p",), help="Draw among the likeliest codes only."),
     ] = None
     """Draw among the likeliest codes that together have this probability. null: that of the recipe."""
 

@@ -12,7 +12,7 @@ from unimp.tasks.requests import (
     ANSWER_TAIL,
     ITEMS_EXAMPLE,
     ExcludeHistory,
-    Form,
+    FieldForm,
     ItemCount,
     Picture,
     TaskRequest,
@@ -27,11 +27,13 @@ class SearchRequest(TaskRequest):
     model_config = with_example(user="U00001", text="red bag", k=5)
     picture_field = "picture"
 
-    text: Annotated[Words, Form(("--text", "-t"), help="What is looked for, in words.", column="text")] = ""
+    text: Annotated[
+        Words, FieldForm(("--text", "-t"), help="What is looked for, in words.", column="text")
+    ] = ""
     """What the user looks for, in words."""
-    picture: Annotated[Picture | None, Form(("--picture",), help="A picture file of what is looked for.")] = (
-        None
-    )
+    picture: Annotated[
+        Picture | None, FieldForm(("--picture",), help="A picture file of what is looked for.")
+    ] = None
     """A picture of what the user looks for: a PNG, JPEG, WebP or GIF file, in base64."""
     k: ItemCount = 10
     """How many items."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from unimp.tasks.requests import ANSWER_TAIL, MOST_CANDIDATES, Form, Id, TaskRequest, with_example
+from unimp.tasks.requests import ANSWER_TAIL, MOST_CANDIDATES, FieldForm, Id, TaskRequest, with_example
 
 
 def different(ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -26,13 +26,13 @@ class SelectRequest(TaskRequest):
     candidates: Annotated[
         tuple[Id, ...],
         AfterValidator(different),
-        Form(help="Item ids separated by commas; their order is all one.", column="candidates"),
+        FieldForm(help="Item ids separated by commas; their order is all one.", column="candidates"),
     ]
     """Item ids; their order does not matter."""
     count: Annotated[
         int | None,
         Field(ge=1, le=MOST_CANDIDATES),
-        Form(help="How many to choose; 0 leaves it to the model.", column="count", optional=True),
+        FieldForm(help="How many to choose; 0 leaves it to the model.", column="count", optional=True),
     ] = 1
     """How many to choose; null: as many as suit."""
 

@@ -1,0 +1,1 @@
+"""An extension of UniMP: a task, a baseline and a dataset source."""
