@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from unimp.tasks.forms import request_fields
-from unimp.tasks.requests import Form, ItemCount, TaskRequest
+from unimp.tasks.requests import FieldForm, ItemCount, TaskRequest
 
 FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 MOST_FIELDS = 32
@@ -20,9 +20,9 @@ MOST_ITEMS = 200
 """Items of one answer: what a page or an app shows, not the whole catalogue."""
 
 
-def form_of(annotation: Any) -> Form:
+def form_of(annotation: Any) -> FieldForm:
     """How fields of this annotated type are given; it tells such fields from others."""
-    return next(part for part in get_args(annotation) if isinstance(part, Form))
+    return next(part for part in get_args(annotation) if isinstance(part, FieldForm))
 
 
 COUNT_FORM = form_of(ItemCount)
