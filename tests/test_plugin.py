@@ -130,6 +130,34 @@ def test_python_and_batch_ask_the_task(shell: Shell, run: Path) -> None:
     assert table["instead_of"].to_list() == ["P04", "P05"]
 
 
+SERVED = """
+import sys
+from fastapi.testclient import TestClient
+import unimp
+from unimp.serve.app import create_app
+from unimp.serve.settings import ServeSettings
+from unimp.serve.store.store import Store
+
+model = unimp.load(sys.argv[1], device="cpu")
+app = create_app(model, Store.open("sqlite:///" + sys.argv[2]), ServeSettings(keys=False))
+place = {"base_url": "http://127.0.0.1:8000", "client": ("127.0.0.1", 50000)}
+with TestClient(app, **place) as client:
+    asked = {"user": "ann3", "item": "P04", "k": 2}
+    answer = client.post("/v1/substitute", json=asked)
+    assert len(answer.json()["items"]) == 2, answer.text
+    wrong = client.post("/v1/substitute", json=asked | {"item": "nope"})
+    assert wrong.status_code == 422, wrong.text
+    assert "/v1/substitute" in client.get("/openapi.json").json()["paths"]
+    page = client.get("/item", params={"user": "ann3", "item": "P04"}).text
+    assert "Items to take instead" in page, page
+    assert 'class="item"' in page, page
+"""
+
+
+def test_the_service_has_a_route_and_the_page_shows_the_task(shell: Shell, run: Path) -> None:
+    shell.run("-c", SERVED, run, run.parent / "store.db")
+
+
 def test_the_method_is_judged_by_the_benchmark(shell: Shell, data: Path) -> None:
     made = shell.unimp(
         "bench",

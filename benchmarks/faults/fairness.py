@@ -50,7 +50,7 @@ def attack(server: Server) -> Facts:
             while not stop.is_set():
                 statuses.append(status_of(partial(client.post, "/v1/imagine", json=DRAWING)))
                 if statuses[-1] != "200":
-                    time.sleep(0.2)
+                    time.sleep(1.0)  # what Retry-After says
 
     drawers = [threading.Thread(target=draw) for _ in range(DRAWERS)]
     for drawer in drawers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,13 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message
 
 from tests.serve.site import MakeSite, Site
+from unimp.core.errors import ConfigError
 from unimp.serve.limits import BodyLimits, BoundedBody
 from unimp.serve.schemas import ItemIn
-from unimp.serve.security import client_address
+from unimp.serve.security import check_key_name, client_address
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.records import Added
-from unimp.serve.store.store import StoreUnavailable
+from unimp.serve.store.store import Store, StoreUnavailable
 
 JSON = {"content-type": "application/json"}
 ASKED = {"history": [], "k": 1}
@@ -174,3 +176,31 @@ def test_a_slow_store_does_not_hold_known_keys_up(
         return [answer.status_code for answer in answers]
 
     assert site.runner.run(ask()) == [200, 200, 200, 200]
+
+
+def test_what_is_held_is_shown_with_its_bound(site: Site) -> None:
+    site.ok("/v1/recommend", {"user": "somebody"})
+    value = site.service.metrics.registry.get_sample_value
+    for name in ("prefixes", "histories", "pictures", "bodies", "decoders"):
+        held, bound = (value(f"unimp_held_bytes{end}", {"of": name}) for end in ("", "_bound"))
+        assert held is not None
+        assert bound is not None
+        assert 0 <= held <= bound
+    assert value("unimp_held_bytes", {"of": "histories"})
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a\nb", " a"])
+def test_a_key_needs_a_name(name: str) -> None:
+    with pytest.raises(ConfigError, match="key name"):
+        check_key_name(name)
+    assert check_key_name("shop front") == "shop front"
+
+
+def test_a_store_is_the_owners_and_is_not_made_by_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    with pytest.raises(ConfigError, match="no such file"):
+        Store.open(f"sqlite:///{file}", create=False)
+    assert not file.exists()
+    Store.open(f"sqlite:///{file}").close()
+    assert file.stat().st_mode & 0o077 == 0
+    Store.open(f"sqlite:///{file}", create=False).close()

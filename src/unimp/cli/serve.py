@@ -69,11 +69,11 @@ def add(
     role: Annotated[str, typer.Option(help="read, write-events, admin; several with commas.")] = "read",
 ) -> None:
     """Make a key and print it: it is not kept, and cannot be shown again."""
-    from unimp.serve.security import new_secret, parse_roles
+    from unimp.serve.security import check_key_name, new_secret, parse_roles
     from unimp.serve.store.store import Store
 
     roles, secret = parse_roles(role), new_secret()
-    Store.open(store).add_key(secret, name, roles)
+    Store.open(store).add_key(secret, check_key_name(name), roles)
     print(secret)
 
 
@@ -85,7 +85,7 @@ def list_keys(
     """Names and roles."""
     from unimp.serve.store.store import Store
 
-    found = {key.name: sorted(key.roles) for key in Store.open(store).all_keys()}
+    found = {key.name: sorted(key.roles) for key in Store.open(store, create=False).all_keys()}
     if as_json:
         print(json.dumps(found))
         return
@@ -99,7 +99,7 @@ def remove(name: Annotated[str, typer.Argument(help="Whose key.")], store: Store
     from unimp.core.errors import ConfigError
     from unimp.serve.store.store import Store
 
-    if not Store.open(store).remove_key(name):
+    if not Store.open(store, create=False).remove_key(name):
         raise ConfigError(f'key "{name}": there is none of this name; see `unimp keys list`')
 
 

@@ -12,12 +12,13 @@ from unimp import __version__
 from unimp.personalizer import Personalizer
 from unimp.serve import errors
 from unimp.serve.limits import BodyLimits, Rates
+from unimp.serve.metrics import BytesHeld
 from unimp.serve.middleware import Gate, Observed
 from unimp.serve.page import forms, item_page, signing_in, user_page
 from unimp.serve.routes import events, health, items, tasks, users
 from unimp.serve.schemas import Problem
 from unimp.serve.security import Keys
-from unimp.serve.service import Service
+from unimp.serve.service import DECODERS, Service
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 from unimp.serve.store_sync import StoreSync
@@ -72,6 +73,7 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
     keys = app.state.keys = Keys(store, settings, rates)
     bodies = BodyLimits(settings, picture_paths())
     app.add_middleware(Gate, settings=settings, keys=keys, rates=rates, bodies=bodies)
+    service.metrics.watch_bytes(held_bytes(service, bodies))
     app.add_middleware(Observed, metrics=service.metrics)
     return app
 
@@ -84,6 +86,19 @@ def picture_paths() -> frozenset[str]:
         if task.Request.picture_field is not None
         for prefix in (tasks.PREFIX, forms.PREFIX)
     )
+
+
+def held_bytes(service: Service, bodies: BodyLimits) -> dict[str, BytesHeld]:
+    """Everything whose size requests decide. Decoded pictures: a decoder's own, until they are scaled."""
+    settings, prefixes = service.settings, service.model.prefixes
+    decoded = 4 * settings.picture_pixels * DECODERS
+    return {
+        "prefixes": BytesHeld(lambda: prefixes.bytes, settings.prefix_cache_bytes),
+        "histories": BytesHeld(lambda: service.histories.bytes, settings.history_cache_bytes),
+        "pictures": BytesHeld(lambda: service.items.pictures.bytes, settings.picture_cache_bytes),
+        "bodies": BytesHeld(lambda: bodies.held, settings.held_bytes),
+        "decoders": BytesHeld(lambda: decoded * service.decoder_slots.borrowed_tokens // DECODERS, decoded),
+    }
 
 
 @asynccontextmanager

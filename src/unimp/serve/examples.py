@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from unimp.tasks import TASKS
+
 STORED = {"accepted": 1, "duplicates": 0}
 KNOWN = {
     "user": "ann",
@@ -30,7 +32,7 @@ ITEM = {
     "picture": True,
     "rankable": True,
 }
-READY = {"status": "ready", "tasks": ["recommendation", "search"], "items": 640}
+READY = {"status": "ready", "tasks": list(TASKS.table), "items": 640}
 
 
 def answered(example: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
@@ -64,6 +64,10 @@ class Metrics:
         for name, metric in made.items():
             object.__setattr__(self, name, metric)
 
+    def watch_bytes(self, holders: Mapping[str, BytesHeld]) -> None:
+        """Report what each cache and queue holds, and its bound."""
+        self.registry.register(MemoryReport(holders))
+
     def watch(self, prefixes: WarmMemory) -> None:
         """Report what the model's prefix cache holds and how often it helped."""
         self.registry.register(PrefixCacheReport(prefixes))
@@ -90,3 +94,27 @@ class PrefixCacheReport(Collector):
         yield outcomes
         yield GaugeMetricFamily("unimp_prefixes", "Users' prefixes in the cache", len(self.prefixes))
         yield GaugeMetricFamily("unimp_prefix_bytes", "Memory of the prefix cache", self.prefixes.bytes)
+
+
+@dataclass(frozen=True)
+class BytesHeld:
+    """What something holds now, and its bound."""
+
+    held: Callable[[], int]
+    bound: int
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryReport(Collector):
+    """Bytes by cache or queue."""
+
+    holders: Mapping[str, BytesHeld]
+
+    def collect(self) -> Iterator[Metric]:
+        held = GaugeMetricFamily("unimp_held_bytes", "Memory held, by cache or queue", labels=["of"])
+        bound = GaugeMetricFamily("unimp_held_bytes_bound", "Its bound", labels=["of"])
+        for name, holder in self.holders.items():
+            held.add_metric([name], holder.held())
+            bound.add_metric([name], holder.bound)
+        yield held
+        yield bound

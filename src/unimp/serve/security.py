@@ -30,6 +30,8 @@ STALE_SECONDS = 300.0
 """How long known keys are accepted while the store is away."""
 KNOWN_WAIT_SECONDS = 0.5
 """How long a known key waits for the store before it is accepted without."""
+MOST_NAME = 64
+"""Letters of a key's name."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -44,6 +46,15 @@ def parse_roles(text: str) -> frozenset[str]:
         wrong = ", ".join(sorted(roles - ROLES)) or "none given"
         raise ConfigError(f"--role: {wrong}; known: {', '.join(sorted(ROLES))}")
     return roles
+
+
+def check_key_name(name: str) -> str:
+    """ConfigError for a name that the store cannot hold or nobody can read."""
+    if not 1 <= len(name) <= MOST_NAME or not name.isprintable() or name != name.strip():
+        raise ConfigError(
+            f"key name {name[:MOST_NAME]!r}: must be 1 to {MOST_NAME} visible letters; choose another"
+        )
+    return name
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 from collections.abc import Iterable
@@ -57,6 +58,7 @@ def run_server(
     personalizer: Personalizer, store: Store, settings: ServeSettings, host: str, port: int
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is in flight."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(personalizer, store, settings)
     listener = listen(host, port)
     shown = f"[{host}]" if ":" in host else host

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,6 +31,7 @@ from unimp.serve.worker import ModelWorker
 from unimp.tasks.requests import TaskRequest
 from unimp.tasks.task import AnyTask
 
+LOG = logging.getLogger("unimp")
 STORE_READS, STORE_WRITES = 4, 2
 """Blocking calls at once: fewer than the store's connections, and apart, so that reads do not wait for a lock
 that writes wait for."""
@@ -196,9 +198,11 @@ class Service:
     async def forget(self, user: str) -> int:
         """Delete the user's events and all that is cached of them; how many events there were."""
         try:
-            return await self.write(self.store.forget, user)
+            deleted = await self.write(self.store.forget, user)
         finally:
             self.drop_user(user)
+        LOG.warning("a user was forgotten: %d events deleted", deleted)  # without the id
+        return deleted
 
     def drop_user(self, user: str) -> None:
         """From memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ POOL = 8
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def make_engine(text: str) -> Engine:
+def make_engine(text: str, *, create: bool = True) -> Engine:
     """SQLite or PostgreSQL; ConfigError for anything else."""
     try:
         url = make_url(text)
@@ -25,17 +26,20 @@ def make_engine(text: str) -> Engine:
             "--store: not a database URL; expected sqlite:///FILE or postgresql+psycopg://…"
         ) from None
     if url.drivername == "sqlite":
-        return sqlite_engine(url)
+        return sqlite_engine(url, create=create)
     if url.drivername == "postgresql+psycopg":
         return postgresql_engine(url)
     raise ConfigError(f"--store: {url.drivername} is not known; expected sqlite or postgresql+psycopg")
 
 
-def sqlite_engine(url: URL) -> Engine:
+def sqlite_engine(url: URL, *, create: bool) -> Engine:
     if not url.database or url.database == ":memory:":
         raise ConfigError("--store: a store in memory would lose events; name a file: sqlite:///FILE")
     if not Path(url.database).resolve().parent.is_dir():
         raise ConfigError(f"--store: {url.database}: its folder does not exist; make it first")
+    if not create and not Path(url.database).exists():
+        raise ConfigError(f"--store: {url.database}: no such file; check the path")
+    os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))  # it holds what people did
     engine = sa.create_engine(
         url, pool_size=POOL, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args={"timeout": WAIT_SECONDS}
     )

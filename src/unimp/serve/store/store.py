@@ -58,9 +58,10 @@ class Store:
         self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
     @classmethod
-    def open(cls, url: str) -> Store:
-        """ConfigError for a URL of another kind; StoreUnavailable when the database does not answer."""
-        store = cls(make_engine(url))
+    def open(cls, url: str, *, create: bool = True) -> Store:
+        """ConfigError for a URL of another kind, or, without `create`, when SQLite's file is missing;
+        StoreUnavailable when the database does not answer."""
+        store = cls(make_engine(url, create=create))
         with store._connection() as connection:
             migrate(connection)
         return store
