@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own in a temporary folder, for tests and for `benchmarks/faults.py`."""
+"""A PostgreSQL server of our own in a temporary folder, for tests and for `benchmarks/faults/crashes.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`benchmarks/backbone.py`: the official way computes what ours does, operations are counted right."""
+"""`benchmarks/speed/backbone.py`: the official way computes what ours does, operations are counted right."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALONE: dict[str, Any] = {"tasks": ("recommendation",), "image_tokenizer": {"enab
 
 @pytest.fixture(autouse=True)
 def benchmarks(monkeypatch: pytest.MonkeyPatch, six_cache: Path) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks" / "speed"))
     monkeypatch.setattr(import_module("measure"), "LEAST_SECONDS", 0.0)
     monkeypatch.setenv("UNIMP_CACHE", str(six_cache))
 

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 BENCHMARKS = Path(__file__).parents[1]
-sys.path.append(str(BENCHMARKS))
+sys.path.append(str(BENCHMARKS / "serving"))
 sys.path.append(str(BENCHMARKS.parent))
 
 from served import Server  # noqa: E402

@@ -334,7 +334,7 @@ def test_events_without_a_table_of_items(tmp_path: Path) -> None:
         import_from("csv", log, tmp_path / "other", map=("sku=id", *given))
 
 
-# what the fuzzer of benchmarks/fuzz_tables.py found first
+# what the fuzzer of benchmarks/data/fuzz_tables.py found first
 FOUND = {
     "a short row with a byte that is no UTF-8": (
         b"item_id,title\nm1,x\nm2\xfe\n",

@@ -18,7 +18,7 @@ from unimp.sentence.views import PictureView
 
 POSITIONS, POSITIONS_OF_BACKBONE = 16_384, 1024
 """Padded positions that are read at a time. What a large backbone's layers hold of more than about a thousand
-leaves a CPU's cache, and reading takes 1.4 times as long (`benchmarks/backbone.py`)."""
+leaves a CPU's cache, and reading takes 1.4 times as long (`benchmarks/speed/backbone.py`)."""
 
 
 def as_inputs(batch: Batch) -> Inputs:

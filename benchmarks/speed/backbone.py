@@ -1,6 +1,6 @@
 """Training and recommending with a large backbone: speed, memory, the floor, and the official way.
 
-    python benchmarks/backbone.py --data DIR --recipe smollm2-135m [--users 256] [--device cuda] [--out FILE]
+    python benchmarks/speed/backbone.py --data DIR --recipe smollm2-135m [--users 256] [--device cuda] [--out FILE]
 
 All in one run on the same weights: those of the backbone, and untrained ones for what is added to it. Ours
 and the official way (`official.py`) take turns, so that other programs slow both alike; a round that would
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from contest import Contest
 from measure import Meter
+
 from unimp.core.compute import set_threads
 from unimp.core.errors import ConfigError
 from unimp.data.dataset import Dataset

@@ -1,7 +1,7 @@
 """Time and memory of `unimp data import csv` on shops of any size.
 
     python ../shared/tools/make_shop.py SHOP 100000 500000 5000000
-    python benchmarks/import_tables.py SHOP [SHOP …] [--times 3] [--heavy 60000] [--out FILE.json]
+    python benchmarks/data/import_tables.py SHOP [SHOP …] [--times 3] [--heavy 60000] [--out FILE.json]
 
 Each import runs in a process of its own. `--times N` gives the file of events N times: a longer log of
 the same users; `--heavy N` adds one account with N events. Processor seconds are what the work itself took;

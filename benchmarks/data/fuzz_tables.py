@@ -1,6 +1,6 @@
 """The importer of tables against mutated tables: no traceback, no hang, bounded memory.
 
-    python benchmarks/fuzz_tables.py [--tables 10000] [--seed 0] [--keep DIR] [--out FILE.json]
+    python benchmarks/data/fuzz_tables.py [--tables 10000] [--seed 0] [--keep DIR] [--out FILE.json]
 
 Hypothesis draws every table: a good shop in some dialect, then mutations of its bytes, fields and rows, and
 options.

@@ -1,6 +1,6 @@
 """Writes what the pages say of the benchmark: docs/tables.md and the README's table, from result files alone.
 
-`python benchmarks/tables.py` writes both, `--check` only says (exit 1) which is not what the files give.
+`python benchmarks/quality/tables.py` writes both, `--check` only says (exit 1) which is not what the files give.
 The words around the figures are in tables.md.jinja.
 """
 
@@ -19,7 +19,7 @@ from unimp.evaluate.bench.present import LEGEND, as_text
 from unimp.evaluate.bench.publish import as_markdown
 from unimp.evaluate.bench.table import Table, TableRow, build_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
 SIXTEEN = (
     "mf", "macr", "lightgcn", "ultragcn", "hgn", "gru4rec", "sasrec", "s3rec", "bert4rec", "unisrec",

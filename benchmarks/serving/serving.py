@@ -1,6 +1,6 @@
 """Load a server on loopback: requests per second and latencies, with and without what it keeps in memory.
 
-python benchmarks/serving.py RUN --out results/serving/NAME.json
+python benchmarks/serving/serving.py RUN --out results/serving/NAME.json
 
 A server per mode; they are measured in turns, so that what else the machine does meets all alike. The
 processor time that a server spends per request, unlike the rest, hardly depends on what else runs.
@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-
 from load_client import Tally, ask_each_once, request, run_clients
 from served import Server
+
 from unimp.data.dataset import Dataset
 
 QUESTIONS: dict[str, dict[str, Any]] = {"recommend": {"k": 10}, "search": {"k": 10, "text": "blue bag"}}

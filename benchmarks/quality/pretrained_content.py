@@ -1,7 +1,7 @@
 """What pretrained encoders of item text and pictures are worth to the compact decoder, against from nothing.
 
-    python benchmarks/pretrained_content.py run DATA --out results/pretrained/NAME --recipe NAME
-    python benchmarks/pretrained_content.py table results/pretrained/NAME
+    python benchmarks/quality/pretrained_content.py run DATA --out results/pretrained/NAME --recipe NAME
+    python benchmarks/quality/pretrained_content.py table results/pretrained/NAME
 
 `run` trains the recipe once per variant, which differ in what the items' content is read by and in nothing
 else, and judges recommendation on the test cases: the model alone, and with validation's mixture.
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from variants import load_variants, save_variant, variants_command
 
 from unimp.data.dataset import Dataset
 from unimp.evaluate.bench.significance import compare
@@ -28,7 +29,6 @@ from unimp.runs.open_run import open_run
 from unimp.runs.recipe import load_recipe
 from unimp.runs.training_split import make_split
 from unimp.train.training_run import train
-from variants import load_variants, save_variant, variants_command
 
 TEXT, PICTURES = "package:minilm-l6", "package:efficientnet-lite0"
 NOTHING = "from nothing"

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from flops import Work, linear_weights, ranking_work, training_work
 from measure import Bout, MatrixRate, Meter, linear_shapes, matrix_rate, measured, typical
 from official import HISTORY, OfficialWay
+
 from unimp.data.histories import Histories
 from unimp.inference.forward import batches_by_length, read
 from unimp.model.backbones.huggingface import HuggingFaceBackbone

@@ -1,7 +1,7 @@
 """The golden run: shows that a change of the code changed no number.
 
-    python benchmarks/golden.py --out before.json      # on the old code
-    python benchmarks/golden.py --compare before.json  # on the new code; status 1 when anything differs
+    python benchmarks/golden/golden.py --out before.json      # on the old code
+    python benchmarks/golden/golden.py --compare before.json  # on the new code; status 1 when anything differs
 
 Three small recipes (`golden_recipes.py`) are trained on the embedded shop with one thread: recommendation
 alone, all six tasks, and, where `transformers` is installed, six tasks on a language model of random weights.
@@ -37,10 +37,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from PIL import Image
-
 from golden_recipes import ON_LANGUAGE, SHOP, SIX, SMALL, language_model
 from golden_site import ask_service
+from PIL import Image
+
 from unimp import Personalizer, load
 from unimp.cli.main import main as command_line
 from unimp.demo.shop.writing import write_shop

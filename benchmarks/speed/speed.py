@@ -1,6 +1,6 @@
 """Speed of training, ranking and picture encoding, each against the naive way, in one run on one model.
 
-    python benchmarks/speed.py --data DIR [--recipe small] [--threads 2] [--out FILE.json]
+    python benchmarks/speed/speed.py --data DIR [--recipe small] [--threads 2] [--out FILE.json]
 
 naive training   one row per prefix of a history, one target a row (a common way to feed sequential models)
 naive ranking    one user at a time, the item table made anew for each
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from measure import read_pixels, seconds
+
 from unimp.core.compute import set_threads
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories

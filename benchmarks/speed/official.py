@@ -21,9 +21,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import Meter, read_pixels
 from torch import Tensor
 
-from measure import Meter, read_pixels
 from unimp.data.histories import Histories, IntArray
 from unimp.inference.continuation import seen_at_end
 from unimp.inference.forward import as_inputs

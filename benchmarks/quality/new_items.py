@@ -1,6 +1,6 @@
 """Items put after training: how they rank, what putting them costs, what questions cost beside many of them.
 
-python benchmarks/new_items.py RUN --out results/serving/new-items-NAME.json
+python benchmarks/quality/new_items.py RUN --out results/serving/new-items-NAME.json
 """
 
 from __future__ import annotations

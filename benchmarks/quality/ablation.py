@@ -1,7 +1,7 @@
 """What each part of the objective and the model is worth, and many tasks against one at equal compute.
 
-    python benchmarks/ablation.py run DATA --out results/ablation/NAME [--recipe NAME] [--set k=v]
-    python benchmarks/ablation.py table results/ablation/NAME
+    python benchmarks/quality/ablation.py run DATA --out results/ablation/NAME [--recipe NAME] [--set k=v]
+    python benchmarks/quality/ablation.py table results/ablation/NAME
 
 `run` trains every variant (finished ones are kept) and judges the model alone, without mixtures, on the test
 cases. A single-task variant gets as many steps as the multi-task model had in all. `table` compares each
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from variants import load_variants, save_variant, variants_command
 
 from unimp.core.devices import pick_device
 from unimp.data.dataset import Dataset
@@ -27,7 +28,6 @@ from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.train.batches import TrainingSentences
 from unimp.train.preparation import build_artifacts
 from unimp.train.training_run import train
-from variants import load_variants, save_variant, variants_command
 
 FULL = "full"
 VARIANTS: dict[str, list[str]] = {

@@ -1,6 +1,6 @@
 """Constrained beam search of TIGER, against decoding every segment from its first code again at each level.
 
-    python benchmarks/beam.py --data DIR [--users 2000] [--threads 1] [--out FILE.json]
+    python benchmarks/speed/beam.py --data DIR [--users 2000] [--threads 1] [--out FILE.json]
 
 Both give the same scores; weights and codes are random, which costs as much as learnt ones. The naive way
 also pads all users of a judge's batch to the longest history among them.
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import Bout, Meter, measured
 from torch import Tensor
 
-from measure import Bout, Meter, measured
 from unimp.baselines.shared.semantic_ids import QuantiserConfig, tell_apart
 from unimp.baselines.shared.tiger_network import TIGERNetwork
 from unimp.baselines.tiger import TIGER, TIGERConfig
