@@ -1,10 +1,10 @@
 """Break a server on purpose, on loopback, and count what is lost. Each command prints one JSON document.
 
-python benchmarks/faults/crashes.py kill RUN            # kill -9 under 50 events a second, twenty times
-python benchmarks/faults/crashes.py postgresql RUN      # the database stopped, crashed and started again under load
-python benchmarks/faults/crashes.py disk RUN            # no room left on the store's disk, then room again (as root)
-python benchmarks/faults/crashes.py hostile RUN         # 100 MB bodies, pictures that unpack to gigabytes
-python benchmarks/faults/crashes.py schema RUN --schemathesis PROGRAM    # a thousand malformed requests
+crashes.py kill RUN  # kill -9 under 50 events a second, twenty times
+crashes.py postgresql RUN  # the database stopped, crashed and started again under load
+crashes.py disk RUN  # no room left on the store's disk, then room again (as root)
+crashes.py hostile RUN  # 100 MB bodies, pictures that unpack to gigabytes
+crashes.py schema RUN --schemathesis PROGRAM  # a thousand malformed requests
 
 RUN is any run folder with its data in place (`unimp demo --out demo` makes demo/run). --out also writes the
 document to a file; the exit status is 1 when something was lost or answered wrongly.
@@ -36,8 +36,8 @@ BENCHMARKS = Path(__file__).parents[1]
 sys.path.append(str(BENCHMARKS / "serving"))
 sys.path.append(str(BENCHMARKS.parent))
 from served import Facts, Load, Server, serving  # noqa: E402
-from tests import hostile
-from tests.postgresql import postgresql_programs, running_postgresql
+from tests import hostile  # noqa: E402
+from tests.postgresql import postgresql_programs, running_postgresql  # noqa: E402
 
 
 def an_item(server: Server) -> str:

@@ -1,7 +1,7 @@
 """The golden run: shows that a change of the code changed no number.
 
     python benchmarks/golden/golden.py --out before.json      # on the old code
-    python benchmarks/golden/golden.py --compare before.json  # on the new code; status 1 when anything differs
+    python benchmarks/golden/golden.py --compare before.json  # on the new code; status 1 on a difference
 
 Three small recipes (`golden_recipes.py`) are trained on the embedded shop with one thread: recommendation
 alone, all six tasks, and, where `transformers` is installed, six tasks on a language model of random weights.

@@ -1,6 +1,7 @@
 """Writes what the pages say of the benchmark: docs/tables.md and the README's table, from result files alone.
 
-`python benchmarks/quality/tables.py` writes both, `--check` only says (exit 1) which is not what the files give.
+`python benchmarks/quality/tables.py` writes both; `--check` only says (exit 1)
+which is not what the files give.
 The words around the figures are in tables.md.jinja.
 """
 

@@ -1,6 +1,6 @@
 """A server with settings that are of use for measurements alone, for `serving.py`.
 
-python benchmarks/serving/serve_variant.py RUN --store URL --port PORT --settings '{"batch": 1}' [--rebuild-table]
+serve_variant.py RUN --store URL --port PORT --settings '{"batch": 1}' [--rebuild-table]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Training and recommending with a large backbone: speed, memory, the floor, and the official way.
 
-    python benchmarks/speed/backbone.py --data DIR --recipe smollm2-135m [--users 256] [--device cuda] [--out FILE]
+    backbone.py --data DIR --recipe smollm2-135m [--users 256] [--device cuda] [--out FILE]
 
 All in one run on the same weights: those of the backbone, and untrained ones for what is added to it. Ours
 and the official way (`official.py`) take turns, so that other programs slow both alike; a round that would

@@ -1,6 +1,6 @@
 """How full a recipe's batches are, and what laying them out in the background is worth.
 
-    python benchmarks/speed/batches.py --data DIR [--recipe small] [--set key=value]… [--steps 0] [--threads 1]
+    batches.py --data DIR [--recipe small] [--set key=value]… [--steps 0] [--threads 1]
 
 Padding depends on the lengths of sentences alone, so pictures are left out unless steps are timed. With
 `--steps`, so many of an epoch are trained twice, laid out in line and ahead, in turns, and timed.
