@@ -3,7 +3,8 @@
 `import unimp` stays light: torch is imported by the first call that needs it. Before that, it sets
 `OMP_WAIT_POLICY=PASSIVE` unless the environment has a value: OpenMP's threads spin while they wait, and
 beside another busy process a small network's steps become many times slower
-(`benchmarks/speed/busy.py`). OpenMP reads it when torch is loaded: a program that imports torch before unimp has to set it itself.
+(`benchmarks/speed/busy.py`). OpenMP reads it when torch is loaded: a program that imports torch before unimp
+has to set it itself.
 """
 
 from __future__ import annotations
