@@ -8,6 +8,7 @@ The words around the figures are in tables.md.jinja.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from functools import cache
@@ -16,7 +17,6 @@ from pathlib import Path
 import jinja2
 
 from unimp.core.config import dotted
-from unimp.evaluate.bench.present import LEGEND, as_text
 from unimp.evaluate.bench.publish import as_markdown
 from unimp.evaluate.bench.table import Table, TableRow, build_table
 
@@ -70,16 +70,75 @@ def page() -> str:
 
 
 def readme() -> str:
-    """The README with H&M's table in its first fenced block that begins with `method`."""
-    lines = as_text(table("hm")).splitlines()
-    start = next(place for place, line in enumerate(lines) if line.startswith("method"))
-    end = next(place for place in range(start, len(lines)) if not lines[place].strip())
-    last = f"MRR@{table('hm').protocol.cutoffs[-1]}"
-    width = lines[start].index(last) + len(last) + 1
-    block = "\n".join([*(line[:width].rstrip() for line in lines[start:end]), "", LEGEND])
+    """The README with its two tables between their markers."""
     text = (ROOT / "README.md").read_text("utf-8")
-    text = re.sub(r"(?s)(?<=```\n)method .*?(?=\n```)", lambda _: block, text, count=1)
-    return re.sub(r"cut -c1-\d+", f"cut -c1-{width}", text)
+    for name, lines in (("hm", hm_rows()), ("multitask", multitask_rows())):
+        body = "\n".join(lines)
+        text = re.sub(rf"(?s)(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", lambda _, b=body: b + "\n", text)
+    return text
+
+
+README_ROWS = (
+    ("features only, learned ranker (no neural network)", "fusion/hm", "features", "learned fusion"),
+    ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion"),
+    ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
+    ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
+    ("EASE alone", "hm", "ease", "models alone"),
+    ("UniMP alone (TF-IDF)", "fusion/hm", "unimp", "models alone"),
+    ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", "models alone"),
+    ("SASRec alone", "hm", "sasrec", "models alone"),
+)
+"""Label, folder below results/, method, block; a row without a result file is left out."""
+
+
+def hm_rows() -> list[str]:
+    """README's first table as Markdown lines, best first within it as listed."""
+    columns = ("NDCG@5", "HR@5", "NDCG@10", "HR@10")
+    lines = ["| what ranks | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    for label, folder, method, block in README_ROWS:
+        found = [
+            entry
+            for entry in table(folder).rows
+            if entry.method == method
+            and entry.block == block
+            and "settings.content.encoder" not in dotted(entry.config)
+        ]
+        if found:
+            values = (f"{found[0].values[name].mean:.4f}".removeprefix("0") for name in columns)
+            lines.append(f"| {label} | " + " | ".join(values) + " |")
+    return lines
+
+
+MULTITASK_ROWS = (
+    ("MovieLens", "movies", "search", "NDCG@5", "BM25"),
+    ("MovieLens", "movies", "rating", "RMSE", "biased MF"),
+    ("MovieLens", "movies", "selection", "accuracy", "popularity"),
+    ("H&M", "hm", "search", "NDCG@5", "BM25"),
+    ("H&M", "hm", "selection", "accuracy", "content (text)"),
+    ("H&M", "hm", "imagination", "FID", "without history"),
+    ("H&M", "hm", "imagination", "agreement-colour_group_name", "nearest real picture"),
+    ("H&M", "hm", "imagination", "agreement-product_type_name", "nearest real picture"),
+    ("Instruments", "instruments", "rating", "RMSE", "biased MF"),
+    ("Instruments", "instruments", "explanation", "ROUGE-L", "retrieved sentence"),
+    ("Instruments", "instruments", "explanation", "BLEU-4", "retrieved sentence"),
+)
+"""Set, file below results/multitask/, task, metric, the best simple reference."""
+
+
+def multitask_rows() -> list[str]:
+    """README's second table as Markdown lines."""
+    lines = [
+        "| set | task | metric | UniMP | best simple reference | lead, 95 % |",
+        "|---|---|---|---:|---|---|",
+    ]
+    for label, name, task, metric, reference in MULTITASK_ROWS:
+        section = json.loads((RESULTS / "multitask" / f"{name}.json").read_text("utf-8"))["tasks"][task]
+        other = section["references"][reference]
+        lead = other.get("lead")
+        interval = f"{lead['of']} {lead['low']:+.3f} to {lead['high']:+.3f}" if lead else "–"
+        ours, theirs = (f"{found['metrics'][metric]:.3f}" for found in (section, other))
+        lines.append(f"| {label} | {task} | {metric} | {ours} | {reference} {theirs} | {interval} |")
+    return lines
 
 
 def main() -> int:
