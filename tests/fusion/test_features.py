@@ -8,9 +8,10 @@ import pytest
 
 from unimp.data.catalog import Attribute, Catalog
 from unimp.data.histories import Histories
-from unimp.fusion.features import Features, HistoryView
+from unimp.fusion.features import Features
 from unimp.fusion.graphs import Relation, cosine, count_pairs, likeness, transitions
 from unimp.fusion.groups import NONE, attribute_groups, counts_rows, is_hierarchy, make_groups, prefix_groups
+from unimp.fusion.past import HistoryView
 from unimp.fusion.relations import BOUGHT, PICTURES, WORDS, Relations, build_relations
 
 TRAIN = Histories.from_lists([[0, 1, 2], [0, 1], [0, 3], [4, 5, 4, 5]])

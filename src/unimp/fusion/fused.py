@@ -16,9 +16,10 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.fusion.closed import ClosedFusion, fit_closed
 from unimp.fusion.config import FusionConfig
-from unimp.fusion.features import Features, HistoryView
+from unimp.fusion.features import Features
 from unimp.fusion.grown import grown_log
 from unimp.fusion.learned import LearnedFusion, fit_learned, usable
+from unimp.fusion.past import HistoryView
 from unimp.fusion.pictures import picture_vectors
 from unimp.fusion.probabilities import ScoreStore, log_probabilities, users_at_once
 from unimp.fusion.relations import Relations, build_relations, recount

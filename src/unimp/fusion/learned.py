@@ -14,8 +14,9 @@ from unimp.core.errors import CheckpointError, DataError
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 from unimp.fusion.config import FusionConfig
-from unimp.fusion.features import Features, HistoryView
+from unimp.fusion.features import Features
 from unimp.fusion.logit import fit_logit
+from unimp.fusion.past import HistoryView
 from unimp.fusion.probabilities import ScoreStore
 from unimp.fusion.sampling import sample_choices
 from unimp.fusion.trees import Shortlists, dataset, fit_fold, predict

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from unimp.data.catalog import Catalog
-from unimp.data.histories import FloatArray, Histories
+from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.features.item_graph import EASE_MAX_ITEMS
 from unimp.fusion.cold import place, spread, stand_ins
 from unimp.fusion.graphs import (
@@ -41,7 +41,7 @@ class Grouped:
     """A way to group items, and which groups go together."""
 
     groups: ItemGroups
-    codes: np.ndarray
+    codes: IntArray
     """[I]; the last code, `groups.size`, stands for items without a value."""
     affinity: FloatArray | None
     """[size + 1, size + 1] log of pairs in one history over pairs by chance; 0 where a value is missing."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from unimp.data.histories import Cases, FloatArray, IntArray
-from unimp.fusion.features import Features, HistoryView
+from unimp.fusion.features import Features
 from unimp.fusion.logit import SampledChoices
+from unimp.fusion.past import HistoryView
 from unimp.fusion.probabilities import ScoreStore
 
 NEAR, FAR = 200, 100

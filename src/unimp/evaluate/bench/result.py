@@ -109,7 +109,7 @@ class ResultFile(Config):
         """The block of a table it stands in: rows of one block have had the same help."""
         if self.fusion is not None and self.fusion.kind != "none":
             return self.fusion.words()
-        # UniMP's rows from before, and those with --set unimp.mixture=true.
+        # UniMP's rows from before, and those with --set unimp.fusion_weights=true.
         return OWN_MIXTURE if self.details.get("mixture") else ALONE
 
 
