@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,13 +13,12 @@ from torch import Tensor
 from unimp.answer import Query, RankedItem
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray, Histories
-from unimp.inference.continuation import hidden_at_end
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import HistoryKey, PrefixCache
+from unimp.inference.reading import Question, Write, hidden_after, hidden_at_end
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
-from unimp.sentence.parts import UserSentence
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.search.task import SearchTask
 
@@ -39,12 +39,14 @@ class ModelRanker:
     task: RecommendationTask
     sources: ScoreSources
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
+    """Of the users that `Histories.user_ids` names; None reads every history anew."""
 
     def log_probabilities(self, histories: Histories) -> FloatArray:
         """[U, I] the model alone."""
-        sentences = [self.task.question(histories, user) for user in range(len(histories))]
-        return item_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
+        writes = [partial(self.task.question, histories, user) for user in range(len(histories))]
+        hidden_UD = hidden_behind(self, histories, writes)
+        return log_probabilities_at(self.model, self.state, hidden_UD)
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, I], higher is better; without a history popularity decides, the model among equals."""
@@ -69,12 +71,14 @@ class ModelSearcher:
     task: SearchTask
     sources: ScoreSources
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
+    """Of the users that `Histories.user_ids` names; None reads every history anew."""
 
     def log_probabilities(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I] the model alone."""
-        sentences = [self.task.question(histories, user, query) for user, query in enumerate(queries)]
-        return item_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
+        writes = [partial(self.task.question, histories, user, query) for user, query in enumerate(queries)]
+        hidden_UD = hidden_behind(self, histories, writes)
+        return log_probabilities_at(self.model, self.state, hidden_UD)
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
@@ -87,16 +91,20 @@ class ModelSearcher:
         return scores
 
 
-def item_log_probabilities(
-    model: UnimpModel,
-    state: ItemState,
-    encoder: SentenceEncoder,
-    sentences: Sequence[UserSentence],
-    kept: Kept | None = None,
-) -> FloatArray:
-    """[N, I] log p(item) at the end of every sentence."""
-    encoded = [encoder.encode(sentence) for sentence in sentences]
-    return log_probabilities_at(model, state, hidden_at_end(model, state, encoded, kept))
+def hidden_behind(
+    ranking: ModelRanker | ModelSearcher, histories: Histories, writes: Sequence[Write]
+) -> Tensor:
+    """[U, D] where the answer to every sentence begins; with a cache, only what is new of it is written."""
+    model, state, encoder, cache = ranking.model, ranking.state, ranking.encoder, ranking.cache
+    if cache is None:
+        return hidden_at_end(model, state, [encoder.encode(write()) for write in writes])
+    task, config = ranking.task, ranking.task.template.config
+    keys = [
+        HistoryKey.latest(histories, user, task.words, config.max_items, ratings=config.ratings)
+        for user in range(len(writes))
+    ]
+    questions = [Question(key, write) for key, write in zip(keys, writes, strict=True)]
+    return hidden_after(model, state, encoder, questions, cache, histories.user_ids.tolist())
 
 
 @torch.inference_mode()

@@ -13,9 +13,8 @@ from unimp.answer import ExplainedRating, PictureArray, Query
 from unimp.core.errors import ConfigError
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.inference.continuation import Check
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.retrieval import ModelRanker, ModelSearcher
-from unimp.inference.warm import WarmMemory
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.tasks.explanation.decoder import ModelExplainer
@@ -107,28 +106,26 @@ class Answerer:
             imaginer=None if imaginer is None else replace(imaginer, check=check),
         )
 
-    def remembering(self, memory: WarmMemory, user: str) -> Answerer:
-        """The same answerer for this user alone: what it reads of the history is kept, and read once."""
+    def with_cache(self, cache: PrefixCache) -> Answerer:
+        """The same answerer, which reads of each history only what the cache does not hold of its user.
 
-        def kept(task: str) -> Kept:
-            return Kept(memory, (f"sentences of {task}", user))
-
-        parts: dict[str, Any] = {}
-        if self.ranker is not None:
-            parts["ranker"] = replace(self.ranker, kept=kept("recommendation"))
-        if self.searcher is not None:
-            parts["searcher"] = replace(self.searcher, kept=kept("search"))
+        `Histories.user_ids` says whose a history is, "" for one of which nothing is cached.
+        """
+        parts: dict[str, Any] = {
+            name: replace(part, cache=cache)
+            for name in ("ranker", "searcher", "selector")
+            if (part := getattr(self, name)) is not None
+        }
         if self.rater is not None:
-            parts["rater"] = self.rater.remembering(kept("rating"), kept("recommendation"))
+            parts["rater"] = self.rater.with_cache(cache)
         if self.explainer is not None:
-            rater = self.explainer.rater.remembering(kept("rating"), kept("recommendation"))
-            parts["explainer"] = replace(self.explainer, rater=rater, kept=kept("explanation"))
-        if self.selector is not None:
-            parts["selector"] = replace(self.selector, kept=kept("selection"))
+            parts["explainer"] = replace(
+                self.explainer, rater=self.explainer.rater.with_cache(cache), cache=cache
+            )
         if self.imaginer is not None:
             reranker = self.imaginer.reranker
-            reranker = None if reranker is None else replace(reranker, kept=kept("picking"))
-            parts["imaginer"] = replace(self.imaginer, kept=kept("imagination"), reranker=reranker)
+            reranker = None if reranker is None else replace(reranker, cache=cache)
+            parts["imaginer"] = replace(self.imaginer, cache=cache, reranker=reranker)
         return replace(self, **parts)
 
     def seeing(self, visual_XVE: Tensor) -> Answerer:

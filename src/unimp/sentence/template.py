@@ -112,13 +112,21 @@ class Template:
             writer.parts.append(TaskDescription(task))
         return writer
 
-    def history(self, events: Sequence[HistoryEvent], task: str, role: Role = Role.CONTEXT) -> Writer:
+    def history(
+        self,
+        events: Sequence[HistoryEvent],
+        task: str,
+        role: Role = Role.CONTEXT,
+        *,
+        opening: bool = True,
+    ) -> Writer:
         """[CLS] T i_1 … i_n, each item as mention, picture, attributes and, where asked for, rating.
 
-        The oldest items beyond the budget are dropped and counted.
+        The oldest items beyond the budget are dropped and counted. `opening=False` leaves out [CLS] T, for a
+        model that has read them, and earlier events, before.
         """
         kept = events[-self.config.max_items :]
-        writer = self.begin(task)
+        writer = self.begin(task) if opening else Writer(self)
         writer.cut_items = len(events) - len(kept)
         for event in kept:
             writer.item(event.item_row, role)

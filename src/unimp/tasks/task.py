@@ -12,8 +12,8 @@ import numpy as np
 
 from unimp.data.histories import Cases, Histories
 from unimp.metrics.ranking import RankArray
-from unimp.sentence.parts import UserSentence
-from unimp.sentence.template import HistoryEvent
+from unimp.sentence.parts import Role, UserSentence
+from unimp.sentence.template import HistoryEvent, Writer
 from unimp.tasks.context import TaskContext
 
 DRAWS = 2**62
@@ -68,6 +68,20 @@ class Task(ABC):
         """What the data would need for this task; None when it has all."""
         return None
 
+    def told(
+        self, histories: Histories, user: int, known: int | None = None, role: Role = Role.CONTEXT
+    ) -> Writer:
+        """The beginning of a question: the latest events that a sentence holds.
+
+        known: so many of those events, and the words before them, have been read: only the rest is written.
+        """
+        if known is None:
+            return self.template.history(events_of(histories, user), self.words, role)
+        length = int(histories.offsets[user + 1] - histories.offsets[user])
+        first = max(length - self.template.config.max_items, 0)
+        events = events_of(histories, user, first + known)
+        return self.template.history(events, self.words, role, opening=False)
+
     @abstractmethod
     def windows(self, histories: Histories, max_items: int, rng: np.random.Generator) -> list[Window]:
         """The training sentences of one epoch."""
@@ -89,8 +103,8 @@ class Task(ABC):
 
 def events_of(histories: Histories, user: int, start: int = 0, stop: int | None = None) -> list[HistoryEvent]:
     """Events `start`:`stop` of a user as the template takes them."""
-    first, length = int(histories.offsets[user]), int(histories.lengths[user])
-    chosen = slice(first + start, first + (length if stop is None else stop))
+    first, end = int(histories.offsets[user]), int(histories.offsets[user + 1])
+    chosen = slice(first + start, end if stop is None else first + stop)
     rows = histories.item_rows[chosen].tolist()
     ratings = histories.ratings[chosen].tolist()
     table_rows = histories.event_rows[chosen].tolist()

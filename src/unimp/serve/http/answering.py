@@ -9,9 +9,9 @@ import numpy as np
 
 from unimp.answer import Query, RankedItem, Recommendation, SearchResult
 from unimp.data.histories import FloatArray, Histories
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.retrieval import best_items
-from unimp.inference.warm import WarmMemory
-from unimp.inference.warm_reading import WarmReader
+from unimp.runs.answerer import Answerer
 from unimp.runs.updates import Stock
 from unimp.serve.http.people import Past, together
 from unimp.serve.http.settings import ServeSettings
@@ -30,40 +30,33 @@ class Ranking:
 class Answering:
     """Ranks for recommendation and search, from what is kept of each user."""
 
-    def __init__(self, stock: Stock, memory: WarmMemory, settings: ServeSettings) -> None:
+    def __init__(self, stock: Stock, memory: PrefixCache, settings: ServeSettings) -> None:
         self.stock, self.memory, self.settings = stock, memory, settings
-        ranker, searcher = stock.answerer.ranker, stock.answerer.searcher
-        warm = settings.keep == "users"
-        self.ranking = WarmReader(ranker, memory) if warm and ranker is not None else None
-        self.searching = WarmReader(searcher, memory) if warm and searcher is not None else None
 
     def recommend_all(self, questions: Sequence[Ranking]) -> list[Recommendation]:
-        histories, users = self._asked(questions)
-        if self.ranking is not None:
-            scores = self.ranking.score(users, histories)
-        else:
-            scores = self.stock.answerer.score(histories)
+        answerer, histories = self._asked(questions)
+        scores = answerer.score(histories)
         return [
             Recommendation(items, *self._read(one.past))
             for items, one in zip(self.best(scores, questions), questions, strict=True)
         ]
 
     def search_all(self, questions: Sequence[Ranking]) -> list[SearchResult]:
-        histories, users = self._asked(questions)
+        answerer, histories = self._asked(questions)
         queries = [Query(one.text.strip()) for one in questions]
-        if self.searching is not None:
-            scores = self.searching.search(users, histories, queries)
-        else:
-            scores = self.stock.answerer.search(histories, queries)
+        scores = answerer.search(histories, queries)
         return [
             SearchResult(items, query.text, False, *self._read(one.past))
             for items, query, one in zip(self.best(scores, questions), queries, questions, strict=True)
         ]
 
-    def _asked(self, questions: Sequence[Ranking]) -> tuple[Histories, list[str | None]]:
+    def _asked(self, questions: Sequence[Ranking]) -> tuple[Answerer, Histories]:
         if self.settings.keep == "nothing":
             self.stock.remake()
-        return together([one.past for one in questions]), [one.past.user for one in questions]
+        answerer = self.stock.answerer
+        if self.settings.keep == "users":
+            answerer = answerer.with_cache(self.memory)
+        return answerer, together([one.past for one in questions])
 
     def best(self, scores: FloatArray, questions: Sequence[Ranking]) -> list[tuple[RankedItem, ...]]:
         """Each question's k best of its row of [U, I] scores, equals in the catalogue's order."""

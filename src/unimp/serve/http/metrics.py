@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from unimp.inference.warm import WarmMemory
+from unimp.inference.prefix_cache import PrefixCache
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -61,7 +61,7 @@ class Metrics:
         for name, metric in made.items():
             object.__setattr__(self, name, metric)
 
-    def watch(self, memory: WarmMemory) -> None:
+    def watch(self, memory: PrefixCache) -> None:
         """Count what becomes of the model's states of users."""
         self.registry.register(WarmStates(memory))
 
@@ -74,7 +74,7 @@ class Metrics:
 class WarmStates(Collector):
     """Reads the memory when it is asked."""
 
-    memory: WarmMemory
+    memory: PrefixCache
 
     def collect(self) -> Iterator[Metric]:
         outcomes = CounterMetricFamily(

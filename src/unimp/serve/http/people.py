@@ -101,10 +101,10 @@ class Remembering(Personalizer):
 
 
 def together(pasts: Sequence[Past]) -> Histories:
-    """Side by side, for one call of the model."""
+    """Side by side, for one call of the model; a history that was given has the empty user id."""
     lengths = [len(past.item_rows) for past in pasts]
     return Histories(
-        np.array([str(place) for place in range(len(pasts))], dtype=np.str_),
+        np.array([past.user or "" for past in pasts], dtype=np.str_),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         np.concatenate([past.item_rows for past in pasts]),
         np.concatenate([past.ratings for past in pasts]),

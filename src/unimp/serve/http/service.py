@@ -20,7 +20,7 @@ from unimp.answer import (
     Selection,
 )
 from unimp.core.errors import DataError
-from unimp.inference.warm import WarmMemory
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.personalizer import Personalizer
 from unimp.runs.updates import NewItem, Stock
 from unimp.serve.http.answering import Answering, Ranking
@@ -55,7 +55,7 @@ class Service:
         self.stock = Stock(trained, store.picture)
         self.catalog = self.stock.catalog
         self.dataset = self.stock.run.dataset
-        self.memory = WarmMemory(settings.warm_bytes)
+        self.memory = PrefixCache(settings.warm_bytes)
         self.metrics.watch(self.memory)
         self.pasts = Pasts(settings.past_bytes if settings.keep == "users" else 0)
         self.shelf = Shelf(self.stock, store, self.memory)
@@ -208,8 +208,8 @@ class Service:
         def call() -> Any:  # in the model's thread: with the items that are known by then
             asker = self._asker(past)
             answerer = asker.answerer.heeding(check)
-            if past.user is not None and self.settings.keep == "users":
-                answerer = answerer.remembering(self.memory, past.user)
+            if self.settings.keep == "users":
+                answerer = answerer.with_cache(self.memory)
             asker = replace(asker, answerer=answerer)
             return getattr(asker, task)(*args, **kwargs)
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from unimp.core.errors import DataError
-from unimp.inference.warm import WarmMemory
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.runs.updates import NewItem, Stock
 from unimp.serve.store.store import Store, StoredItem
 
@@ -17,7 +17,7 @@ AT_ONCE = 64
 class Shelf:
     """Which version of each stored item the stock holds. Methods block."""
 
-    def __init__(self, stock: Stock, store: Store, memory: WarmMemory) -> None:
+    def __init__(self, stock: Stock, store: Store, memory: PrefixCache) -> None:
         self.stock, self.store, self.memory = stock, store, memory
         self.versions: dict[str, str] = {}
 

@@ -13,7 +13,7 @@ from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Histories, IntArray
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.sentence.vocabulary import END
 from unimp.tasks.explanation.facts import Facts
 from unimp.tasks.explanation.task import ExplanationTask
@@ -72,7 +72,7 @@ class ModelExplainer:
     show: bool = False
     check: Check = nothing_to_check
     """Called before every token; what it raises ends the work."""
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []
@@ -94,7 +94,8 @@ class ModelExplainer:
             for user, row in enumerate(rows)
         ]
         with torch.inference_mode():
-            going = Continuation(rater.model, rater.state, sentences, LONGEST, self.kept)
+            users = histories.user_ids.tolist()
+            going = Continuation(rater.model, rater.state, sentences, LONGEST, self.cache, users)
             texts = self.write(going, rows)
         return [ExplainedRating(text, float(mean)) for text, mean in zip(texts, means.tolist(), strict=True)]
 

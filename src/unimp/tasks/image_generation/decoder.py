@@ -15,7 +15,7 @@ from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Histories
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -54,7 +54,7 @@ class ModelImageGenerator:
     sampling: SamplingConfig
     reranker: PictureReranker | None = None
     """None, where the model cannot tell pictures apart: then each picture is drawn once."""
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
     batch: int = 64
     show: bool = False
     check: Check = nothing_to_check
@@ -91,7 +91,7 @@ class ModelImageGenerator:
         """[U * draws, S] codes, those of one user beside each other."""
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
-        going = [self.read(histories, queries, self.kept)]
+        going = [self.read(histories, queries, self.cache)]
         if self.sampling.guidance != 1.0:
             going.append(self.read(histories.first(0), [Query()] * len(queries)))
         if draws > 1:
@@ -112,12 +112,15 @@ class ModelImageGenerator:
                     one.step(torch.stack((first + code_U, following), dim=1))
         return torch.stack(codes, dim=1)
 
-    def read(self, histories: Histories, queries: Sequence[Query], kept: Kept | None = None) -> Continuation:
+    def read(
+        self, histories: Histories, queries: Sequence[Query], cache: PrefixCache | None = None
+    ) -> Continuation:
         sentences = [
             self.encoder.encode(self.task.question(histories, user, query))
             for user, query in enumerate(queries)
         ]
-        return Continuation(self.model, self.state, sentences, self.encoder.vocabulary.num_places, kept)
+        places, users = self.encoder.vocabulary.num_places, histories.user_ids.tolist()
+        return Continuation(self.model, self.state, sentences, places, cache, users)
 
 
 def guided(logits: Sequence[Tensor], scale: float) -> Tensor:

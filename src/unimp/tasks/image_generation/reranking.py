@@ -15,8 +15,8 @@ from torch import Tensor
 from unimp.answer import PictureArray, Query
 from unimp.data.histories import FloatArray, Histories
 from unimp.data.pictures import fit_pixels
-from unimp.inference.continuation import hidden_at_end
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import hidden_at_end
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
@@ -39,7 +39,7 @@ class PictureReranker:
     see: See
     size: tuple[int, int]
     """Rows and columns of the pixels that `see` reads."""
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
 
     def score(self, histories: Histories, queries: Sequence[Query], pictures: PictureArray) -> FloatArray:
         """[U, N] the picture's part in the logit of an item that looked so; pictures [U, N, Y, X, 3]."""
@@ -47,7 +47,8 @@ class PictureReranker:
         with torch.inference_mode():
             asked = [self.question(histories, user, query) for user, query in enumerate(queries)]
             encoded = [self.encoder.encode(one) for one in asked]
-            hidden_UD = hidden_at_end(self.model, self.state, encoded, self.kept)
+            names = histories.user_ids.tolist()
+            hidden_UD = hidden_at_end(self.model, self.state, encoded, self.cache, names)
             state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
             assert state.pictures_ID is not None
             vectors_UND = state.pictures_ID[-users * number :].view(users, number, -1)

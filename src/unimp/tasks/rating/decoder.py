@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,8 +10,8 @@ import torch
 
 from unimp.answer import Rater
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.inference.continuation import hidden_at_end
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import hidden_at_end
 from unimp.inference.score_sources import FusionWeights, SourceWeight
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -45,13 +45,13 @@ class ModelRater:
     taste: PreferencePercentile | None = None
     """What the same checkpoint's recommendation says of the item."""
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
 
-    def remembering(self, kept: Kept, of_taste: Kept) -> ModelRater:
-        """The same rater for one user, of whom it keeps what it read."""
+    def with_cache(self, cache: PrefixCache) -> ModelRater:
+        """The same rater, which reads the users' histories from the cache."""
         taste = self.taste
-        taste = None if taste is None else PreferencePercentile(replace(taste.ranker, kept=of_taste))
-        return replace(self, kept=kept, taste=taste)
+        taste = None if taste is None else PreferencePercentile(replace(taste.ranker, cache=cache))
+        return replace(self, cache=cache, taste=taste)
 
     @property
     def levels(self) -> FloatArray:
@@ -61,8 +61,13 @@ class ModelRater:
     def log_probabilities(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U, L] the model alone."""
         rows = item_rows.tolist()
-        sentences = [self.ask(histories, user, row) for user, row in enumerate(rows)]
-        return rating_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
+        encoded = [self.encoder.encode(self.ask(histories, user, row)) for user, row in enumerate(rows)]
+        users = histories.user_ids.tolist()
+        vocabulary = self.encoder.vocabulary
+        with torch.inference_mode():
+            hidden = hidden_at_end(self.model, self.state, encoded, self.cache, users)
+            logits = self.model.token_logits(hidden, vocabulary.first_rating, vocabulary.first_word)
+            return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)
 
     def distribution(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U, L] probabilities, rows sum to 1."""
@@ -113,18 +118,3 @@ def normalised(scores: FloatArray) -> FloatArray:
     """Softmax over the last axis."""
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float32)
-
-
-def rating_log_probabilities(
-    model: UnimpModel,
-    state: ItemState,
-    encoder: SentenceEncoder,
-    sentences: Sequence[UserSentence],
-    kept: Kept | None = None,
-) -> FloatArray:
-    """[N, L] log p(rating) at the end of every sentence."""
-    vocabulary = encoder.vocabulary
-    with torch.inference_mode():
-        hidden = hidden_at_end(model, state, [encoder.encode(sentence) for sentence in sentences], kept)
-        logits = model.token_logits(hidden, vocabulary.first_rating, vocabulary.first_word)
-        return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)

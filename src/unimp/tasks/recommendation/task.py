@@ -26,9 +26,9 @@ class RecommendationTask(Task):
         events = events_of(histories, window.user, window.start, window.stop)
         return self.template.history(events, self.words, Role.ANSWER).done()
 
-    def question(self, histories: Histories, user: int) -> UserSentence:
-        """What is asked after all of a user's events."""
-        return self.template.history(events_of(histories, user), self.words, Role.ANSWER).done()
+    def question(self, histories: Histories, user: int, *, known: int | None = None) -> UserSentence:
+        """What is asked after all of a user's events; `known` as in `Task.told`."""
+        return self.told(histories, user, known, Role.ANSWER).done()
 
     def score(
         self, answerer: Ranker, cases: Cases, *, exclude_history: bool = True, show: bool = False

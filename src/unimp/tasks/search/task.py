@@ -55,9 +55,11 @@ class SearchTask(Task):
                 writer.rating(event.rating)
         return writer.done()
 
-    def question(self, histories: Histories, user: int, query: Query) -> UserSentence:
-        """What is asked after all of a user's events."""
-        return self.template.history(events_of(histories, user), self.words).asking(query).done()
+    def question(
+        self, histories: Histories, user: int, query: Query, *, known: int | None = None
+    ) -> UserSentence:
+        """What is asked after all of a user's events; `known` as in `Task.told`."""
+        return self.told(histories, user, known).asking(query).done()
 
     def queries(self, cases: Cases) -> list[Posed | None]:
         """The query of every case, always the same for the same held-out event; None: none can be asked."""

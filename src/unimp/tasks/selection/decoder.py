@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.inference.continuation import hidden_at_end
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import hidden_at_end
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -33,7 +33,7 @@ class ModelSelector:
     task: SelectionTask
     sources: ScoreSources
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
 
     def log_probabilities(
         self,
@@ -52,9 +52,9 @@ class ModelSelector:
             left = np.isin(rows, chosen[user], invert=True) if chosen else np.ones(len(rows), dtype=bool)
             choices[user, 1 : 1 + len(rows)] = np.where(left, rows, -1)
         with torch.inference_mode():
-            hidden = hidden_at_end(
-                self.model, self.state, [self.encoder.encode(one) for one in sentences], self.kept
-            )
+            encoded = [self.encoder.encode(sentence) for sentence in sentences]
+            users = histories.user_ids.tolist()
+            hidden = hidden_at_end(self.model, self.state, encoded, self.cache, users)
             table, end = self.state.table_ID, self.encoder.vocabulary.markers[END]
             rows_NC = torch.from_numpy(choices).to(table.device)
             logits = self.model.choice_logits(hidden, rows_NC, table, end)
