@@ -46,7 +46,6 @@ ON_THE_WAY: set[tuple[str, str]] = {
     ("inference", "tasks"),
     ("fusion", "runs"),
     ("fusion", "tasks"),
-    ("runs", "personalizer"),
     ("batch", "serve"),
 }
 """Arrows that still point back; this set only shrinks."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from unimp.answer import (
     Candidate,
     Drawing,
     Explanation,
+    PictureArray,
     Query,
     RankedItem,
     RatingForecast,
@@ -22,11 +23,14 @@ from unimp.answer import (
 )
 from unimp.core.errors import ConfigError, DataError
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.data.pictures import fit_pixels, read_upload
+from unimp.data.pictures import fit_pixels, open_picture, read_upload
 from unimp.data.reviews import named_aspects
+from unimp.data.upserts import Fetch, NewItem
+from unimp.inference.item_index import ItemIndex
 from unimp.inference.retrieval import best_items
 from unimp.runs.answerer import Answerer
 from unimp.runs.open_run import TrainedRun, open_run
+from unimp.runs.updates import check_offered, first_index, removed, upserted, with_catalog
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,11 +51,47 @@ class Personalizer:
 
     run: TrainedRun
     answerer: Answerer
+    index: ItemIndex | None = field(default=None, kw_only=True, repr=False)
+    """The items, since the first change of the catalogue; None: those of training."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks this checkpoint was trained for."""
         return self.run.artifacts.recipe.tasks
+
+    def upsert_items(self, items: Sequence[NewItem], *, in_place: bool = False) -> Self:
+        """A personalizer with these items inserted, or replaced; this one goes on answering without them.
+
+        A new item is answered with by its content alone, without training. DataError for an attribute that
+        the data do not have. `in_place`: replace without a copy of the tables; then this one, and all
+        that was made of it, must not be used any more.
+        """
+        index = self.index or first_index(self.run)
+        return self._over(*upserted(self.run, index, items, in_place=in_place))
+
+    def remove_items(self, item_ids: Sequence[str]) -> Self:
+        """A personalizer that never recommends, finds or selects these items; histories may still hold them.
+
+        DataError for an unknown item. Upserting an item brings it back.
+        """
+        index = self.index or first_index(self.run)
+        return self._over(self.run, removed(self.run, index, item_ids))
+
+    def with_fetch(self, fetch: Fetch) -> Self:
+        """The personalizer that reads the picture files of upserted items with `fetch`."""
+        run = with_catalog(self.run, self.run.dataset.catalog.with_fetch(fetch))
+        return self._over(run, self.index or first_index(run))
+
+    def _over(self, run: TrainedRun, index: ItemIndex) -> Self:
+        answerer = run.artifacts.answerer(run.model, run.weights_by_task, index=index)
+        return replace(self, run=run, answerer=answerer, index=index)
+
+    def item_pixels(self, picture: bytes, item_id: str) -> PictureArray | None:
+        """An item's picture at the model's size, for `NewItem`; None for a model that reads no pictures."""
+        artifacts = self.run.artifacts
+        if artifacts.visual_width is None:
+            return None
+        return fit_pixels(open_picture(picture, f'item "{item_id}"'), *artifacts.picture_size)
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, num_items] scores of every item (satisfies `Ranker`)."""
@@ -142,6 +182,7 @@ class Personalizer:
             raise ConfigError(f"candidates: give 1 to {MOST_CANDIDATES} different items (got {len(ids)})")
         if count is not None and not 1 <= count <= len(ids):
             raise ConfigError(f"count: must be 1 to {len(ids)}, the number of candidates (got {count})")
+        check_offered(self.run, self.index, ids)
         histories = self.histories(history, user)
         # In the catalogue's order, whatever the order given: the answer cannot depend on it.
         rows = np.array(sorted(self.run.dataset.catalog.rows(ids)), dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,8 @@ def wrong_lines(personalizer: Personalizer, asked: pl.DataFrame) -> list[Wrong]:
 class Checks:
     """What a line is held against."""
 
-    users: dict[str, int]
-    items: dict[str, int]
+    users: Mapping[str, int]
+    items: Mapping[str, int]
 
     def reason(self, row: dict[str, Any]) -> str | None:
         """Why a line cannot be answered; None when it can."""

@@ -50,10 +50,10 @@ class ModelRanker:
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, I], higher is better; without a history popularity decides, the model among equals."""
-        return self.mixed(self.log_probabilities(histories), histories)
+        return self.sources.hide_removed(self.mixed(self.log_probabilities(histories), histories))
 
     def mixed(self, scores: FloatArray, histories: Histories) -> FloatArray:
-        """[U, I] the model's log-probabilities with the sources' shares, in place."""
+        """[U, I] the model's log-probabilities with the sources' shares, in place; removed items too."""
         cold = histories.lengths == 0
         scores[cold] = np.log1p(self.sources.popularity) + COLD_SHARE * scores[cold]
         for name, share in self.fusion_weights.shares.items():
@@ -82,7 +82,8 @@ class ModelSearcher:
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
-        return self.mixed(self.log_probabilities(histories, queries), histories, queries)
+        scores = self.mixed(self.log_probabilities(histories, queries), histories, queries)
+        return self.sources.hide_removed(scores)
 
     def mixed(self, scores: FloatArray, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I] the model's log-probabilities with the sources' shares, in place."""

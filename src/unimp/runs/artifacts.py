@@ -12,11 +12,13 @@ from torch import Tensor
 
 from unimp.answer import PictureArray, Query
 from unimp.core.errors import ConfigError
+from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray, Histories
 from unimp.features.item_graph import ItemGraph
 from unimp.features.sentence_embeddings import SentenceProjector, TextEncoder, joint_text
 from unimp.features.text import TextProjector, WordMatch
 from unimp.features.vision.pretrained import PretrainedVision
+from unimp.inference.item_index import ItemIndex
 from unimp.inference.retrieval import ModelRanker, ModelSearcher
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.backbones.opening import open_backbone
@@ -33,6 +35,7 @@ from unimp.sentence.encoder import SentenceEncoder
 from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import Vocabulary
+from unimp.tasks import load_tasks
 from unimp.tasks.context import TaskContext
 from unimp.tasks.explanation.decoder import ModelExplainer
 from unimp.tasks.explanation.facts import Facts
@@ -150,13 +153,20 @@ class RunArtifacts:
         weights_by_task: Mapping[str, FusionWeights] | None = None,
         *,
         show: bool = False,
+        index: ItemIndex | None = None,
     ) -> Answerer:
-        """The model in evaluation mode, its item table computed once, ready for every task."""
+        """The model in evaluation mode, its item table computed once, ready for every task.
+
+        `index`: the items that it answers with; None: those of training.
+        """
         model.eval()
-        with torch.inference_mode():
-            state = model.item_state(self.items)
-        plain = ScoreSources(self.popularity, self.graphs)
-        asked = ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(state))
+        if index is None:
+            with torch.inference_mode():
+                state = model.item_state(self.items)
+            asked = self.sources(state)
+        else:
+            state, asked = index.state, index.sources
+        plain = replace(asked, words=None, pictures=None)
         parts: dict[str, Any] = {}
         known = {task.name: task for task in self.tasks}
         for name, task in known.items():
@@ -193,6 +203,15 @@ class RunArtifacts:
             facts = Facts(explaining.context, self.vocabulary)
             parts["explainer"] = ModelExplainer(rater, explaining, facts, self.recipe.speaking, show=show)
         return Answerer(model, state, **parts)
+
+    def sources(self, state: ItemState) -> ScoreSources:
+        """Scores of the items of training."""
+        return ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(state))
+
+    def with_catalog(self, catalog: Catalog) -> RunArtifacts:
+        """The artifacts over another version of the catalogue; what was learned stays."""
+        context = self.context.with_items(catalog)
+        return replace(self, context=context, tasks=load_tasks(self.recipe.tasks, context))
 
     def reranker(self, model: UnimpModel, state: ItemState) -> PictureReranker | None:
         """What tells drawn pictures apart: the model's search, else its recommendation; None without eyes."""

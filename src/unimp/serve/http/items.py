@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from unimp.data.catalog import Catalog
 from unimp.data.pictures import open_picture
+from unimp.serve.http.live_model import LiveModel
 from unimp.serve.http.pictures import PictureCache, shown
 from unimp.serve.http.schemas import ItemOut
 from unimp.serve.store.store import Store, StoredItem
@@ -14,9 +15,13 @@ from unimp.serve.store.store import Store, StoredItem
 class Items:
     """The catalogue with the store laid upon it. Methods block."""
 
-    def __init__(self, catalog: Catalog, store: Store) -> None:
-        self.catalog, self.store = catalog, store
+    def __init__(self, live: LiveModel, store: Store) -> None:
+        self.live, self.store = live, store
         self.pictures = PictureCache()
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.live.catalog
 
     def check(self, item_ids: Iterable[str]) -> None:
         """DataError unless the catalogue or the store (another server may have put them) has them all."""

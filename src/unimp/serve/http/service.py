@@ -20,13 +20,16 @@ from unimp.answer import (
     Selection,
 )
 from unimp.core.errors import DataError
+from unimp.data.catalog import Catalog
+from unimp.data.dataset import Dataset
+from unimp.data.upserts import NewItem
 from unimp.inference.prefix_cache import PrefixCache
 from unimp.personalizer import Personalizer
-from unimp.runs.updates import NewItem, Stock
 from unimp.serve.http.answering import Answering, Ranking
 from unimp.serve.http.batching import Desk, Engine
 from unimp.serve.http.connection import ClientGone
 from unimp.serve.http.items import Items
+from unimp.serve.http.live_model import LiveModel
 from unimp.serve.http.metrics import Metrics
 from unimp.serve.http.news import NewsReader
 from unimp.serve.http.pasts import Pasts
@@ -52,17 +55,16 @@ class Service:
         self.store, self.settings = store, settings
         self.metrics = Metrics()
         self.engine = Engine(settings, self.metrics)
-        self.stock = Stock(trained, store.picture)
-        self.catalog = self.stock.catalog
-        self.dataset = self.stock.run.dataset
         self.memory = PrefixCache(settings.warm_bytes)
+        cached = self.memory if settings.keep == "users" else None
+        self.live = LiveModel(trained, store.picture, cached)
         self.metrics.watch(self.memory)
         self.pasts = Pasts(settings.past_bytes if settings.keep == "users" else 0)
-        self.shelf = Shelf(self.stock, store, self.memory)
+        self.shelf = Shelf(self.live, store)
         self.callers = anyio.CapacityLimiter(STORE_CALLS)
         self.decoders = anyio.CapacityLimiter(DECODERS)
-        self.items = Items(self.catalog, store)
-        answering = Answering(self.stock, self.memory, settings)
+        self.items = Items(self.live, store)
+        answering = Answering(self.live, settings)
         self.recommending = Desk("recommend", answering.recommend_all)
         self.searching = Desk("search", answering.search_all)
         self.putting = Desk("put", self.shelf.put)
@@ -75,7 +77,15 @@ class Service:
     @property
     def personalizer(self) -> Personalizer:
         """As it answers now, with all items that were put."""
-        return self.stock.personalizer
+        return self.live.personalizer
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.live.catalog
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.live.dataset
 
     async def open(self) -> None:
         """Start the model's thread, put the store's items, and listen to what other servers write."""
@@ -141,7 +151,7 @@ class Service:
         self.catalog.check_attributes(item_id, attributes)
         pixels = None
         if picture is not None:
-            pixels = await self.decoded(self.stock.pixels, picture, item_id)
+            pixels = await self.decoded(self.personalizer.item_pixels, picture, item_id)
         version = await self.in_store(self.store.put_item, item_id, attributes, picture)
         self.items.pictures.drop(item_id)
         new = NewItem(item_id, attributes, pixels, picture is not None)
@@ -207,10 +217,7 @@ class Service:
 
         def call() -> Any:  # in the model's thread: with the items that are known by then
             asker = self._asker(past)
-            answerer = asker.answerer.heeding(check)
-            if self.settings.keep == "users":
-                answerer = answerer.with_cache(self.memory)
-            asker = replace(asker, answerer=answerer)
+            asker = replace(asker, answerer=asker.answerer.heeding(check))
             return getattr(asker, task)(*args, **kwargs)
 
         try:
@@ -219,4 +226,5 @@ class Service:
             left.set()
 
     def _asker(self, past: Past) -> Remembering:
-        return Remembering(self.stock.run, self.stock.answerer, past)
+        live = self.live
+        return Remembering(live.personalizer.run, live.answerer, past, index=live.personalizer.index)

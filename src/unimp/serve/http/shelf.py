@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from unimp.core.errors import DataError
-from unimp.inference.prefix_cache import PrefixCache
-from unimp.runs.updates import NewItem, Stock
+from unimp.data.upserts import NewItem
+from unimp.serve.http.live_model import LiveModel
 from unimp.serve.store.store import Store, StoredItem
 
 AT_ONCE = 64
@@ -17,8 +17,8 @@ AT_ONCE = 64
 class Shelf:
     """Which version of each stored item the stock holds. Methods block."""
 
-    def __init__(self, stock: Stock, store: Store, memory: PrefixCache) -> None:
-        self.stock, self.store, self.memory = stock, store, memory
+    def __init__(self, live: LiveModel, store: Store) -> None:
+        self.live, self.store = live, store
         self.versions: dict[str, str] = {}
 
     def missing(self, versions: dict[str, str]) -> list[str]:
@@ -32,22 +32,20 @@ class Shelf:
 
     def _new(self, item: StoredItem) -> NewItem:
         """Without what the data do not know, or cannot be seen: a store may be older than they are."""
-        known = {attribute.name for attribute in self.stock.catalog.attributes}
+        known = {attribute.name for attribute in self.live.catalog.attributes}
         told = {name: text for name, text in item.attributes.items() if name in known}
         data = self.store.picture(item.item_id) if item.has_picture else None
         pixels = None
         try:
-            pixels = self.stock.pixels(data, item.item_id) if data is not None else None
+            pixels = self.live.personalizer.item_pixels(data, item.item_id) if data is not None else None
         except DataError as error:
             print(f"store: {error}", file=sys.stderr, flush=True)
             data = None
         return NewItem(item.item_id, told, pixels, data is not None)
 
     def put(self, items: Sequence[tuple[NewItem, str]]) -> Sequence[None]:
-        """For the model's thread. States that hold an item whose content changed are dropped."""
-        before = len(self.stock.catalog)
-        rows = self.stock.put([item for item, _ in items])
-        self.memory.forget_items(rows[rows < before].tolist())
+        """For the model's thread."""
+        self.live.put([item for item, _ in items])
         self.versions.update({item.item_id: version for item, version in items})
         return [None] * len(items)
 

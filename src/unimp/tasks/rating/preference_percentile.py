@@ -27,7 +27,8 @@ class PreferencePercentile:
         places = np.full(len(item_rows), np.nan, dtype=np.float32)
         for start in range(0, len(item_rows), BATCH):
             part = slice(start, start + BATCH)
-            lift = self.ranker.score(histories.slice(start, start + BATCH)) - popularity
+            some = histories.slice(start, start + BATCH)
+            lift = self.ranker.mixed(self.ranker.log_probabilities(some), some) - popularity
             own = lift[np.arange(len(lift)), item_rows[part]]
             places[part] = (lift < own[:, None]).mean(axis=1)
         places[histories.lengths == 0] = np.nan

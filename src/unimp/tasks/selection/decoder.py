@@ -62,11 +62,13 @@ class ModelSelector:
         return np.asarray(scores[:, 1:], dtype=np.float32), np.asarray(scores[:, 0], dtype=np.float32)
 
     def mixed(self, histories: Histories, candidates: Sequence[IntArray]) -> FloatArray:
-        """[U, C] what the sources add to each candidate."""
+        """[U, C] what the sources add to each candidate; -inf for an item that was removed."""
         width = max(map(len, candidates))
         added = np.zeros((len(candidates), width), dtype=np.float32)
         for name, share in self.fusion_weights.shares.items():
             added += gathered(self.sources.score(name, share, histories), candidates, width)
+        for row, rows in zip(added, candidates, strict=True):
+            row[: len(rows)][np.isin(rows, self.sources.removed)] = -np.inf
         return added
 
     def probabilities(self, histories: Histories, rows: IntArray) -> FloatArray:
@@ -98,9 +100,10 @@ class ModelSelector:
             still = []
             for turn, user in enumerate(going):
                 row = scores[turn][: len(candidates[user])]
-                if np.isneginf(row).all():
+                total = row + added[user][: len(row)]
+                if np.isneginf(total).all():
                     continue
-                best = int(np.argmax(row + added[user][: len(row)]))
+                best = int(np.argmax(total))
                 if not counts[user] and places[user] and ends[turn] > row[best]:
                     continue
                 places[user].append(best)
