@@ -30,7 +30,7 @@ from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.token_table import LanguageSide
 from unimp.model.unimp import ModelConfig, UnimpModel
 from unimp.sentence.batch import collate
-from unimp.sentence.encoder import EncodedSentence
+from unimp.sentence.encoder import EncodedSentence, Kind
 
 FRAME, CODES = 7, 5
 """Added rows before and after the words."""
@@ -129,6 +129,7 @@ def test_what_is_kept_of_a_history_equals_what_is_read_anew(family: str, tmp_pat
     state, cache = model.item_state(make_items()), PrefixCache(2**20)
     for history, asked in (([3, 1, 4], [2, 7]), ([3, 1, 4], [5]), ([3, 1, 4, 1, 5], [8, 2]), ([3, 2], [7])):
         sentence = replace(spoken([*history, *asked]), history=len(history))
+        sentence.kinds[:] = Kind.WORD  # no opening: all of it is history
         found = hidden_at_end(model, state, [sentence], cache, ["ann"])
         torch.testing.assert_close(found, forward.last_hidden(model, state, [sentence]), **CLOSE)
     assert cache.outcomes == {"hit": 1, "extended": 2, "miss": 1}
