@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from unimp.data.histories import IntArray
-from unimp.inference.prefix_cache import VERSIONS, HistoryKey, Positions, Prefix, PrefixCache
+from unimp.inference.prefix import HistoryKey, Positions, Prefix
+from unimp.inference.prefix_cache import VERSIONS, PrefixCache
 
 WIDTH = 2
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from unimp.inference.forward import as_inputs, batch_pictures, batches_by_length, last_hidden
-from unimp.inference.prefix_cache import HistoryKey, Positions, Prefix, PrefixCache
+from unimp.inference.prefix import HistoryKey, Positions, Prefix
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.model.decoder import KVCache
 from unimp.model.inputs import Inputs, ItemState
 from unimp.model.unimp import UnimpModel

@@ -13,7 +13,8 @@ from torch import Tensor
 from unimp.answer import Query, RankedItem
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray, Histories
-from unimp.inference.prefix_cache import HistoryKey, PrefixCache
+from unimp.inference.prefix import HistoryKey
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.reading import Question, Write, hidden_after, hidden_at_end
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.inputs import ItemState
