@@ -19,9 +19,9 @@ import torch
 import unimp
 from unimp.answer import Query
 from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.data.upserts import NewItem
 from unimp.personalizer import Personalizer
 from unimp.runs.training_split import make_split
-from unimp.runs.updates import NewItem, Stock
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.search.task import SearchTask
 
@@ -30,23 +30,24 @@ CASES, MANY, AT_ONCE, QUESTIONS, BEST = 200, 10_000, 64, 16, 10
 
 def twins(trained: Personalizer) -> dict[str, Any]:
     """What held-out users chose next, put once more: the places of both among the trained catalogue."""
-    stock, dataset = Stock(trained), trained.run.dataset
+    grown, dataset = trained.upsert_items([]), trained.run.dataset
     catalog, cases = dataset.catalog, make_split(dataset, trained.run.artifacts.recipe.train.split).test
     cases = cases.select(np.random.default_rng(0).permutation(len(cases))[:CASES])
     new = {}
     for row in np.unique(cases.target_rows).tolist():
         reference, pixels = catalog.picture_references[row], None
         if reference is not None and catalog.pictures is not None:
-            pixels = stock.pixels(next(iter(catalog.pictures.read([reference])))[1], f"twin {row}")
+            pixels = trained.item_pixels(next(iter(catalog.pictures.read([reference])))[1], f"twin {row}")
         item = NewItem(f"twin {row}", catalog.item(row).attributes, pixels, reference is not None)
-        new[row] = int(stock.put([item])[0])
+        grown = grown.upsert_items([item], in_place=True)
+        new[row] = grown.run.dataset.catalog.row_of[item.item_id]
     placed = np.array([new[row] for row in cases.target_rows.tolist()])
     facts: dict[str, Any] = {"cases": len(cases), "items": len(catalog)}
-    scored = {"recommendation": stock.answerer.decoder(RecommendationTask).score(cases.histories)}
-    task = next((task for task in trained.run.artifacts.tasks if task.name == "search"), None)
+    scored = {"recommendation": grown.score(cases.histories)}
+    task = grown.answerer.parts.find(SearchTask)
     if task is not None:
-        asked = [Query("") if posed is None else posed.query for posed in task.queries(cases)]  # type: ignore[attr-defined]
-        scored["search"] = stock.answerer.decoder(SearchTask).search(cases.histories, asked)
+        queries = [Query("") if posed is None else posed.query for posed in task.queries(cases)]
+        scored["search"] = grown.answerer.decoder(SearchTask).search(cases.histories, queries)
     for name, scores in scored.items():
         for label, rows in (("trained", cases.target_rows), ("twin", placed)):
             found = ranks(scores, rows, cases.histories, len(catalog))
@@ -67,18 +68,24 @@ def ranks(scores: FloatArray, rows: IntArray, histories: Histories, num_items: i
 
 def costs(trained: Personalizer) -> dict[str, Any]:
     """Processor time, in milliseconds."""
-    stock, catalog, rng = Stock(trained), trained.run.dataset.catalog, np.random.default_rng(0)
-    drawn = rng.integers(255, size=(*stock.artifacts.picture_size, 3), dtype=np.uint8)
-    pixels = None if stock.artifacts.visual_width is None else drawn
+    catalog, artifacts, rng = trained.run.dataset.catalog, trained.run.artifacts, np.random.default_rng(0)
+    drawn = rng.integers(255, size=(*artifacts.picture_size, 3), dtype=np.uint8)
+    pixels = None if artifacts.visual_width is None else drawn
     rows = rng.integers(len(catalog), size=MANY).tolist()
     items = [NewItem(f"new {n}", catalog.item(row).attributes, pixels) for n, row in enumerate(rows)]
-    batches = [cost(lambda at=at: stock.put(items[at : at + AT_ONCE])) for at in range(0, MANY, AT_ONCE)]
-    facts = {
-        "put, per item": round(sum(batches) / MANY, 3),
-        f"put, slowest {AT_ONCE}": round(max(batches), 1),
-    }
-    for label, one in (("none put", Stock(trained)), (f"{MANY:,} put", stock)):
-        met = [rng.integers(len(one.catalog), size=10).tolist() for _ in range(QUESTIONS)]
+    facts, grown = {}, trained.upsert_items([])
+    for name, in_place in (("put", True), ("put again, in place", True), ("put again", False)):
+        times = []
+        for start in range(0, MANY, AT_ONCE):
+            times.append(process_ms())
+            grown = grown.upsert_items(items[start : start + AT_ONCE], in_place=in_place)
+            times[-1] = process_ms() - times[-1]
+        facts |= {
+            f"{name}, per item": round(sum(times) / MANY, 3),
+            f"{name}, slowest {AT_ONCE}": round(max(times), 1),
+        }
+    for label, one in (("none put", trained.upsert_items([])), (f"{MANY:,} put", grown)):
+        met = [rng.integers(len(one.run.dataset.catalog), size=10).tolist() for _ in range(QUESTIONS)]
         histories = Histories.from_lists(met)
         ranker = one.answerer.decoder(RecommendationTask)
         times = [cost(partial(ranker.score, histories)) for _ in range(6)][1:]
@@ -87,9 +94,14 @@ def costs(trained: Personalizer) -> dict[str, Any]:
 
 
 def cost(work: Callable[[], object]) -> float:
-    started = time.process_time()
+    started = process_ms()
     work()
-    return 1000 * (time.process_time() - started)
+    return process_ms() - started
+
+
+def process_ms() -> float:
+    """Processor time of this process."""
+    return 1000 * time.process_time()
 
 
 def main() -> None:

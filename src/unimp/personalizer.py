@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.histories import FloatArray, Histories
-from unimp.data.pictures import PixelArray, fit_pixels, read_upload
+from unimp.data.pictures import PixelArray, fit_pixels, open_picture, read_upload
+from unimp.data.upserts import Fetch, NewItem
+from unimp.inference.item_index import ItemIndex
 from unimp.runs.answerer import Answerer
 from unimp.runs.open_run import TrainedRun, open_run
+from unimp.runs.updates import check_offered, first_index, removed, upserted, with_catalog
 from unimp.tasks.explanation.schema import ExplainRequest, Explanation
 from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.image_generation.schema import Drawing, ImageRequest
@@ -41,6 +44,8 @@ class Personalizer:
 
     run: TrainedRun
     answerer: Answerer
+    index: ItemIndex | None = field(default=None, kw_only=True, repr=False)
+    """The items, since the first change of the catalogue; None: those of training."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -58,6 +63,48 @@ class Personalizer:
                 f"it has: {', '.join(self.tasks)}"
             )
         return names[name]
+
+    def upsert_items(self, items: Sequence[NewItem], *, in_place: bool = False) -> Self:
+        """A personalizer with these items inserted, or replaced; this one goes on answering without them.
+
+        A new item is answered with by its content alone, without training. DataError for an attribute that
+        the data do not have. `in_place`: replace without a copy of the tables; then this one, and all
+        that was made of it, must not be used any more.
+        """
+        return self._over(*upserted(self.run, self._index, items, in_place=in_place))
+
+    def remove_items(self, item_ids: Sequence[str]) -> Self:
+        """A personalizer that never recommends, finds or selects these items; histories may still hold them.
+
+        DataError for an unknown item, and from then on for a request that names a removed one. Upserting an
+        item brings it back.
+        """
+        return self._over(self.run, removed(self.run, self._index, item_ids))
+
+    def with_fetch(self, fetch: Fetch) -> Self:
+        """The personalizer that reads the picture files of upserted items with `fetch`."""
+        run = with_catalog(self.run, self.run.dataset.catalog.with_fetch(fetch))
+        return self._over(run, self._index)
+
+    @property
+    def _index(self) -> ItemIndex:
+        return self.index or first_index(self.run, self.answerer)
+
+    def _over(self, run: TrainedRun, index: ItemIndex) -> Self:
+        answerer = run.artifacts.answerer(run.model, run.weights_by_task, index=index)
+        answerer = replace(answerer, exclude_history=self.answerer.exclude_history)
+        return replace(self, run=run, answerer=answerer, index=index)
+
+    def item_pixels(self, picture: bytes, item_id: str) -> PixelArray | None:
+        """An item's picture at the model's size, for `NewItem`; None for a model that reads no pictures."""
+        return self.model_pixels(picture, f'item "{item_id}"')
+
+    def model_pixels(self, picture: bytes, place: str) -> PixelArray | None:
+        """A picture file at the model's size; None for a model that reads none. `place`: for errors."""
+        artifacts = self.run.artifacts
+        if artifacts.visual_width is None:
+            return None
+        return fit_pixels(open_picture(picture, place), *artifacts.picture_size)
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, num_items] scores of every item (satisfies `Ranker`)."""
@@ -156,12 +203,17 @@ class Personalizer:
     def _answer(self, kind: type[Task[RequestT, AnswerT, Any, Any]], request: RequestT) -> AnswerT:
         return self._answer_all(self.answerer.task(kind), [request])[0]
 
+    def check(self, task: AnyTask, request: TaskRequest) -> None:
+        """DataError or ConfigError when the request cannot be answered; no work is done."""
+        task.check(request)
+        check_offered(self.run, self.index, request.item_ids)
+
     def _answer_all(
         self, task: Task[RequestT, AnswerT, Any, Any], requests: Sequence[RequestT]
     ) -> list[AnswerT]:
         """[U] answers to requests of one task, in one call of the model."""
         for request in requests:
-            task.check(request)
+            self.check(task, request)
         histories = self.histories_of(requests)
         return self.answerer.answer(task, histories, requests, [self.pixels(request) for request in requests])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,7 @@ from unimp.core.errors import CheckpointError, ConfigError
 from unimp.core.files import read_tensors
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
-from unimp.inference.warm import WarmMemory
-from unimp.inference.warm_reading import WarmReader
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.runs.recipe import Recipe
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.train.trainer import Training
@@ -78,13 +78,14 @@ def test_one_checkpoint_answers_all_six_tasks(run: Path, six_dataset: Dataset) -
 def test_a_history_read_before_is_read_on(run: Path, six_dataset: Dataset) -> None:
     ranker = load(run).answerer.decoder(RecommendationTask)
     assert ranker is not None
-    reader, users = WarmReader(ranker, WarmMemory(10**8)), ["a", "b", "c"]
+    cache = PrefixCache(10**8)
+    warm = replace(ranker, cache=cache)
     histories = six_dataset.interactions.histories.select(np.array([0, 1, 2]))
     for lengths in ([1, 3, 2], [2, 3, 4], [4, 4, 4]):
         rows = [histories.items_of(user)[:length] for user, length in enumerate(lengths)]
-        begun = Histories.from_lists([row.tolist() for row in rows])
-        np.testing.assert_allclose(reader.score(users, begun), ranker.score(begun), rtol=1e-3, atol=1e-3)
-    assert reader.memory.outcomes == {"hit": 2, "extended": 4, "miss": 3}
+        begun = Histories.from_lists([row.tolist() for row in rows], ["a", "b", "c"])
+        np.testing.assert_allclose(warm.score(begun), ranker.score(begun), rtol=1e-3, atol=1e-3)
+    assert cache.outcomes == {"hit": 2, "extended": 4, "miss": 3}
 
 
 def test_a_run_holds_what_learned_and_not_the_language_model(run: Path) -> None:

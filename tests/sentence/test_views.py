@@ -33,9 +33,9 @@ def begin() -> Writer:
     return Template(CATALOG, SentenceConfig(task_words=False, fields=())).begin("x")
 
 
-def lay(*writers: Writer, answers: str = "all", align_end: bool = False) -> Batch:
+def lay(*writers: Writer, answers: str = "all") -> Batch:
     encoder = SentenceEncoder(VOCABULARY, "values", answers_see_all=answers == "all")
-    return collate([encoder.encode(writer.done()) for writer in writers], align_end=align_end)
+    return collate([encoder.encode(writer.done()) for writer in writers])
 
 
 def seen(batch: Batch) -> dict[tuple[int, int], list[int]]:
@@ -123,17 +123,19 @@ def test_own_answers_see_the_latest_items_picture() -> None:
             assert found.get((row, place)) == rows
 
 
-@pytest.mark.parametrize("answers", ["all", "own"])
-def test_alignment_moves_positions_and_nothing_else(answers: str) -> None:
+def test_positions_behind_others_see_what_those_showed() -> None:
+    """The rest of a sentence, its beginning left out, beside a whole one."""
+    encoder = SentenceEncoder(VOCABULARY, "values")
     writers = (
-        begin().item(0).item(NONE).item(2).answer().speech("red", complete=False),
-        begin().item(1).asking(Query("", picture_row=3)).answer(),
+        begin().item(0).item(NONE).item(2).told().item(1).answer().speech("red", complete=False),
+        begin().item(3).told().asking(Query("", picture_row=0)).answer(),
     )
-    right, left = (lay(*writers, answers=answers, align_end=end) for end in (False, True))
-    assert left.starts is not None
-    starts = left.starts.tolist()
-    moved = {(row, place + starts[row]): rows for (row, place), rows in seen(right).items()}
-    assert seen(left) == moved
+    whole = [encoder.encode(writer.done()) for writer in writers]
+    expected = seen(collate(whole))
+    for start in (1, 2, whole[0].history):
+        found = seen(collate([whole[0].after(start), whole[1]]))
+        moved = {(row, place + start * (row == 0)): rows for (row, place), rows in found.items()}
+        assert moved == {key: rows for key, rows in expected.items() if key[0] or key[1] >= start}
 
 
 def test_a_querys_words_see_its_picture() -> None:

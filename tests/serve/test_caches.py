@@ -15,6 +15,9 @@ from tests.closeness import close
 from tests.serve.site import MakeSite, Site
 from tests.serve.test_history import event
 from unimp.personalizer import Personalizer
+from unimp.serve.connection import ClientGone
+from unimp.serve.model import Question, check_any
+from unimp.serve.users import UserHistory
 from unimp.tasks.requests import TaskRequest
 
 TASKS: dict[str, dict[str, Any]] = {"recommend": {}, "search": {"text": "blue bag"}}
@@ -72,8 +75,7 @@ def test_the_other_tasks_too(make_site: MakeSite, ids: list[str]) -> None:
             for task, words in asked.items():
                 warm = site.ok(f"/v1/{task}", {"user": "ann", **words})
                 close(warm, site.ok(f"/v1/{task}", {"history": ids[10 : 11 + number], **words}))
-    kept = {task for task, user in site.service.model.prefixes.states if user == "ann"}
-    assert len(kept) >= len(asked)
+    assert len(site.service.model.prefixes.prefixes("ann")) >= len(asked)
     assert count(site, "unimp_prefix_reads_total", outcome="hit") >= 3 * len(asked)
     assert count(site, "unimp_prefix_reads_total", outcome="extended") >= 2 * len(asked)
     put(site, ids[11], ids[40], "red")
@@ -101,6 +103,58 @@ def test_batches_of_users_who_are_known_differently(make_site: MakeSite, ids: li
         for one in sites[1:]:
             one.runner.run(one.sync.sync())
     assert count(sites[1], "unimp_prefixes") == 0
+
+
+def test_waiting_requests_of_any_task_are_one_call(make_site: MakeSite, ids: list[str]) -> None:
+    """Of users whose histories are cached to different lengths, and of one who is unknown."""
+    site, users = make_site(), [f"u{user}" for user in range(4)]
+    for number in range(6):
+        site.ok("/v1/events", event(number, ids[10 + number], user=users[number % 3]))
+    asked: dict[str, dict[str, Any]] = {
+        "recommend": {"k": 5},
+        "search": {"text": "blue bag"},
+        "rate": {"item": ids[30]},
+        "explain": {"item": ids[30]},
+        "select": {"candidates": ids[30:36], "count": 2},
+        "generate-image": {"text": "red bag", "seed": 2},
+    }
+
+    async def together(path: str, words: dict[str, Any]) -> list[Any]:
+        gate = threading.Event()
+        site.service.worker.thread.submit(gate.wait)  # the model is busy
+        ahead = asyncio.ensure_future(site.service.call(lambda: None))  # and the next call is taken
+        calls = [asyncio.ensure_future(post(path, {"user": user, **words})) for user in users]
+        while site.service.worker.num_waiting < len(users):
+            await asyncio.sleep(0.01)
+        gate.set()
+        await ahead
+        return list(await asyncio.gather(*calls))
+
+    async def post(path: str, body: dict[str, Any]) -> Any:
+        response = await site.client.post(path, json=body)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    for task, words in asked.items():
+        site.ok(f"/v1/{task}", {"user": users[0], **words})
+        before = count(site, "unimp_batch_size_count", task=task)
+        found = site.runner.run(together(f"/v1/{task}", words))
+        assert count(site, "unimp_batch_size_count", task=task) == before + 1
+        for answer in found:
+            close(answer, site.ok(f"/v1/{task}", {"history": answer["history"], **words}))
+        assert [len(answer["history"]) for answer in found] == [2, 2, 2, 0]
+    assert site.service.model.cached_users() >= set(users[:3])
+
+
+def test_a_call_goes_on_while_one_of_its_clients_stays() -> None:
+    def gone() -> None:
+        raise ClientGone
+
+    history, request = UserHistory.from_items([]), TaskRequest()
+    leaving, staying = (Question(request, history, None, check) for check in (gone, lambda: None))
+    check_any([leaving, staying, leaving])
+    with pytest.raises(ClientGone):
+        check_any([leaving, leaving])
 
 
 def test_a_late_event_changes_the_middle_of_the_history(site: Site, ids: list[str]) -> None:

@@ -17,6 +17,7 @@ from tests.train.conftest import tiny_recipe
 from unimp.core.errors import CheckpointError, ConfigError, UnimpError
 from unimp.data.dataset import Dataset
 from unimp.data.pictures import fit_pixels, read_upload
+from unimp.data.upserts import NewItem
 from unimp.features.vision import source
 from unimp.features.vision.catalog_features import decoded
 from unimp.features.vision.grid_encoder import GridEncoder
@@ -26,7 +27,6 @@ from unimp.inference.attribution import AlteredItems
 from unimp.personalizer import Personalizer, load
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.training_split import TrainingSplit, make_split
-from unimp.runs.updates import NewItem, Stock
 from unimp.train.preparation import build_artifacts
 from unimp.train.training_run import train
 
@@ -260,17 +260,17 @@ def test_an_item_put_later_goes_through_the_same_encoders(
         vision={"encoder": str(clip), "tokens": 4, "token_width": 8},
         content={"text": 8, "encoder": str(bert)},
     )
-    stock = Stock(opened)
     twin = {"title": "thing number 7 of kind 1", "brand": "brand3"}
-    row = int(stock.put([NewItem("new", twin, stock.pixels(upload(7), "new"))])[0])
-    texts = stock.text
-    assert texts is not None
+    grown = opened.upsert_items([NewItem("new", twin, opened.item_pixels(upload(7), "new"))])
+    row = grown.run.dataset.catalog.row_of["new"]
+    assert grown.index is not None
+    assert grown.index.text is not None
     own = opened.run.artifacts.items.content["text"].numpy()
-    np.testing.assert_allclose(texts.content_IF[row], own[7], atol=3e-3)
-    state = stock.answerer.state
+    np.testing.assert_allclose(grown.index.text.rows[row].numpy(), own[7], atol=3e-3)
+    state = grown.answerer.state
     assert state.pictures_ID is not None
     torch.testing.assert_close(state.pictures_ID[row], state.pictures_ID[7], atol=3e-3, rtol=1e-2)
-    assert stock.personalizer.recommend(history=["new", "i03"]).items
+    assert grown.recommend(history=["new", "i03"]).items
 
 
 def test_an_attribute_is_left_out_of_all_of_the_text(

@@ -1,19 +1,21 @@
-"""`Continuation`: several sentences read once, then continued token by token from their caches."""
+"""`Continuation`: sentences read once, then continued token by token."""
+
+# L layers, H heads, S positions of a cache, K head width, B sentences, N tokens, M pictures, D width
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from unimp.inference.forward import last_hidden, pictures_at
-from unimp.inference.kept import Kept, inputs_from, lay_in
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import plan_sentence, read_rests
 from unimp.model.cross_attention import View
 from unimp.model.decoder import KVCache
 from unimp.model.inputs import Inputs, ItemState
 from unimp.model.unimp import UnimpModel
-from unimp.sentence.batch import collate
 from unimp.sentence.encoder import EncodedSentence
 
 Check = Callable[[], None]
@@ -25,7 +27,7 @@ def nothing_to_check() -> None:
 
 
 class Continuation:
-    """Keys and values of the sentences and of their pictures are made once; every step adds one position."""
+    """Sentences that are read once, then continued token by token: every step adds one position to each."""
 
     def __init__(
         self,
@@ -33,27 +35,23 @@ class Continuation:
         state: ItemState,
         sentences: Sequence[EncodedSentence],
         room: int,
-        kept: Kept | None = None,
+        cache: PrefixCache | None = None,
+        users: Sequence[str] = (),
     ) -> None:
-        """`room`: most positions that will be added; `kept`: of the one user whose sentences these are."""
+        """`room`: most positions that will be added; `cache` and `users` as in `hidden_at_end`."""
         self.model, self.state = model, state
-        batch = collate(sentences, align_end=True).to(state.table_ID.device)
-        size, width = batch.items.shape
-        starts = [width - len(sentence) for sentence in sentences]
-        self.cache: KVCache = model.decoder.new_cache(size, width + room, batch.starts)
-        begun = kept.find(sentences[0]) if kept is not None else None
-        if begun is not None:
-            lay_in(self.cache, begun, sentences, starts)
-        self.cache.own_positions = kept is not None
-        inputs, picture_rows = inputs_from(batch, self.cache.used)
-        self.pictures = model.look(pictures_at(state, picture_rows, batch.items.device))
-        self.seen_BM = seen_at_end(inputs)
-        self.query_text, self.query_pictures = batch.query_text, batch.query_pictures
-        self.held_B = batch.items[:, -1].clamp(max=-1)
-        """The ghost item that the last position holds: every further one holds it too; -1 for none."""
-        self.hidden_BD = model(inputs, state, self.pictures, self.cache)[:, -1]
-        if kept is not None and (begun is None or len(begun.seen) < sentences[0].history):
-            kept.put(sentences[0], self.cache, starts[0])
+        names = users if cache is not None else [""] * len(sentences)
+        plans = [plan_sentence(cache, user, one) for user, one in zip(names, sentences, strict=True)]
+        read = read_rests(model, state, plans, cache, room)
+        self.cache = aligned(read.cache, read.batch.lengths, read.batch.items.shape[1])
+        self.pictures = read.pictures
+        self.query_text, self.query_pictures = read.batch.query_text, read.batch.query_pictures
+        ends_B = read.batch.lengths - 1
+        self.seen_BM = seen_at_end(read.inputs, ends_B)
+        """Pictures that the last position sees, and so every further one; None: nobody sees any."""
+        self.held_B = read.batch.items.gather(1, ends_B[:, None])[:, 0].clamp(max=-1)
+        """The query item that the last position holds: every further one holds it too; -1 for none."""
+        self.hidden_BD = read.hidden_BD
 
     def step(self, bags_BN: Tensor) -> Tensor:
         """[B, D] after one more position each, which holds a bag of N tokens."""
@@ -89,25 +87,33 @@ class Continuation:
         self.seen_BM = None if self.seen_BM is None else self.seen_BM[rows]
 
 
-@torch.inference_mode()
-def hidden_at_end(
-    model: UnimpModel, state: ItemState, sentences: Sequence[EncodedSentence], kept: Kept | None = None
-) -> Tensor:
-    """[U, D] where the answer to every sentence begins; with what is `kept` of the one user who asks."""
-    if kept is None:
-        return last_hidden(model, state, sentences)
-    return Continuation(model, state, sentences, 0, kept).hidden_BD
+def aligned(cache: KVCache, lengths_B: Tensor, length: int) -> KVCache:
+    """The cache with each row moved to the right, over the padding behind it, so that all end together."""
+    shifts_B = length - lengths_B
+    if not shifts_B.any():
+        return cache
+    starts_B = shifts_B if cache.starts_B is None else cache.starts_B + shifts_B
+    places_BS = torch.arange(cache.capacity, device=shifts_B.device) - shifts_B[:, None]
+    index = places_BS.clamp(min=0)[None, :, None, :, None].expand_as(cache.keys)
+    keys, values = cache.keys.gather(3, index), cache.values.gather(3, index)
+    return replace(cache, keys=keys, values=values, starts_B=starts_B)
 
 
-def seen_at_end(inputs: Inputs) -> Tensor | None:
-    """[B, M] which of the pictures shown each sentence's last position sees; None: nobody sees."""
+def seen_at_end(inputs: Inputs, ends_B: Tensor | None = None) -> Tensor | None:
+    """[B, M] which of the pictures shown each sentence's last position sees; None: nobody sees.
+
+    ends_B: where the last positions stand; None: at the end of every row.
+    """
     size, width = inputs.items_BT.shape
+    device = inputs.items_BT.device
     most = max((view.pictures_GM.shape[1] for view in inputs.views), default=0)
     if not most:
         return None
-    seen_BM = torch.full((size, most), -1, device=inputs.items_BT.device)
+    ends_B = torch.full((size,), width - 1, device=device) if ends_B is None else ends_B
+    seen_BM = torch.full((size, most), -1, device=device)
     for view in inputs.views:
-        ends = (view.positions_N % width == width - 1).nonzero()[:, 0]
+        rows_N = view.positions_N // width
+        ends = (view.positions_N % width == ends_B[rows_N]).nonzero()[:, 0]
         pictures = view.pictures_GM[view.group_N[ends]]
-        seen_BM[view.positions_N[ends] // width, : pictures.shape[1]] = pictures
+        seen_BM[rows_N[ends], : pictures.shape[1]] = pictures
     return seen_BM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from unimp.answer import Query
 from unimp.data.histories import FloatArray, Histories
-from unimp.inference.continuation import hidden_at_end
 from unimp.inference.decoder import Decoder
-from unimp.inference.kept import Kept
+from unimp.inference.prefix import HistoryKey
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import DeferredSentence, Write, hidden_after, hidden_at_end
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -33,8 +35,8 @@ class NextItemQuestion(Protocol):
     words: ClassVar[str]
     template: Template
 
-    def question(self, histories: Histories, user: int) -> UserSentence:
-        """The sentence after which the next item comes."""
+    def question(self, histories: Histories, user: int, *, known: int | None = None) -> UserSentence:
+        """The sentence after which the next item comes; `known` as in `Task.begin_question`."""
 
 
 class QueryQuestion(Protocol):
@@ -44,7 +46,9 @@ class QueryQuestion(Protocol):
     words: ClassVar[str]
     template: Template
 
-    def question(self, histories: Histories, user: int, query: Query) -> UserSentence:
+    def question(
+        self, histories: Histories, user: int, query: Query, *, known: int | None = None
+    ) -> UserSentence:
         """The sentence after which the item comes that answers the query."""
 
 
@@ -61,19 +65,21 @@ class ModelRanker(Decoder):
     task: NextItemQuestion
     sources: ScoreSources
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
+    """Of the users that `Histories.user_ids` names; None reads every history anew."""
 
     def log_probabilities(self, histories: Histories) -> FloatArray:
         """[U, I] the model alone."""
-        sentences = [self.task.question(histories, user) for user in range(len(histories))]
-        return item_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
+        writes = [partial(self.task.question, histories, user) for user in range(len(histories))]
+        hidden_UD = hidden_behind(self, histories, writes)
+        return log_probabilities_at(self.model, self.state, hidden_UD)
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, I], higher is better; without a history popularity decides, the model among equals."""
-        return self.mixed(self.log_probabilities(histories), histories)
+        return self.sources.hide_removed(self.mixed(self.log_probabilities(histories), histories))
 
     def mixed(self, scores: FloatArray, histories: Histories) -> FloatArray:
-        """[U, I] the model's log-probabilities with the sources' shares, in place."""
+        """[U, I] the model's log-probabilities with the sources' shares, in place; removed items too."""
         cold = histories.lengths == 0
         scores[cold] = np.log1p(self.sources.popularity) + COLD_SHARE * scores[cold]
         for name, share in self.fusion_weights.shares.items():
@@ -91,16 +97,19 @@ class ModelSearcher(Decoder):
     task: QueryQuestion
     sources: ScoreSources
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
+    """Of the users that `Histories.user_ids` names; None reads every history anew."""
 
     def log_probabilities(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I] the model alone."""
-        sentences = [self.task.question(histories, user, query) for user, query in enumerate(queries)]
-        return item_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
+        writes = [partial(self.task.question, histories, user, query) for user, query in enumerate(queries)]
+        hidden_UD = hidden_behind(self, histories, writes)
+        return log_probabilities_at(self.model, self.state, hidden_UD)
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
-        return self.mixed(self.log_probabilities(histories, queries), histories, queries)
+        scores = self.mixed(self.log_probabilities(histories, queries), histories, queries)
+        return self.sources.hide_removed(scores)
 
     def mixed(self, scores: FloatArray, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I] the model's log-probabilities with the sources' shares, in place."""
@@ -109,16 +118,20 @@ class ModelSearcher(Decoder):
         return scores
 
 
-def item_log_probabilities(
-    model: UnimpModel,
-    state: ItemState,
-    encoder: SentenceEncoder,
-    sentences: Sequence[UserSentence],
-    kept: Kept | None = None,
-) -> FloatArray:
-    """[N, I] log p(item) at the end of every sentence."""
-    encoded = [encoder.encode(sentence) for sentence in sentences]
-    return log_probabilities_at(model, state, hidden_at_end(model, state, encoded, kept))
+def hidden_behind(
+    ranking: ModelRanker | ModelSearcher, histories: Histories, writes: Sequence[Write]
+) -> Tensor:
+    """[U, D] where the answer to every sentence begins; with a cache, only what is new of it is written."""
+    model, state, encoder, cache = ranking.model, ranking.state, ranking.encoder, ranking.cache
+    if cache is None:
+        return hidden_at_end(model, state, [encoder.encode(write()) for write in writes])
+    task, config = ranking.task, ranking.task.template.config
+    keys = [
+        HistoryKey.latest(histories, user, task.words, config.max_items, ratings=config.ratings)
+        for user in range(len(writes))
+    ]
+    sentences = [DeferredSentence(key, write) for key, write in zip(keys, writes, strict=True)]
+    return hidden_after(model, state, encoder, sentences, cache, histories.user_ids.tolist())
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from unimp.answer import Query
 from unimp.core.config import Config
-from unimp.data.histories import FloatArray, Histories
+from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.features.item_graph import ItemGraph
 from unimp.features.text import WordMatch
 
@@ -47,6 +47,14 @@ class ScoreSources:
     """Likeness of a query's words and an item's text."""
     pictures: FloatArray | None = None
     """[I (+ X), D] unit vectors of pictures, zeros where there is none."""
+    removed: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Rows of items that must not be answered with any more."""
+
+    def hide_removed(self, scores_UI: FloatArray) -> FloatArray:
+        """-inf for items that were removed, in place."""
+        if len(self.removed):
+            scores_UI[:, self.removed] = -np.inf
+        return scores_UI
 
     def names(self, queries: Sequence[Query] | None) -> list[str]:
         """The sources that can say something; those of queries only when there are any."""

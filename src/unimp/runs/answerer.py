@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from unimp.core.errors import ConfigError
-from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.data.histories import FloatArray, Histories
 from unimp.data.pictures import PixelArray
 from unimp.inference.continuation import Check
 from unimp.inference.decoder import Decoder
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.score_sources import ScoreSources
-from unimp.inference.warm import WarmMemory
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.tasks.decoding import DecoderParts
@@ -132,15 +131,12 @@ class Answerer:
         """The same answerer; long work calls `check` before every step, which raises to end it."""
         return self._with({name: decoder.with_check(check) for name, decoder in self.decoders.items()})
 
-    def remembering(self, memory: WarmMemory, user: str) -> Answerer:
-        """The same answerer for this user alone: the model reads the history once."""
+    def with_prefixes(self, cache: PrefixCache) -> Answerer:
+        """The same answerer, which reads of each history only what the cache does not hold of its user.
 
-        def kept_of(task: str) -> Kept:
-            return Kept(memory, (f"sentences of {task}", user))
-
-        return self._with(
-            {name: decoder.with_prefixes(name, kept_of) for name, decoder in self.decoders.items()}
-        )
+        `Histories.user_ids` says whose a history is, "" for one of which nothing is cached.
+        """
+        return self._with({name: decoder.with_prefixes(cache) for name, decoder in self.decoders.items()})
 
     def seeing(self, visual_XVE: Tensor) -> Answerer:
         """The same answerer with further pictures to show in queries; their rows follow the catalogue's."""
@@ -152,11 +148,6 @@ class Answerer:
         """The same answerer over these items: the catalogue has changed."""
         decoders = {name: decoder.with_items(state, sources) for name, decoder in self.decoders.items()}
         return replace(self, decoders=decoders, state=state, sources=sources)
-
-    def forget_items(self, item_rows: IntArray) -> None:
-        """The catalogue's words about these items have changed."""
-        for decoder in self.decoders.values():
-            decoder.forget_items(item_rows)
 
     def _with(self, decoders: Mapping[str, Decoder]) -> Answerer:
         return replace(self, decoders=decoders)

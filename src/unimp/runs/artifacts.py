@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor
 from unimp.answer import PictureArray
 from unimp.core.config import Config
 from unimp.core.errors import ConfigError
+from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray
 from unimp.features.item_graph import ItemGraph
 from unimp.features.sentence_embeddings import SentenceProjector, TextEncoder, joint_text
 from unimp.features.text import TextProjector, WordMatch
 from unimp.features.vision.encoder import VisionEncoder
+from unimp.inference.item_index import ItemIndex
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.backbones.opening import open_backbone
 from unimp.model.backbones.source import BackboneSource
@@ -31,6 +33,7 @@ from unimp.runs.recipe import Recipe
 from unimp.sentence.encoder import SentenceEncoder
 from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import Vocabulary
+from unimp.tasks import load_tasks
 from unimp.tasks.context import TaskContext
 from unimp.tasks.decoding import DecoderParts, Eyes
 from unimp.tasks.rating.factors import BiasedMF
@@ -142,11 +145,19 @@ class RunArtifacts:
         weights_by_task: Mapping[str, FusionWeights] | None = None,
         *,
         show: bool = False,
+        index: ItemIndex | None = None,
     ) -> DecoderParts:
-        """The model in evaluation mode, its item table computed once, and what stands beside it."""
+        """The model in evaluation mode, its item table computed once, and what stands beside it.
+
+        `index`: the items to answer with; None: those of training.
+        """
         model.eval()
-        with torch.inference_mode():
-            state = model.item_state(self.items)
+        if index is None:
+            with torch.inference_mode():
+                state = model.item_state(self.items)
+            sources = ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(state))
+        else:
+            state, sources = index.state, index.sources
         reads_pictures = (model.vision or self.vision) is not None
         return DecoderParts(
             self.tasks,
@@ -154,7 +165,7 @@ class RunArtifacts:
             state,
             self.encoder,
             self.items,
-            ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(state)),
+            sources,
             weights_by_task or {},
             tuple(section for _, section in self.recipe if isinstance(section, Config)),
             self.factors,
@@ -169,9 +180,15 @@ class RunArtifacts:
         weights_by_task: Mapping[str, FusionWeights] | None = None,
         *,
         show: bool = False,
+        index: ItemIndex | None = None,
     ) -> Answerer:
-        """Ready for every task."""
-        return Answerer.of(self.decoder_parts(model, weights_by_task, show=show))
+        """Ready for every task. `index`: the items to answer with; None: those of training."""
+        return Answerer.of(self.decoder_parts(model, weights_by_task, show=show, index=index))
+
+    def with_catalog(self, catalog: Catalog) -> RunArtifacts:
+        """The artifacts over another version of the catalogue; what was learned stays."""
+        context = self.context.with_items(catalog)
+        return replace(self, context=context, tasks=load_tasks(self.recipe.tasks, context))
 
     def see(self, model: UnimpModel, pixels_PYX3: PictureArray) -> Tensor:
         """[P, V, E] visual tokens of pictures that are not the catalogue's, at the size the encoder reads."""

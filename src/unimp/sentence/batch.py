@@ -25,10 +25,7 @@ from unimp.sentence.views import PictureView, picture_views
 
 @dataclass(frozen=True)
 class Batch:
-    """B sentences of at most T positions, right-padded; causal attention makes a padding mask needless.
-
-    Aligned at their ends instead (to be continued by decoding), `starts` says where each begins.
-    """
+    """B sentences of at most T positions, right-padded; causal attention makes a padding mask needless."""
 
     items: Tensor
     """[B, T] item row, -1 elsewhere; -2 - g for ghost item g of the batch."""
@@ -40,8 +37,6 @@ class Batch:
     """[N] 1 / size of its bag."""
     lengths: Tensor
     """[B] positions in use."""
-    starts: Tensor | None
-    """[B] first position in use, when the sentences are aligned at their ends."""
     query_text: Tensor | None
     """[G, F] text content of the ghost items; None when they have none."""
     query_pictures: Tensor
@@ -84,20 +79,15 @@ def changed(nouns: Noun, change: Callable[[Tensor], Tensor]) -> Noun:
     return replace(nouns, **changes)  # type: ignore[type-var]
 
 
-def collate(
-    sentences: Sequence[EncodedSentence], horizon: Horizon | None = None, *, align_end: bool = False
-) -> Batch:
+def collate(sentences: Sequence[EncodedSentence], horizon: Horizon | None = None) -> Batch:
     """Lay encoded sentences side by side. Every position's target is what the next one holds.
 
-    With a `horizon`, a position before an item predicts the items after that one too. With `align_end`
-    every sentence ends at the last position, ready to be continued.
+    With a `horizon`, a position before an item predicts the items after that one too.
     """
     lengths = np.array([len(sentence) for sentence in sentences])
     size, width = len(sentences), int(lengths.max())
-    starts = width - lengths if align_end else np.zeros_like(lengths)
-    flat = np.concatenate(
-        [row * width + starts[row] + np.arange(length) for row, length in enumerate(lengths)]
-    )  # position of every real entry
+    # position of every real entry
+    flat = np.concatenate([row * width + np.arange(length) for row, length in enumerate(lengths)])
     entries = Entries.of(sentences)
     items = np.full(size * width, -1, dtype=np.int64)
     items[flat] = entries.items
@@ -111,7 +101,6 @@ def collate(
         torch.from_numpy(np.repeat(flat, entries.bag_sizes)),
         torch.from_numpy(np.repeat(bag_shares, entries.bag_sizes).astype(np.float32)),
         torch.from_numpy(lengths),
-        torch.from_numpy(starts) if align_end else None,
         torch.from_numpy(np.stack(texts)) if texts else None,
         torch.tensor([query_item.picture for query_item in query_items], dtype=torch.int64),
         torch.from_numpy(picture_rows),

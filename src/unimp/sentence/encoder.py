@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Literal
@@ -78,9 +78,33 @@ class EncodedSentence:
     """Of every CHOICE position, in order: the item rows that were still to be chosen from."""
     history: int = 0
     """So many positions, from the first, tell the history."""
+    earlier_pictures: tuple[int, ...] = ()
+    """Rows of the pictures that positions before the first one show, oldest first (see `after`)."""
 
     def __len__(self) -> int:
         return len(self.kinds)
+
+    def after(self, start: int) -> EncodedSentence:
+        """The positions from `start` on, for a model that has read the others; `start` <= `history`."""
+        first = int(self.bag_sizes[:start].sum())
+        rest = replace(
+            self,
+            kinds=self.kinds[start:],
+            roles=self.roles[start:],
+            items=self.items[start:],
+            pictures=self.pictures[start:],
+            sees=self.sees[start:],
+            tokens=self.tokens[first:],
+            bag_sizes=self.bag_sizes[start:],
+            predicted=self.predicted[first:],
+            history=self.history - start,
+        )
+        return rest.following(self.pictures[:start])
+
+    def following(self, pictures: npt.NDArray[np.int64]) -> EncodedSentence:
+        """The same positions behind others, of which each shows one of `pictures` (-1: none)."""
+        shown = tuple(pictures[pictures >= 0].tolist()) if self.sees.any() else ()
+        return replace(self, earlier_pictures=shown) if shown else self
 
 
 class Draft:

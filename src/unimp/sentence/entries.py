@@ -28,6 +28,8 @@ class Entries:
     bag_sizes: IntArray
     tokens: IntArray
     predicted: BoolArray
+    earlier_pictures: list[IntArray]
+    """Of each sentence."""
 
     @classmethod
     def of(cls, sentences: Sequence[EncodedSentence]) -> Entries:
@@ -46,4 +48,5 @@ class Entries:
             joined("bag_sizes"),
             joined("tokens"),
             joined("predicted"),
+            [np.array(sentence.earlier_pictures, dtype=np.int64) for sentence in sentences],
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -79,29 +80,40 @@ class Template:
             if field not in names:
                 raise ConfigError(f"recipe: sentence: no attribute {field!r}{did_you_mean(field, names)}")
         self.fields = tuple(names) if config.fields is None else config.fields
-        self.has_picture = [reference is not None for reference in catalog.picture_references]
-        self.texts = {field: catalog.texts[field] for field in self.fields}
-        self._blocks: dict[int, tuple[tuple[tuple[str, str | None], ...], int]] = {}
+        self.references = catalog.picture_references
+        self.texts = [catalog.texts[field] for field in self.fields]
+        self._blocks: dict[tuple[str | None, ...], tuple[tuple[tuple[str, str | None], ...], int]] = {}
+        """By the texts of the fields, so that templates over changed catalogues can share them."""
+
+    def with_catalog(self, catalog: Catalog) -> Template:
+        """The template over another version of its catalogue."""
+        template = Template(catalog, self.config)
+        template._blocks = self._blocks
+        return template
+
+    @cached_property
+    def has_picture(self) -> list[bool]:
+        """[I]."""
+        return [reference is not None for reference in self.references]
 
     def attributes(self, row: int) -> tuple[tuple[tuple[str, str | None], ...], int]:
         """(field, kept words) of one item, and how many words its budgets cut."""
-        if row not in self._blocks:
-            values: list[tuple[str, str | None]] = []
-            cut = 0
-            for field in self.fields:
-                words = (self.texts[field][row] or "").split()
-                budget = self.config.budgets.get(field, self.config.default_budget)
-                cut += max(len(words) - budget, 0)
-                if words or self.config.show_missing:
-                    values.append((field, " ".join(words[:budget]) or None))
-            self._blocks[row] = (tuple(values), cut)
-        return self._blocks[row]
+        texts = tuple([values[row] for values in self.texts])
+        block = self._blocks.get(texts)
+        if block is None:
+            block = self._blocks[texts] = self._cut(texts)
+        return block
 
-    def renew(self, row: int) -> None:
-        """The catalogue changed the item, or added it."""
-        present = self.catalog.picture_references[row] is not None
-        self.has_picture[row : row + 1] = [present]
-        self._blocks.pop(row, None)
+    def _cut(self, texts: tuple[str | None, ...]) -> tuple[tuple[tuple[str, str | None], ...], int]:
+        values: list[tuple[str, str | None]] = []
+        cut = 0
+        for field, text in zip(self.fields, texts, strict=True):
+            words = (text or "").split()
+            budget = self.config.budgets.get(field, self.config.default_budget)
+            cut += max(len(words) - budget, 0)
+            if words or self.config.show_missing:
+                values.append((field, " ".join(words[:budget]) or None))
+        return tuple(values), cut
 
     def begin(self, task: str) -> Writer:
         """A sentence that opens with [CLS] and the task's words."""
@@ -111,13 +123,21 @@ class Template:
             writer.parts.append(TaskDescription(task))
         return writer
 
-    def history(self, events: Sequence[HistoryEvent], task: str, role: Role = Role.CONTEXT) -> Writer:
+    def history(
+        self,
+        events: Sequence[HistoryEvent],
+        task: str,
+        role: Role = Role.CONTEXT,
+        *,
+        opening: bool = True,
+    ) -> Writer:
         """[CLS] T i_1 … i_n, each item as mention, picture, attributes and, where asked for, rating.
 
-        The oldest items beyond the budget are dropped and counted.
+        The oldest items beyond the budget are dropped and counted. `opening=False` leaves out [CLS] T, for a
+        model that has read them, and earlier events, before.
         """
         kept = events[-self.config.max_items :]
-        writer = self.begin(task)
+        writer = self.begin(task) if opening else Writer(self)
         writer.cut_items = len(events) - len(kept)
         for event in kept:
             writer.item(event.item_row, role)
@@ -144,7 +164,7 @@ class Writer:
         values, cut = self.template.attributes(row)
         self.cut_words += cut
         self.parts.append(ItemMention(row, self.block, role))
-        self.parts.append(Image(row, self.block, self.template.has_picture[row]))
+        self.parts.append(Image(row, self.block, self.template.references[row] is not None))
         told = min(role, Role.CONTEXT)
         self.parts.extend(Text(field, words, self.block, told) for field, words in values)
         return self

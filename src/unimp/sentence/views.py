@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +35,10 @@ class PictureView:
 def picture_views(entries: Entries, flat: IntArray, width: int) -> tuple[IntArray, tuple[PictureView, ...]]:
     """The batch's pictures, and who sees them: `own` tokens by block, `all` tokens by answer."""
     seen, sees = entries.pictures, entries.sees
-    rows, indices = np.unique(seen[seen >= 0], return_inverse=True)
+    rows = np.unique(np.concatenate([seen[seen >= 0], *entries.earlier_pictures]))
     if not len(rows):
         return rows, ()
-    local = np.full(len(seen), -1, dtype=np.int64)
-    local[seen >= 0] = indices
+    local = np.where(seen >= 0, np.searchsorted(rows, seen), -1)
     own = np.flatnonzero((seen >= 0) & (sees == 0))
     # A group is a run of neighbouring positions with the same picture in the same sentence.
     starts = np.concatenate(
@@ -46,20 +46,27 @@ def picture_views(entries: Entries, flat: IntArray, width: int) -> tuple[IntArra
     )
     views = [grouped(flat[own], np.cumsum(starts) - 1, local[own][starts][:, None])] if len(own) else []
     if sees.any():
-        views.append(all_view(flat, sees, local, width))
+        earlier = [np.searchsorted(rows, shown) for shown in entries.earlier_pictures]
+        views.append(all_view(flat, sees, local, width, earlier))
     return rows, tuple(view for view in views if len(view.positions))
 
 
-def all_view(flat: IntArray, sees: IntArray, local: IntArray, width: int) -> PictureView:
-    """The tokens of one answer see the latest pictures that its sentence showed before it, each once."""
+def all_view(
+    flat: IntArray, sees: IntArray, local: IntArray, width: int, earlier: Sequence[IntArray]
+) -> PictureView:
+    """The tokens of one answer see the latest pictures that its sentence showed before it, each once.
+
+    earlier: of each sentence, the pictures that were shown before its first position.
+    """
     asking = np.flatnonzero(sees)
     breaks = (np.diff(flat[asking]) != 1) | (np.diff(flat[asking] // width) != 0)
     group = np.concatenate([[0], np.cumsum(breaks)]).astype(np.int64)
     firsts = asking[np.concatenate([[True], breaks])]
-    opened = np.searchsorted(flat, flat[firsts] // width * width)  # where each answer's sentence begins
+    owners = flat[firsts] // width
+    opened = np.searchsorted(flat, owners * width)  # where each answer's sentence begins
     shown = [
-        latest(local[start:first], int(sees[first]))
-        for start, first in zip(opened.tolist(), firsts.tolist(), strict=True)
+        latest(np.concatenate([earlier[owner], local[start:first]]), int(sees[first]))
+        for owner, start, first in zip(owners.tolist(), opened.tolist(), firsts.tolist(), strict=True)
     ]
     counts = np.array([len(rows) for rows in shown])
     pictures = np.full((len(shown), int(counts.max())), -1, dtype=np.int64)

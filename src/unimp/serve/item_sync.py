@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from unimp.core.errors import DataError
-from unimp.runs.updates import NewItem
+from unimp.data.upserts import NewItem
 from unimp.serve.model import ServedModel
 from unimp.serve.store.records import StoredItem
 from unimp.serve.store.store import Store

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from unimp.data.catalog import Catalog
 from unimp.data.pictures import open_picture
+from unimp.serve.model import ServedModel
 from unimp.serve.pictures import PictureCache, shown
 from unimp.serve.schemas import ItemOut
 from unimp.serve.store.records import StoredItem
@@ -18,9 +19,14 @@ VERSION_LETTERS = 12
 class Items:
     """The catalogue with the store laid upon it. Methods block."""
 
-    def __init__(self, catalog: Catalog, store: Store, picture_cache_bytes: int) -> None:
-        self.catalog, self.store = catalog, store
+    def __init__(self, model: ServedModel, store: Store, picture_cache_bytes: int) -> None:
+        self.model, self.store = model, store
         self.pictures = PictureCache(picture_cache_bytes)
+
+    @property
+    def catalog(self) -> Catalog:
+        """Its newest version."""
+        return self.model.catalog
 
     def check(self, item_ids: Iterable[str]) -> None:
         """DataError unless the catalogue or the store (another server may have put them) has them all."""

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from unimp.inference.warm import WarmMemory
+from unimp.inference.prefix_cache import PrefixCache
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -68,7 +68,7 @@ class Metrics:
         """Report what each cache and queue holds, and its bound."""
         self.registry.register(MemoryReport(holders))
 
-    def watch(self, prefixes: WarmMemory) -> None:
+    def watch(self, prefixes: PrefixCache) -> None:
         """Report what the model's prefix cache holds and how often it helped."""
         self.registry.register(PrefixCacheReport(prefixes))
 
@@ -81,7 +81,7 @@ class Metrics:
 class PrefixCacheReport(Collector):
     """Reads the prefix cache whenever the metrics are collected."""
 
-    prefixes: WarmMemory
+    prefixes: PrefixCache
 
     def collect(self) -> Iterator[Metric]:
         outcomes = CounterMetricFamily(

@@ -12,9 +12,11 @@ from typing import Any, ParamSpec, TypeVar
 import anyio
 
 from unimp.core.errors import ConfigError, DataError
+from unimp.data.catalog import Catalog
+from unimp.data.dataset import Dataset
 from unimp.data.pictures import PixelArray
+from unimp.data.upserts import NewItem
 from unimp.personalizer import Personalizer
-from unimp.runs.updates import NewItem
 from unimp.serve.connection import ClientGone
 from unimp.serve.history_cache import HistoryCache
 from unimp.serve.item_sync import ItemSync, VersionedItem
@@ -54,19 +56,17 @@ class Service:
     def __init__(self, trained: Personalizer, store: Store, settings: ServeSettings) -> None:
         self.store, self.settings = store, settings
         self.model = ServedModel(trained, store.picture, settings.prefix_cache_bytes)
-        self.catalog, self.dataset = self.model.catalog, self.model.dataset
         self.metrics = Metrics()
         self.metrics.watch(self.model.prefixes)
         self.worker = ModelWorker(settings, self.metrics)
         self.histories = HistoryCache(settings.history_cache_bytes)
-        self.items = Items(self.catalog, store, settings.picture_cache_bytes)
+        self.items = Items(self.model, store, settings.picture_cache_bytes)
         self.item_sync = ItemSync(self.model, store)
         self.puts = self.worker.add_queue("put", self.item_sync.put, length="alone")
         self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
             "call", lambda calls: [call() for call in calls], batched=False, length="alone"
         )
         self.pings: TaskQueue[None, None] = self.worker.add_queue("ping", list)
-        self.tasks = {task.name: task for task in self.model.tasks}
         self.queues = {task.name: self._queue(task) for task in self.model.tasks}
         self.read_slots = anyio.CapacityLimiter(STORE_READS)
         self.write_slots = anyio.CapacityLimiter(STORE_WRITES)
@@ -76,14 +76,27 @@ class Service:
         return self.worker.add_queue(
             task.command,
             partial(self.model.answer, task),
-            batched=self.model.answers_together(task),
             length="long" if task.by_likelihood else "brief",
         )
 
     @property
     def personalizer(self) -> Personalizer:
-        """With all items that were put."""
+        """Its newest version, with all items that were put."""
         return self.model.personalizer
+
+    @property
+    def catalog(self) -> Catalog:
+        """Its newest version."""
+        return self.model.catalog
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.model.dataset
+
+    @property
+    def tasks(self) -> dict[str, AnyTask]:
+        """By name."""
+        return {task.name: task for task in self.model.tasks}
 
     async def close(self) -> None:
         await self.worker.close()

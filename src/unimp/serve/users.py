@@ -79,10 +79,13 @@ class UserHistory:
 
 
 def stack_histories(users: Sequence[UserHistory]) -> Histories:
-    """The histories of several users, in that order, for one call of the model."""
+    """The histories of several users, in that order, for one call of the model.
+
+    The user id is empty where the history came with the request.
+    """
     lengths = [len(user.item_rows) for user in users]
     return Histories(
-        np.array([str(place) for place in range(len(users))], dtype=np.str_),
+        np.array([user.user or "" for user in users], dtype=np.str_),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         np.concatenate([user.item_rows for user in users]),
         np.concatenate([user.ratings for user in users]),

@@ -12,10 +12,11 @@ from typing_extensions import TypeVar
 
 from unimp.data.histories import Cases, Histories
 from unimp.metrics.ranking import RankArray
-from unimp.sentence.parts import UserSentence
+from unimp.sentence.parts import Role, UserSentence
+from unimp.sentence.template import Writer
 from unimp.tasks.context import TaskContext
 from unimp.tasks.requests import TaskRequest
-from unimp.tasks.windows import Window
+from unimp.tasks.windows import Window, events_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -144,6 +145,20 @@ class Task(ABC, Generic[RequestT, AnswerT, DecoderT, MethodT]):
         raise NotImplementedError(f"{self.name} is judged by its score")
 
     # Answers
+
+    def begin_question(
+        self, histories: Histories, user: int, known: int | None = None, role: Role = Role.CONTEXT
+    ) -> Writer:
+        """The beginning of a question: the task description, and the latest events that a sentence holds.
+
+        known: the model has read so many of those events, and what stands before them: write only the rest.
+        """
+        if known is None:
+            return self.template.history(events_of(histories, user), self.words, role)
+        length = int(histories.offsets[user + 1] - histories.offsets[user])
+        first = max(length - self.template.config.max_items, 0)
+        events = events_of(histories, user, first + known)
+        return self.template.history(events, self.words, role, opening=False)
 
     @abstractmethod
     def decoder(self, parts: DecoderParts) -> DecoderT:

@@ -27,8 +27,8 @@ class Window:
 
 def events_of(histories: Histories, user: int, start: int = 0, stop: int | None = None) -> list[HistoryEvent]:
     """Events `start`:`stop` of a user as the template takes them."""
-    first, length = int(histories.offsets[user]), int(histories.lengths[user])
-    chosen = slice(first + start, first + (length if stop is None else stop))
+    first, end = int(histories.offsets[user]), int(histories.offsets[user + 1])
+    chosen = slice(first + start, end if stop is None else first + stop)
     rows = histories.item_rows[chosen].tolist()
     ratings = histories.ratings[chosen].tolist()
     table_rows = histories.event_rows[chosen].tolist()

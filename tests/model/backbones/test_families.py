@@ -20,9 +20,9 @@ from tests.model.backbones.families import (
 from tests.model.test_unimp import NUM_ITEMS, VISUAL, make_items, open_gates, sentence
 from unimp.core.errors import ConfigError
 from unimp.inference import forward
-from unimp.inference.continuation import Continuation, hidden_at_end
-from unimp.inference.kept import Kept
-from unimp.inference.warm import WarmMemory
+from unimp.inference.continuation import Continuation
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import hidden_at_end
 from unimp.model.backbones.lora import merge_adapters
 from unimp.model.backbones.opening import open_backbone, taken_apart
 from unimp.model.backbones.source import BackboneSource
@@ -30,7 +30,7 @@ from unimp.model.backbones.tokens import BackboneTokens
 from unimp.model.token_table import LanguageSide
 from unimp.model.unimp import ModelConfig, UnimpModel
 from unimp.sentence.batch import collate
-from unimp.sentence.encoder import EncodedSentence
+from unimp.sentence.encoder import EncodedSentence, Kind
 
 FRAME, CODES = 7, 5
 """Added rows before and after the words."""
@@ -126,12 +126,13 @@ def test_what_is_cached_equals_what_is_read_at_once(family: str, tmp_path: Path)
 def test_what_is_kept_of_a_history_equals_what_is_read_anew(family: str, tmp_path: Path) -> None:
     """The same history once more, a longer one, and another: with different words behind it."""
     model = open_gates(make_model(source_of(tmp_path, family), every=2))
-    state, kept = model.item_state(make_items()), Kept(WarmMemory(2**20), ("task", "ann"))
+    state, cache = model.item_state(make_items()), PrefixCache(2**20)
     for history, asked in (([3, 1, 4], [2, 7]), ([3, 1, 4], [5]), ([3, 1, 4, 1, 5], [8, 2]), ([3, 2], [7])):
         sentence = replace(spoken([*history, *asked]), history=len(history))
-        found = hidden_at_end(model, state, [sentence], kept)
+        sentence.kinds[:] = Kind.WORD  # no opening: all of it is history
+        found = hidden_at_end(model, state, [sentence], cache, ["ann"])
         torch.testing.assert_close(found, forward.last_hidden(model, state, [sentence]), **CLOSE)
-    assert kept.memory.outcomes == {"hit": 1, "extended": 1, "miss": 2}
+    assert cache.outcomes == {"hit": 1, "extended": 2, "miss": 1}
 
 
 @pytest.mark.parametrize("train", ["frozen", "lora", "full"])

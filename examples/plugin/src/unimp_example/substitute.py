@@ -88,9 +88,11 @@ class SubstituteTask(Task[SubstituteRequest, Substitutes, "ModelSearcher", Searc
         writer.item(last.item_row, Role.CONTEXT if missing is None else Role.ANSWER)
         return writer.done()
 
-    def question(self, histories: Histories, user: int, query: Query) -> UserSentence:
-        """The history, then what describes the missing item."""
-        return self.template.history(events_of(histories, user), self.words).asking(query).done()
+    def question(
+        self, histories: Histories, user: int, query: Query, *, known: int | None = None
+    ) -> UserSentence:
+        """The history, then what describes the missing item; `known` as in `begin_question`."""
+        return self.begin_question(histories, user, known).asking(query).done()
 
     def description(self, row: int) -> Query:
         """An item's category values and picture."""

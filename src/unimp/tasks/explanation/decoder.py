@@ -14,15 +14,14 @@ from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Histories, IntArray
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
-from unimp.inference.decoder import Decoder, KeptOf
-from unimp.inference.kept import Kept
+from unimp.inference.decoder import Decoder
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.score_sources import ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.sentence.vocabulary import END
 from unimp.tasks.explanation.facts import Facts
 from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.rating.decoder import ModelRater
-from unimp.tasks.rating.task import RatingTask
 
 NO_REPEAT = 3
 """No run of so many tokens is said twice."""
@@ -77,18 +76,13 @@ class ModelExplainer(Decoder):
     show: bool = False
     check: Check = nothing_to_check
     """Called before every token; what it raises ends the work."""
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
         return replace(self, rater=self.rater.with_items(state, sources))
 
-    def with_prefixes(self, name: str, kept_of: KeptOf) -> Self:
-        rater = self.rater.with_prefixes(RatingTask.name, kept_of)
-        return replace(self, rater=rater, kept=kept_of(name))
-
-    def forget_items(self, item_rows: IntArray) -> None:
-        for row in item_rows.tolist():
-            self.facts.forget(row)
+    def with_prefixes(self, cache: PrefixCache) -> Self:
+        return replace(self, rater=self.rater.with_prefixes(cache), cache=cache)
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []
@@ -110,7 +104,8 @@ class ModelExplainer(Decoder):
             for user, row in enumerate(rows)
         ]
         with torch.inference_mode():
-            going = Continuation(rater.model, rater.state, sentences, LONGEST, self.kept)
+            users = histories.user_ids.tolist()
+            going = Continuation(rater.model, rater.state, sentences, LONGEST, self.cache, users)
             texts = self.write(going, rows)
         return [ExplainedRating(text, float(mean)) for text, mean in zip(texts, means.tolist(), strict=True)]
 

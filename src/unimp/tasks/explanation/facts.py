@@ -16,18 +16,15 @@ class Facts:
     def __init__(self, context: TaskContext, vocabulary: Vocabulary) -> None:
         self.context, self.vocabulary = context, vocabulary
         self.phrases = ItemPhrases(context, vocabulary)
-        self._beginnings: dict[int, tuple[list[int], list[int]]] = {}
+        self._beginnings: dict[frozenset[str], tuple[list[int], list[int]]] = {}
 
     def beginnings(self, row: int) -> tuple[list[int], list[int]]:
         """First tokens of aspects: those with which no aspect of this item begins, and those of its own."""
-        if row not in self._beginnings:
-            own = {self.first_token(name) for name in self.context.aspects[row]}
-            self._beginnings[row] = (sorted(self.all_beginnings - own), sorted(own))
-        return self._beginnings[row]
-
-    def forget(self, row: int) -> None:
-        """The item's aspects are others now."""
-        self._beginnings.pop(row, None)
+        aspects = self.context.aspects[row]
+        if aspects not in self._beginnings:
+            own = {self.first_token(name) for name in aspects}
+            self._beginnings[aspects] = (sorted(self.all_beginnings - own), sorted(own))
+        return self._beginnings[aspects]
 
     @cached_property
     def all_beginnings(self) -> set[int]:

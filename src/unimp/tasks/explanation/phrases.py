@@ -19,7 +19,6 @@ class ItemPhrases:
     def __init__(self, context: TaskContext, vocabulary: Vocabulary) -> None:
         self.context, self.vocabulary = context, vocabulary
         self._followers: dict[int, Followers] = {}
-        self._sentences: dict[int, list[str]] | None = None
 
     def next(self, row: int, tokens: tuple[int, ...]) -> dict[int, float]:
         """The tokens that followed the longest known ending of `tokens`; empty when nothing was said."""
@@ -35,22 +34,10 @@ class ItemPhrases:
         if row not in self._followers:
             found: Followers = defaultdict(Counter)
             end = self.vocabulary.markers[END]
-            for sentence in self.sentences().get(row, ()):
+            for sentence in self.context.said.get(row, ()):
                 tokens = [*self.vocabulary.words(sentence), end]
                 for place, token in enumerate(tokens):
                     for length in range(min(LONGEST, place) + 1):
                         found[tuple(tokens[place - length : place])][token] += 1
             self._followers[row] = dict(found)
         return self._followers[row]
-
-    def sentences(self) -> dict[int, list[str]]:
-        """Item row -> what training users said of it."""
-        if self._sentences is None:
-            said: dict[int, list[str]] = defaultdict(list)
-            train = self.context.train
-            for row, event in zip(train.item_rows.tolist(), train.event_rows.tolist(), strict=True):
-                sentence = self.context.review_sentence(event)
-                if sentence:
-                    said[row].append(sentence)
-            self._sentences = said
-        return self._sentences

@@ -17,8 +17,8 @@ from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Histories
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
-from unimp.inference.decoder import Decoder, KeptOf
-from unimp.inference.kept import Kept
+from unimp.inference.decoder import Decoder
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.score_sources import ScoreSources
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemState
@@ -59,7 +59,7 @@ class ModelImageGenerator(Decoder):
     sampling: SamplingConfig
     reranker: PictureReranker | None = None
     """None, where the model cannot tell pictures apart: then each picture is drawn once."""
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
     batch: int = 64
     show: bool = False
     check: Check = nothing_to_check
@@ -69,9 +69,9 @@ class ModelImageGenerator(Decoder):
         reranker = None if self.reranker is None else self.reranker.with_items(state, sources)
         return replace(self, state=state, reranker=reranker)
 
-    def with_prefixes(self, name: str, kept_of: KeptOf) -> Self:
-        reranker = None if self.reranker is None else self.reranker.with_prefixes(name, kept_of)
-        return replace(self, kept=kept_of(name), reranker=reranker)
+    def with_prefixes(self, cache: PrefixCache) -> Self:
+        reranker = None if self.reranker is None else self.reranker.with_prefixes(cache)
+        return replace(self, cache=cache, reranker=reranker)
 
     def draw_all(
         self, histories: Histories, wishes: Sequence[Query], requests: Sequence[ImageRequest]
@@ -151,7 +151,7 @@ class ModelImageGenerator(Decoder):
         each = [generator for generator in generators for _ in range(draws)]
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
-        going = [self.read(histories, queries, self.kept)]
+        going = [self.read(histories, queries, self.cache)]
         if self.sampling.guidance != 1.0:
             going.append(self.read(histories.first(0), [Query()] * len(queries)))
         if draws > 1:
@@ -172,12 +172,15 @@ class ModelImageGenerator(Decoder):
                     one.step(torch.stack((first + code_U, following), dim=1))
         return torch.stack(codes, dim=1)
 
-    def read(self, histories: Histories, queries: Sequence[Query], kept: Kept | None = None) -> Continuation:
+    def read(
+        self, histories: Histories, queries: Sequence[Query], cache: PrefixCache | None = None
+    ) -> Continuation:
         sentences = [
             self.encoder.encode(self.task.question(histories, user, query))
             for user, query in enumerate(queries)
         ]
-        return Continuation(self.model, self.state, sentences, self.encoder.vocabulary.num_places, kept)
+        places, users = self.encoder.vocabulary.num_places, histories.user_ids.tolist()
+        return Continuation(self.model, self.state, sentences, places, cache, users)
 
 
 def guided(logits: Sequence[Tensor], scale: float) -> Tensor:

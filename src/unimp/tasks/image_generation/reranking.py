@@ -16,9 +16,9 @@ from torch import Tensor
 from unimp.answer import PictureArray, Query
 from unimp.data.histories import FloatArray, Histories
 from unimp.data.pictures import fit_pixels
-from unimp.inference.continuation import hidden_at_end
-from unimp.inference.decoder import Decoder, KeptOf
-from unimp.inference.kept import Kept
+from unimp.inference.decoder import Decoder
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import hidden_at_end
 from unimp.inference.score_sources import ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -28,10 +28,6 @@ from unimp.sentence.parts import UserSentence
 PictureQuestion = Callable[[Histories, int, Query], UserSentence]
 See = Callable[[PictureArray], Tensor]
 """uint8 pictures [X, Y, X', 3] at the encoder's size -> visual tokens [X, V, E]."""
-
-
-PREFIXES = "picking"
-"""Name of its prefixes: its sentences differ from those of the task whose question it asks."""
 
 
 @dataclass
@@ -46,13 +42,10 @@ class PictureReranker(Decoder):
     see: See
     size: tuple[int, int]
     """Rows and columns of the pixels that `see` reads."""
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
         return replace(self, state=state)
-
-    def with_prefixes(self, name: str, kept_of: KeptOf) -> Self:
-        return replace(self, kept=kept_of(PREFIXES))
 
     def score(self, histories: Histories, queries: Sequence[Query], pictures: PictureArray) -> FloatArray:
         """[U, N] the picture's part in the logit of an item that looked so; pictures [U, N, Y, X, 3]."""
@@ -60,7 +53,8 @@ class PictureReranker(Decoder):
         with torch.inference_mode():
             questions = [self.question(histories, user, query) for user, query in enumerate(queries)]
             encoded = [self.encoder.encode(question) for question in questions]
-            hidden_UD = hidden_at_end(self.model, self.state, encoded, self.kept)
+            names = histories.user_ids.tolist()
+            hidden_UD = hidden_at_end(self.model, self.state, encoded, self.cache, names)
             state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
             assert state.pictures_ID is not None
             vectors_UND = state.pictures_ID[-users * number :].view(users, number, -1)

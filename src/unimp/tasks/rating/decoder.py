@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -11,9 +11,9 @@ import torch
 
 from unimp.answer import Rater
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.inference.continuation import hidden_at_end
-from unimp.inference.decoder import Decoder, KeptOf
-from unimp.inference.kept import Kept
+from unimp.inference.decoder import Decoder
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import hidden_at_end
 from unimp.inference.score_sources import FusionWeights, ScoreSources, SourceWeight
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -47,15 +47,15 @@ class ModelRater(Decoder):
     taste: PreferencePercentile | None = None
     """The recommendation's opinion of the item, by the same checkpoint."""
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
         taste = None if self.taste is None else self.taste.with_items(state, sources)
         return replace(self, state=state, taste=taste)
 
-    def with_prefixes(self, name: str, kept_of: KeptOf) -> Self:
-        taste = None if self.taste is None else self.taste.with_prefixes(kept_of)
-        return replace(self, kept=kept_of(name), taste=taste)
+    def with_prefixes(self, cache: PrefixCache) -> Self:
+        taste = None if self.taste is None else self.taste.with_prefixes(cache)
+        return replace(self, cache=cache, taste=taste)
 
     @property
     def levels(self) -> FloatArray:
@@ -65,8 +65,13 @@ class ModelRater(Decoder):
     def log_probabilities(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U, L] the model alone."""
         rows = item_rows.tolist()
-        sentences = [self.ask(histories, user, row) for user, row in enumerate(rows)]
-        return rating_log_probabilities(self.model, self.state, self.encoder, sentences, self.kept)
+        encoded = [self.encoder.encode(self.ask(histories, user, row)) for user, row in enumerate(rows)]
+        users = histories.user_ids.tolist()
+        vocabulary = self.encoder.vocabulary
+        with torch.inference_mode():
+            hidden = hidden_at_end(self.model, self.state, encoded, self.cache, users)
+            logits = self.model.token_logits(hidden, vocabulary.first_rating, vocabulary.first_word)
+            return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)
 
     def distribution(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U, L] probabilities, rows sum to 1."""
@@ -117,18 +122,3 @@ def normalised(scores: FloatArray) -> FloatArray:
     """Softmax over the last axis."""
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float32)
-
-
-def rating_log_probabilities(
-    model: UnimpModel,
-    state: ItemState,
-    encoder: SentenceEncoder,
-    sentences: Sequence[UserSentence],
-    kept: Kept | None = None,
-) -> FloatArray:
-    """[N, L] log p(rating) at the end of every sentence."""
-    vocabulary = encoder.vocabulary
-    with torch.inference_mode():
-        hidden = hidden_at_end(model, state, [encoder.encode(sentence) for sentence in sentences], kept)
-        logits = model.token_logits(hidden, vocabulary.first_rating, vocabulary.first_word)
-        return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)

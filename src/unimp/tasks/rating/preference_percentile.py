@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.inference.decoder import KeptOf
+from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.retrieval import ModelRanker
 from unimp.inference.score_sources import ScoreSources
 from unimp.model.inputs import ItemState
@@ -25,9 +25,9 @@ class PreferencePercentile:
         """See `Decoder`."""
         return PreferencePercentile(self.ranker.with_items(state, sources))
 
-    def with_prefixes(self, kept_of: KeptOf) -> PreferencePercentile:
+    def with_prefixes(self, cache: PrefixCache) -> PreferencePercentile:
         """See `Decoder`."""
-        return PreferencePercentile(self.ranker.with_prefixes(self.ranker.task.name, kept_of))
+        return PreferencePercentile(self.ranker.with_prefixes(cache))
 
     def percentiles(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U] share of the catalogue with a smaller lift log p(item | history) - log(events + 1).
@@ -38,7 +38,8 @@ class PreferencePercentile:
         places = np.full(len(item_rows), np.nan, dtype=np.float32)
         for start in range(0, len(item_rows), BATCH):
             part = slice(start, start + BATCH)
-            lift = self.ranker.score(histories.slice(start, start + BATCH)) - popularity
+            some = histories.slice(start, start + BATCH)
+            lift = self.ranker.mixed(self.ranker.log_probabilities(some), some) - popularity
             own = lift[np.arange(len(lift)), item_rows[part]]
             places[part] = (lift < own[:, None]).mean(axis=1)
         places[histories.lengths == 0] = np.nan

@@ -49,9 +49,9 @@ class RecommendationTask(Task[RecommendRequest, Recommendation, "ModelRanker", R
         events = events_of(histories, window.user, window.start, window.stop)
         return self.template.history(events, self.words, Role.ANSWER).done()
 
-    def question(self, histories: Histories, user: int) -> UserSentence:
-        """All of a user's events: the next item comes after them."""
-        return self.template.history(events_of(histories, user), self.words, Role.ANSWER).done()
+    def question(self, histories: Histories, user: int, *, known: int | None = None) -> UserSentence:
+        """All of a user's events: the next item comes after them. `known` as in `begin_question`."""
+        return self.begin_question(histories, user, known, Role.ANSWER).done()
 
     def decoder(self, parts: DecoderParts) -> ModelRanker:
         from unimp.inference.retrieval import ModelRanker

@@ -78,9 +78,14 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
                 writer.rating(event.rating)
         return writer.done()
 
-    def question(self, histories: Histories, user: int, query: Query) -> UserSentence:
-        """All of a user's events, then the query: the item that answers it comes next."""
-        return self.template.history(events_of(histories, user), self.words).asking(query).done()
+    def question(
+        self, histories: Histories, user: int, query: Query, *, known: int | None = None
+    ) -> UserSentence:
+        """All of a user's events, then the query: the item that answers it comes next.
+
+        `known` as in `begin_question`.
+        """
+        return self.begin_question(histories, user, known).asking(query).done()
 
     def queries(self, cases: Cases) -> list[Posed | None]:
         """The query of every case, always the same for the same held-out event; None: no query fits it."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.inference.continuation import hidden_at_end
 from unimp.inference.decoder import Decoder
-from unimp.inference.kept import Kept
+from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.reading import hidden_at_end
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
@@ -34,7 +34,7 @@ class ModelSelector(Decoder):
     task: SelectionTask
     sources: ScoreSources
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
-    kept: Kept | None = None
+    cache: PrefixCache | None = None
 
     def log_probabilities(
         self,
@@ -53,9 +53,9 @@ class ModelSelector(Decoder):
             left = np.isin(rows, chosen[user], invert=True) if chosen else np.ones(len(rows), dtype=bool)
             choices[user, 1 : 1 + len(rows)] = np.where(left, rows, -1)
         with torch.inference_mode():
-            hidden = hidden_at_end(
-                self.model, self.state, [self.encoder.encode(sentence) for sentence in sentences], self.kept
-            )
+            encoded = [self.encoder.encode(sentence) for sentence in sentences]
+            users = histories.user_ids.tolist()
+            hidden = hidden_at_end(self.model, self.state, encoded, self.cache, users)
             table, end = self.state.table_ID, self.encoder.vocabulary.markers[END]
             rows_NC = torch.from_numpy(choices).to(table.device)
             logits = self.model.choice_logits(hidden, rows_NC, table, end)
@@ -63,11 +63,13 @@ class ModelSelector(Decoder):
         return np.asarray(scores[:, 1:], dtype=np.float32), np.asarray(scores[:, 0], dtype=np.float32)
 
     def mixed(self, histories: Histories, candidates: Sequence[IntArray]) -> FloatArray:
-        """[U, C] what the sources add to each candidate."""
+        """[U, C] what the sources add to each candidate; -inf for an item that was removed."""
         width = max(map(len, candidates))
         added = np.zeros((len(candidates), width), dtype=np.float32)
         for name, share in self.fusion_weights.shares.items():
             added += gathered(self.sources.score(name, share, histories), candidates, width)
+        for row, rows in zip(added, candidates, strict=True):
+            row[: len(rows)][np.isin(rows, self.sources.removed)] = -np.inf
         return added
 
     def probabilities(self, histories: Histories, candidates: Sequence[IntArray]) -> FloatArray:
@@ -99,9 +101,10 @@ class ModelSelector(Decoder):
             still = []
             for turn, user in enumerate(going):
                 row = scores[turn][: len(candidates[user])]
-                if np.isneginf(row).all():
+                total = row + added[user][: len(row)]
+                if np.isneginf(total).all():
                     continue
-                best = int(np.argmax(row + added[user][: len(row)]))
+                best = int(np.argmax(total))
                 if not counts[user] and places[user] and ends[turn] > row[best]:
                     continue
                 places[user].append(best)

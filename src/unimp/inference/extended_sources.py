@@ -1,0 +1,116 @@
+"""Score sources over a catalogue that has changed since they were made in training."""
+
+# I items, N changed at once, F width of the text block
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.features.item_graph import ItemGraph, user_item_matrix
+from unimp.features.text import WORD, WordMatch
+
+MAX_PARTS = 16
+"""Changes of the words that are searched one by one before they are merged."""
+
+
+class ExtendedWordMatch(WordMatch):
+    """The trained catalogue's words, and over them those of changed items."""
+
+    def __init__(self, trained: WordMatch, parts: Sequence[tuple[IntArray, Any]] = ()) -> None:
+        """`parts`: rows, and [N, words] their unit rows; a later part replaces an earlier one."""
+        super().__init__(trained.projector, trained.catalog)
+        self.trained, self.parts = trained, tuple(parts)
+
+    def with_items(self, rows: IntArray, terms: list[list[str]]) -> ExtendedWordMatch:
+        """The match with other words for these rows, each named once."""
+        parts = [*self.parts, (rows, self.unit_rows(terms))]
+        if len(parts) > MAX_PARTS:
+            together = np.concatenate([part[0] for part in parts])
+            latest = len(together) - 1 - np.unique(together[::-1], return_index=True)[1]
+            parts = [(together[latest], sp.vstack([part[1] for part in parts]).tocsr()[latest])]
+        return ExtendedWordMatch(self.trained, parts)
+
+    def score(self, texts: Sequence[str]) -> FloatArray:
+        scores = self.trained.score(texts)
+        if not self.parts:
+            return scores
+        num_items = 1 + max(int(rows.max()) for rows, _ in self.parts)
+        scores = padded(scores, max(num_items, scores.shape[1]))
+        query = self.unit_rows([WORD.findall(text.lower()) for text in texts])
+        for rows, words in self.parts:
+            scores[:, rows] = (query @ words.T).toarray()
+        return scores
+
+
+@dataclass(frozen=True)
+class ExtendedGraph(ItemGraph):
+    """A graph of the log: it says nothing about items that the log did not hold."""
+
+    num_rows: int
+
+    def score(self, histories: Histories, recency: float = 1.0) -> FloatArray:
+        known = self.weights.shape[0]
+        if self.num_rows == known:
+            return super().score(histories, recency)
+        users = user_item_matrix(histories, self.num_rows, recency)[:, :known]
+        scores = users @ self.weights
+        dense = scores if isinstance(scores, np.ndarray) else scores.toarray()
+        return padded(np.asarray(dense, dtype=np.float32), self.num_rows)
+
+
+@dataclass(frozen=True)
+class ExtendedContentGraph(ItemGraph):
+    """Likeness of content: of training among unchanged items, computed anew where an item changed."""
+
+    content_IF: FloatArray
+    changed_rows: IntArray
+    """In rising order."""
+    threshold: float
+    neighbours: int
+
+    def score(self, histories: Histories, recency: float = 1.0) -> FloatArray:
+        changed, num_rows = self.changed_rows, len(self.content_IF)
+        if not len(changed):
+            return super().score(histories, recency)
+        known = self.weights.shape[0]
+        users = user_item_matrix(histories, num_rows, recency)
+        old = users[:, :known].tocsc(copy=True)
+        for row in changed[changed < known].tolist():
+            old.data[old.indptr[row] : old.indptr[row + 1]] = 0.0
+        scores = padded((old @ self.weights).toarray(), num_rows)
+        scores[:, changed] = 0.0
+        met = np.unique(histories.item_rows)
+        scores[:, changed] += users[:, met] @ self._likeness(met, changed)
+        met_changed = met[np.isin(met, changed)]
+        if len(met_changed):
+            near = self._nearest(met_changed)
+            near[:, changed] = 0.0
+            scores += users[:, met_changed] @ near
+        return np.asarray(scores, dtype=np.float32)
+
+    def _likeness(self, rows: IntArray, others: IntArray) -> FloatArray:
+        """[len(rows), len(others)] the cosine above the threshold, 0 of an item with itself."""
+        close = self.content_IF[rows] @ self.content_IF[others].T - np.float32(self.threshold)
+        close[rows[:, None] == others[None]] = 0.0
+        return np.asarray(np.maximum(close, 0.0), dtype=np.float32)
+
+    def _nearest(self, rows: IntArray) -> FloatArray:
+        """[len(rows), I] the likeness of the nearest `neighbours` of each, else 0."""
+        near = self._likeness(rows, np.arange(len(self.content_IF)))
+        if self.neighbours < near.shape[1]:
+            least = -np.partition(-near, self.neighbours - 1, axis=1)[:, self.neighbours - 1]
+            near[near < least[:, None]] = 0.0
+        return near
+
+
+def padded(scores: FloatArray, num_items: int) -> FloatArray:
+    """[U, num_items] zeros at the end."""
+    wide = np.zeros((len(scores), num_items), dtype=np.float32)
+    wide[:, : scores.shape[1]] = scores
+    return wide

@@ -1,0 +1,217 @@
+"""`ItemIndex`: the item side of a trained model; items are upserted and removed without training."""
+
+# I items, N changed at once, D width, V visual tokens per picture, E visual width, F width of the text block
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimp.data.histories import FloatArray, IntArray
+from unimp.features.item_graph import ItemGraph
+from unimp.features.text import WordMatch
+from unimp.inference.extended_sources import ExtendedContentGraph, ExtendedGraph, ExtendedWordMatch
+from unimp.inference.score_sources import ScoreSources
+from unimp.inference.tensor_rows import TensorRows
+from unimp.model.inputs import ItemInputs, ItemState
+from unimp.model.unimp import UnimpModel
+
+CONTENT = "content"
+"""The graph of likeness of content; every other graph comes from the log."""
+
+
+@dataclass(frozen=True)
+class ItemContent:
+    """What is known of N items from outside the log."""
+
+    rows: IntArray
+    """[N] each once."""
+    text_NF: FloatArray | None
+    terms: list[list[str]]
+    """[N] words, as `features.text.item_terms` gives them."""
+    visual: Mapping[int, Tensor]
+    """Row -> [V, E] visual tokens of its new picture; rows without one keep what they have."""
+
+
+@dataclass(frozen=True)
+class ContentLimits:
+    """Which items are alike, as in the recipe's `structure`."""
+
+    threshold: float
+    neighbours: int
+
+
+@dataclass(frozen=True)
+class ItemIndex:
+    """Vectors, pictures and score sources of all items. A change makes a new index, this one stays as it is.
+
+    A new item has identity 0: its content alone makes its vector. One that training knew keeps its identity,
+    and what the log says of it.
+    """
+
+    model: UnimpModel
+    items: ItemInputs
+    """Of training."""
+    trained: ItemState
+    limits: ContentLimits
+    table: TensorRows
+    """[I, D]."""
+    visual: TensorRows | None
+    """[I, V, E]."""
+    pictures: TensorRows | None
+    """[I, D] each picture's part in its item's vector."""
+    unit_pictures: TensorRows | None
+    """[I, D] the same at unit length."""
+    text: TensorRows | None
+    """[I, F]."""
+    popularity: TensorRows
+    """[I] training events."""
+    words: WordMatch | None
+    graphs: Mapping[str, ItemGraph]
+    """Of training."""
+    changed_rows: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Rows that were upserted, in rising order."""
+    removed: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Rows that must not be answered with, in rising order."""
+
+    @classmethod
+    def of_trained(
+        cls,
+        model: UnimpModel,
+        items: ItemInputs,
+        state: ItemState,
+        sources: ScoreSources,
+        limits: ContentLimits,
+    ) -> ItemIndex:
+        """The index before any change; what it is made of is never written to."""
+        text = items.content.get("text")
+        return cls(
+            model,
+            items,
+            state,
+            limits,
+            TensorRows(state.table_ID),
+            None if state.visual_IVE is None else TensorRows(state.visual_IVE),
+            None if state.pictures_ID is None else TensorRows(state.pictures_ID),
+            None if sources.pictures is None else TensorRows(torch.from_numpy(sources.pictures)),
+            None if text is None else TensorRows(text.cpu()),
+            TensorRows(torch.from_numpy(sources.popularity)),
+            sources.words,
+            sources.graphs,
+        )
+
+    def __len__(self) -> int:
+        return self.popularity.count
+
+    @cached_property
+    def state(self) -> ItemState:
+        """As the model reads it."""
+        return replace(
+            self.trained,
+            table_ID=self.table.rows,
+            visual_IVE=None if self.visual is None else self.visual.rows,
+            pictures_ID=None if self.pictures is None else self.pictures.rows,
+        )
+
+    @cached_property
+    def sources(self) -> ScoreSources:
+        """Scores of all items; for queries too."""
+        units = None if self.unit_pictures is None else self.unit_pictures.rows.numpy()
+        graphs = {name: self._graph(name, graph) for name, graph in self.graphs.items()}
+        return ScoreSources(self.popularity.rows.numpy(), graphs, self.words, units, self.removed)
+
+    def _graph(self, name: str, graph: ItemGraph) -> ItemGraph:
+        if name == CONTENT and self.text is not None:
+            content_IF, limits = self.text.rows.numpy(), self.limits
+            return ExtendedContentGraph(
+                graph.weights, content_IF, self.changed_rows, limits.threshold, limits.neighbours
+            )
+        return ExtendedGraph(graph.weights, len(self))
+
+    @torch.inference_mode()
+    def upsert(self, content: ItemContent, *, in_place: bool = False) -> ItemIndex:
+        """The index with N items inserted, or replaced; one that was removed is there again.
+
+        Inserting costs what is inserted; replacing copies the tables, unless `in_place`: then this index, and
+        all that was made of it, must not be used any more.
+        """
+        rows = content.rows
+        device = self.trained.table_ID.device
+        rows_N = torch.from_numpy(rows).to(device)
+        changed: dict[str, Any] = self._pictures(rows_N, content.visual, in_place=in_place)
+        vectors_ND = self._trained_parts(rows_N)
+        if content.text_NF is not None:
+            text_NF = torch.from_numpy(content.text_NF)
+            vectors_ND = vectors_ND + self.model.items.known_by_content({"text": text_NF.to(device)})
+            if self.text is not None:
+                changed["text"] = self.text.with_rows(torch.from_numpy(rows), text_NF, in_place=in_place)
+        if "pictures" in changed:
+            vectors_ND = vectors_ND + changed["pictures"].rows[rows_N]
+        elif self.pictures is not None:
+            vectors_ND = vectors_ND + self.pictures.rows[rows_N]
+        changed["table"] = self.table.with_rows(rows_N, vectors_ND, in_place=in_place)
+        new = torch.from_numpy(rows[rows >= len(self)])
+        if len(new):
+            changed["popularity"] = self.popularity.with_rows(new, torch.zeros(len(new)))
+        words = self.words
+        if words is not None:
+            known = words if isinstance(words, ExtendedWordMatch) else ExtendedWordMatch(words)
+            words = known.with_items(rows, content.terms)
+        return replace(
+            self,
+            **changed,
+            words=words,
+            changed_rows=np.union1d(self.changed_rows, rows),
+            removed=np.setdiff1d(self.removed, rows),
+        )
+
+    def remove(self, rows: IntArray) -> ItemIndex:
+        """The index that never answers with these items. Their rows stay: histories may hold them."""
+        return replace(self, removed=np.union1d(self.removed, rows).astype(np.int64))
+
+    def _pictures(self, rows_N: Tensor, visual: Mapping[int, Tensor], *, in_place: bool) -> dict[str, Any]:
+        """The picture tables that change, by the name of their field."""
+        if self.visual is None:
+            return {}
+        tables = {"visual": self.visual}
+        if self.pictures is not None and self.unit_pictures is not None:
+            tables |= {"pictures": self.pictures, "unit_pictures": self.unit_pictures}
+        missing_N = rows_N[rows_N >= self.visual.count]
+        if len(missing_N):  # rows of their own, for items without a picture too
+            for name, table in tables.items():
+                zeros = table.rows.new_zeros(len(missing_N), *table.rows.shape[1:])
+                tables[name] = table.with_rows(missing_N.to(table.rows.device), zeros)
+        if visual:
+            shown_P = torch.tensor(list(visual), device=rows_N.device)
+            tokens_PVE = torch.stack(list(visual.values())).to(tables["visual"].rows)
+            values = {"visual": tokens_PVE}
+            if "pictures" in tables:
+                present_P = torch.ones(len(shown_P), dtype=torch.bool, device=rows_N.device)
+                pooled = self.model.pooled_pictures(tokens_PVE, present_P)
+                values["pictures"] = self.model.items.known_by_content({"picture": pooled})
+                unit = torch.nn.functional.normalize(values["pictures"].float(), dim=-1)
+                values["unit_pictures"] = unit
+            for name, value in values.items():
+                table = tables[name]
+                places_P = shown_P.to(table.rows.device)
+                # rows that were added above belong to nobody else yet
+                fresh = bool((places_P >= self.visual.count).all())
+                tables[name] = table.with_rows(places_P, value, in_place=in_place or fresh)
+        return tables
+
+    def _trained_parts(self, rows_N: Tensor) -> Tensor:
+        """[N, D] identity, and content that only training could know; 0 for a new item."""
+        identity = self.model.items.identity.weight
+        known_N = rows_N < len(identity)
+        places_N = rows_N.clamp(max=len(identity) - 1)
+        vectors_ND = identity[places_N]
+        kept = {n: block[places_N] for n, block in self.items.content.items() if n not in {"text", "picture"}}
+        if kept:
+            vectors_ND = vectors_ND + self.model.items.known_by_content(kept)
+        return vectors_ND * known_N.unsqueeze(-1)
