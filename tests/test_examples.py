@@ -20,6 +20,8 @@ def test_hello_shop_prints_three_items_and_what_was_searched_for(
 ) -> None:
     run = TrainedRun(Path("run"), {}, {}, six.artifacts, six.model(), {}, six.dataset)
     shop = Personalizer(run, run.answerer)
+    assert repr(shop).startswith("Personalizer('run', 320 items, tasks: recommendation, ")
+    assert "\n" not in repr(shop)
     monkeypatch.setattr("unimp.personalizer.load", lambda *_, **__: shop)
     user = str(six.dataset.interactions.histories.user_ids[0])
     monkeypatch.setattr(sys, "argv", ["hello_shop.py", "run", user])

@@ -47,6 +47,11 @@ class Personalizer:
     index: ItemIndex | None = field(default=None, kw_only=True, repr=False)
     """The items, since the first change of the catalogue; None: those of training."""
 
+    def __repr__(self) -> str:
+        """One line: a run's tensors would fill a notebook."""
+        items, tasks = len(self.run.dataset.catalog), ", ".join(self.tasks)
+        return f"Personalizer({str(self.run.folder)!r}, {items:,} items, tasks: {tasks})"
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks this checkpoint was trained for."""
