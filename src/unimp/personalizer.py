@@ -142,7 +142,10 @@ class Personalizer:
         k: int = 10,
         exclude_history: bool | None = None,
     ) -> SearchResult:
-        """The k items that answer words, a picture, or both, in this user's taste."""
+        """The k items that answer words, a picture, or both, in this user's taste.
+
+        A picture alone that is one of the catalogue's brings its own item first, like items after it.
+        """
         fields: dict[str, Any] = {"text": text, "picture": picture, "history": history, "user": user}
         fields |= {"k": k, "exclude_history": exclude_history}
         return self._answer(SearchTask, SearchRequest.parse(fields))

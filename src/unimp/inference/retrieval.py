@@ -27,6 +27,11 @@ from unimp.sentence.template import Template
 COLD_SHARE = 1e-3
 """What the model's log-probability counts beside log popularity when there is no history and no query."""
 
+SAME_PICTURE = 0.9995
+"""Cosine of two pictures' vectors from which on they are one picture, read again."""
+LIKE_PICTURES = 32.0
+"""Weight of the likeness to a catalogue picture that was shown; the middle of what validation tries."""
+
 
 class NextItemQuestion(Protocol):
     """The task whose question an item answers; satisfied by `RecommendationTask`."""
@@ -106,6 +111,10 @@ class ModelSearcher(Decoder):
         hidden_UD = hidden_behind(self, histories, writes)
         return log_probabilities_at(self.model, self.state, hidden_UD)
 
+    def lift_same_picture(self, scores_I: FloatArray, shown: int) -> None:
+        """Put the item first whose own picture is the one in row `shown`; see `lift_same_picture`."""
+        lift_same_picture(scores_I, self.sources.pictures, shown)
+
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
         scores = self.mixed(self.log_probabilities(histories, queries), histories, queries)
@@ -132,6 +141,23 @@ def hidden_behind(
     ]
     sentences = [DeferredSentence(key, write) for key, write in zip(keys, writes, strict=True)]
     return hidden_after(model, state, encoder, sentences, cache, histories.user_ids.tolist())
+
+
+def lift_same_picture(scores_I: FloatArray, pictures_XD: FloatArray | None, shown: int) -> None:
+    """Where the picture in row `shown` is one of the catalogue's, put its item first, like items after it.
+
+    Whoever shows an item's own picture asks for that item, whatever share validation gave to likeness.
+    In place; several items with the same picture come together.
+    """
+    if pictures_XD is None:
+        return
+    likeness = pictures_XD[: len(scores_I)] @ pictures_XD[shown]
+    nearest = float(likeness.max(initial=-1.0))
+    if nearest < SAME_PICTURE:
+        return
+    scores_I += np.float32(LIKE_PICTURES) * likeness
+    same = likeness >= nearest - 1e-5
+    scores_I[same] += scores_I.max() - scores_I[same].min() + 1.0
 
 
 @torch.inference_mode()

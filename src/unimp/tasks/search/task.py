@@ -116,9 +116,13 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
     ) -> list[SearchResult]:
         catalog, rows = self.context.catalog, picture_rows or [-1] * len(requests)
         queries = [Query(request.text.strip(), row) for request, row in zip(requests, rows, strict=True)]
+        scores = decoder.search(histories, queries)
+        for scores_I, query in zip(scores, queries, strict=True):
+            if query.has_picture and not query.text:
+                decoder.lift_same_picture(scores_I, query.picture_row)
         found = best_of(
             catalog,
-            decoder.search(histories, queries),
+            scores,
             histories,
             [request.k for request in requests],
             [request.exclude_history for request in requests],

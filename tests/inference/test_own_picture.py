@@ -1,0 +1,46 @@
+"""Searching with an item's own catalogue picture finds that item, whatever validation chose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.six import Six
+from unimp.inference.retrieval import lift_same_picture
+from unimp.inference.score_sources import FusionWeights
+from unimp.personalizer import Personalizer
+from unimp.runs.open_run import TrainedRun
+from unimp.tasks.search.task import SearchTask
+
+
+def test_the_item_comes_first_and_like_ones_follow() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 1]]
+    vectors[2] = [0.0, 0.8, 0.6, 0.0]
+    scores = np.array([-1.0, -30.0, -20.0, -9.0], dtype=np.float32)
+    lift_same_picture(scores, vectors, 4)
+    assert np.argsort(-scores).tolist() == [1, 2, 0, 3]
+    assert np.isfinite(scores).all()
+
+
+def test_another_picture_changes_nothing() -> None:
+    vectors = np.array([[1, 0], [0.6, 0.8], [0.8, 0.6]], dtype=np.float32)
+    scores = np.array([-1.0, -2.0], dtype=np.float32)
+    lift_same_picture(scores, vectors, 2)
+    lift_same_picture(scores, None, 2)
+    assert scores.tolist() == [-1, -2]
+
+
+def test_every_catalogue_picture_brings_its_item(six: Six) -> None:
+    run = TrainedRun(six.dataset.folder, {}, {}, six.artifacts, six.model(), {}, six.dataset)
+    assert run.answerer.decoder(SearchTask).fusion_weights == FusionWeights()  # likeness has no share
+    personalizer, catalog = Personalizer(run, run.answerer), six.dataset.catalog
+    rows = [row for row, name in enumerate(catalog.picture_references) if name is not None][::40]
+    source = catalog.pictures
+    assert source is not None
+    for row in rows:
+        ((_, data),) = source.read([catalog.picture_references[row] or ""])
+        first = personalizer.search(picture=data, history=[], k=1).items[0].item_id
+        pictures = run.answerer.decoder(SearchTask).sources.pictures
+        assert pictures is not None
+        found = catalog.row_of[first]
+        assert pictures[found] @ pictures[row] > 0.9999  # it, or one that looks the same to this encoder
+    assert len(rows) > 3
