@@ -21,6 +21,18 @@ def test_the_item_comes_first_and_like_ones_follow() -> None:
     assert np.isfinite(scores).all()
 
 
+def test_a_hidden_item_is_not_lifted() -> None:
+    vectors = np.array([[1, 0], [0.6, 0.8], [1, 0], [1, 0]], dtype=np.float32)
+    scores = np.array([-np.inf, -2.0, -3.0], dtype=np.float32)
+    lift_same_picture(scores, vectors, 3)
+    assert scores[0] == -np.inf
+    assert np.argsort(-scores[1:]).tolist() == [1, 0]
+    assert np.isfinite(scores[1:]).all()
+    scores = np.array([-np.inf, -2.0, -np.inf], dtype=np.float32)
+    lift_same_picture(scores, vectors, 3)
+    assert scores.tolist() == [-np.inf, -2.0, -np.inf]
+
+
 def test_another_picture_changes_nothing() -> None:
     vectors = np.array([[1, 0], [0.6, 0.8], [0.8, 0.6]], dtype=np.float32)
     scores = np.array([-1.0, -2.0], dtype=np.float32)

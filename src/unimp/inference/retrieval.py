@@ -155,8 +155,10 @@ def lift_same_picture(scores_I: FloatArray, pictures_XD: FloatArray | None, show
     nearest = float(likeness.max(initial=-1.0))
     if nearest < SAME_PICTURE:
         return
+    same = (likeness >= nearest - 1e-5) & np.isfinite(scores_I)  # what is hidden stays hidden
+    if not same.any():
+        return
     scores_I += np.float32(LIKE_PICTURES) * likeness
-    same = likeness >= nearest - 1e-5
     scores_I[same] += scores_I.max() - scores_I[same].min() + 1.0
 
 
