@@ -95,7 +95,7 @@ def held_bytes(service: Service, bodies: BodyLimits) -> dict[str, BytesHeld]:
     return {
         "prefixes": BytesHeld(lambda: prefixes.bytes, settings.prefix_cache_bytes),
         "histories": BytesHeld(lambda: service.histories.bytes, settings.history_cache_bytes),
-        "pictures": BytesHeld(lambda: service.items.pictures.bytes, settings.picture_cache_bytes),
+        "pictures": BytesHeld(lambda: service.items.pictures.num_bytes, settings.picture_cache_bytes),
         "bodies": BytesHeld(lambda: bodies.held, settings.held_bytes),
         "decoders": BytesHeld(lambda: decoded * service.decoder_slots.borrowed_tokens // DECODERS, decoded),
     }

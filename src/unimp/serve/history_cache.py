@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
+from unimp.core.caches import ByteBoundedCache
 from unimp.serve.store.store import digest
 from unimp.serve.users import UserHistory
 
@@ -17,16 +17,17 @@ class HistoryCache:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes, self.bytes = max_bytes, 0
-        self.histories: OrderedDict[str, UserHistory] = OrderedDict()
+        self.histories: ByteBoundedCache[str, UserHistory] = ByteBoundedCache(max_bytes)
         self.readers: dict[str, tuple[object, int]] = {}
         """User -> token and number of the reads in progress."""
 
+    @property
+    def bytes(self) -> int:
+        """Held now."""
+        return self.histories.bytes
+
     def get(self, user: str) -> UserHistory | None:
-        history = self.histories.get(user)
-        if history is not None:
-            self.histories.move_to_end(user)
-        return history
+        return self.histories.get(user)
 
     def begin_read(self, user: str) -> object:
         """A token for `end_read`."""
@@ -43,22 +44,18 @@ class HistoryCache:
             self.readers[user] = token, count - 1
         else:
             del self.readers[user]
-        if history is not None:
-            self._put(user, history)
-
-    def _put(self, user: str, history: UserHistory) -> None:
-        self._remove(user)
+        if history is None:
+            return
         if history.complete:
-            self.histories[user] = history
-            self.bytes += history.num_bytes
-        while self.bytes > self.max_bytes and self.histories:
-            self._remove(next(iter(self.histories)))
+            self.histories.put(user, history, history.num_bytes)
+        else:
+            self.histories.pop(user)
 
     def drop(self, users: Iterable[str]) -> None:
         """Forget the users' histories, and do not cache what is being read of them now."""
         for user in users:
             self.readers.pop(user, None)
-            self._remove(user)
+            self.histories.pop(user)
 
     def clear(self) -> None:
         self.drop([*self.histories, *self.readers])
@@ -68,7 +65,3 @@ class HistoryCache:
         if not digests:
             return []
         return [user for user in {*self.histories, *self.readers, *others} if digest(user) in digests]
-
-    def _remove(self, user: str) -> None:
-        history = self.histories.pop(user, None)
-        self.bytes -= 0 if history is None else history.num_bytes

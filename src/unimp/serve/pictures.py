@@ -7,10 +7,10 @@ import binascii
 import io
 import threading
 import warnings
-from collections import OrderedDict
 
 from PIL import Image
 
+from unimp.core.caches import ByteBoundedCache
 from unimp.core.errors import DataError
 from unimp.core.images import png_bytes
 from unimp.serve.settings import ServeSettings
@@ -88,19 +88,18 @@ class PictureCache:
     """Pictures ready to send, the least recently used dropped first; safe to use from several threads."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes, self.bytes = max_bytes, 0
-        self.kept: OrderedDict[str, bytes] = OrderedDict()
+        self.files: ByteBoundedCache[str, bytes] = ByteBoundedCache(max_bytes)
         self.lock = threading.Lock()
+
+    @property
+    def num_bytes(self) -> int:
+        """Held now."""
+        return self.files.bytes
 
     def get(self, name: str) -> bytes | None:
         with self.lock:
-            if name in self.kept:
-                self.kept.move_to_end(name)
-            return self.kept.get(name)
+            return self.files.get(name)
 
     def put(self, name: str, data: bytes) -> None:
         with self.lock:
-            self.bytes += len(data) - len(self.kept.pop(name, b""))
-            self.kept[name] = data
-            while self.bytes > self.max_bytes and self.kept:
-                self.bytes -= len(self.kept.popitem(last=False)[1])
+            self.files.put(name, data, len(data))
