@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from unimp.core.files import atomic_write
 
 if TYPE_CHECKING:
     import polars as pl
@@ -102,7 +103,7 @@ def right_lines(
 
 def identity(personalizer: Personalizer, run: Path, users: Path) -> dict[str, Any]:
     """What decides the answers."""
-    from unimp.data.dataset import file_hash
+    from unimp.core.files import file_hash
     from unimp.runs.folder import BEST
 
     dataset = personalizer.run.dataset
@@ -118,9 +119,8 @@ def claim(out: Path, facts: dict[str, Any]) -> None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"{out}: exists and is not a batch folder; choose another --out")
         out.mkdir(parents=True, exist_ok=True)
-        temporary = out.parent / f".{out.name}.{MANIFEST}.{os.getpid()}"
-        temporary.write_text(json.dumps(facts, indent=2) + "\n")
-        os.replace(temporary, path)
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(facts, indent=2) + "\n")
         return
     before = json.loads(path.read_text())
     for name, value in facts.items():
@@ -141,12 +141,8 @@ def write_skipped(wrong: list[Wrong], target: Path) -> None:
 
 def write_whole(table: pl.DataFrame, target: Path) -> None:
     """Under another name first: a shard that is there is whole."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with atomic_write(target) as temporary:
         table.write_parquet(temporary, compression="zstd")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def register(app: typer.Typer) -> None:

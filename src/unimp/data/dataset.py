@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from unimp.core.config import Config
 from unimp.core.errors import DataError
+from unimp.core.files import file_hash
 from unimp.data.catalog import Attribute, AttributeKind, Catalog
 from unimp.data.interactions import Interactions, RatingScale
 from unimp.data.pictures import PictureSource
@@ -258,8 +259,3 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     for name, expected in manifest.sha256.items():
         if not (folder / name).exists() or file_hash(folder / name) != expected:
             raise DataError(f"{folder / name}: content does not match {MANIFEST}; import the data again")
-
-
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +15,9 @@ import polars as pl
 
 from unimp.core.config import Config
 from unimp.core.errors import DataError
+from unimp.core.files import atomic_write, file_hash
 from unimp.core.progress import ProgressBar, progress_bar
-from unimp.data.dataset import ITEMS, MANIFEST, Dataset, file_hash
+from unimp.data.dataset import ITEMS, MANIFEST, Dataset
 from unimp.data.picture_cells import address_stem
 from unimp.data.picture_check import LISTED, decoding_problem
 from unimp.data.pictures import PictureSource
@@ -213,12 +212,8 @@ def put(folder: Path, address: str, data: bytes) -> str:
     if problem:
         raise FetchError(problem.removeprefix(": ").partition("; ")[0])
     name = f"{address_stem(address)}.{ending(data)}"
-    temporary = folder / f".{name}.{uuid.uuid4().hex[:8]}"
-    try:
+    with atomic_write(folder / name) as temporary:
         temporary.write_bytes(data)
-        os.replace(temporary, folder / name)
-    finally:
-        temporary.unlink(missing_ok=True)
     return name
 
 
@@ -304,11 +299,8 @@ def rewrite(dataset: Dataset, references: Mapping[str, str | None]) -> str:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        write(temporary)
-        os.replace(temporary, path)
+        with atomic_write(path) as temporary:
+            write(temporary)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from unimp.core.files import atomic_write
 from unimp.core.progress import progress_bar
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray
@@ -60,10 +59,8 @@ def identity(catalog: Catalog) -> str:
 
 def keep(path: Path, vectors: FloatArray) -> None:
     """Write whole, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as part:
-        np.save(part, vectors)
-    os.replace(part.name, path)
+    with atomic_write(path) as part, part.open("wb") as file:
+        np.save(file, vectors)
 
 
 def describe(pixels: PixelArray) -> FloatArray:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from unimp.baselines import METHODS
+from unimp.core.files import file_hash
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.interactions import COLUMNS, Interactions
@@ -16,7 +17,7 @@ from unimp.evaluate.bench.present import as_document, as_text
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.publish import as_latex, as_markdown
 from unimp.evaluate.bench.report import render
-from unimp.evaluate.bench.result import RANK_COLUMNS, file_hash, read_result
+from unimp.evaluate.bench.result import RANK_COLUMNS, read_result
 from unimp.evaluate.bench.runner import run_jobs
 from unimp.evaluate.bench.table import Table, build_table
 
