@@ -7,7 +7,7 @@ from unimp.cli.bench import all_methods
 from unimp.core.config import Config, merge, nest
 from unimp.core.search_space import Choice, Dimension, Real, Whole
 
-TUNABLE = [name for name in all_methods() if name != "pop"]
+TUNABLE = [name for name in all_methods() if name not in {"pop", "features"}]
 
 
 def ends(dimension: Dimension) -> tuple[object, ...]:

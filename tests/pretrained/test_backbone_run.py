@@ -143,7 +143,7 @@ def test_every_part_that_should_learn_does(
             return position
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unimp.runs.open_run.Training", Watched)
+        patch.setattr("unimp.train.training_run.Training", Watched)
         train(six_dataset, recipe, tmp_path / "run", show=False)
     before, after = seen
     still = {name for name, tensor in before.items() if torch.equal(tensor, after[name])}

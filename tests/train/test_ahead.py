@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from tests.train.conftest import tiny_recipe
-from unimp.cli.bench import run
 from unimp.core.errors import ConfigError
 from unimp.core.files import read_tensors
 from unimp.data.dataset import Dataset
-from unimp.train import step, trainer
+from unimp.train import step, trainer, training_run
 from unimp.train.prefetch import prefetch
 from unimp.train.state import Position
 from unimp.train.step import check_compute
@@ -68,7 +67,7 @@ def test_training_ends_with_the_same_weights(
 ) -> None:
     recipe = tiny_recipe(train={"epochs": 2})
     train(tiny_dataset, recipe, tmp_path / "line", show=False)
-    monkeypatch.setattr(run, "Training", Overlapping)
+    monkeypatch.setattr(training_run, "Training", Overlapping)
     train(tiny_dataset, recipe, tmp_path / "ahead", show=False)
     line, other = (read_tensors(tmp_path / name / "model.safetensors")[0] for name in ("line", "ahead"))
     assert all(torch.equal(line[name], other[name]) for name in line)

@@ -27,7 +27,7 @@ def test_the_score_is_the_geometric_mean_of_what_is_known() -> None:
 
 
 def test_marks_of_all_tasks(six: Six) -> None:
-    marks = Validator(six.artifacts, six.split.valid).marks(six.model())
+    marks = Validator(six.artifacts, six.split.valid).validation_scores(six.model())
     headlines = [
         *("recommendation/NDCG@5", "search/NDCG@5", "rating/RMSE", "explanation/likelihood"),
         *("selection/accuracy", "imagination/likelihood"),
@@ -36,7 +36,7 @@ def test_marks_of_all_tasks(six: Six) -> None:
     values = [marks.metrics[name] for name in headlines]
     values[2] = 1.0 / values[2]  # lower is better
     assert marks.score == pytest.approx(combined(values))
-    assert marks == Validator(six.artifacts, six.split.valid).marks(six.model())
+    assert marks == Validator(six.artifacts, six.split.valid).validation_scores(six.model())
 
 
 def test_likelihood_is_that_of_the_answers_words(six: Six) -> None:

@@ -14,7 +14,7 @@ class TestUnimp(RankerContract):
 
     entry: ClassVar[MethodEntry | None] = all_methods()["unimp"]
     settings: ClassVar[dict[str, Any]] = {
-        "mixture": True,
+        "fusion_weights": True,
         "settings": {
             "model": {"width": 32, "hidden": 64, "dropout": 0.1, "input_dropout": 0.1},
             "train": {"epochs": 15, "lr": 5e-3, "batch_positions": 512, "threads": 1},

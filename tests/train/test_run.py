@@ -212,8 +212,7 @@ def test_a_finished_run_can_be_judged_by_the_benchmark(run_folder: Path, tiny_da
     assert method.reported_cost is not None
     alone = UnimpMethod(UnimpMethodConfig(run=str(run_folder)))
     alone.fit(TrainingData.of(split, tiny_dataset.catalog), seed=0)
-    assert opened.answerer.ranker is not None
-    bare = opened.answerer.ranker.log_probabilities(split.test.histories)
+    bare = opened.answerer.decoder(RecommendationTask).log_probabilities(split.test.histories)
     assert np.array_equal(alone.score(split.test.histories), bare)
     assert alone.details["mixture"] == {}
     other = new_users(tiny_dataset.interactions.histories, len(tiny_dataset.catalog))

@@ -52,7 +52,7 @@ def out(ring: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         lm = str(model_folder(folder / "llama", max_position_embeddings=256))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "tests.train.distributed.worker", str(ring.folder), str(folder), lm]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(root)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=300)
     assert done.returncode == 0, done.stderr[-6000:]

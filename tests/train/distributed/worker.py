@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from tests.train.conftest import tiny_recipe
-from unimp.cli.bench import run
 from unimp.data.dataset import Dataset
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.sentence.batch import Batch
+from unimp.train import training_run
 from unimp.train.distributed.processes import find_process_group
 from unimp.train.distributed.sharded import ShardedProcessGroup
 from unimp.train.preparation import build_artifacts
@@ -122,13 +122,13 @@ def killed(dataset: Dataset, folder: Path, process_group: ProcessGroup | None, a
                 raise Killed
             return super()._step(turn)
 
-    run.Training = Dying  # type: ignore[misc]
+    training_run.Training = Dying  # type: ignore[misc]
     try:
         train(dataset, RESUMED, folder, show=False, process_group=process_group)
     except Killed:
         pass
     finally:
-        run.Training = Training  # type: ignore[misc]
+        training_run.Training = Training  # type: ignore[misc]
 
 
 def main(data: Path, out: Path, lm: str) -> None:
