@@ -79,8 +79,8 @@ def readme() -> str:
 
 
 README_ROWS = (
-    ("features only, learned ranker (no neural network)", "fusion/hm", "features", "learned fusion"),
     ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion"),
+    ("features only, learned ranker (no neural network)", "fusion/hm", "features", "learned fusion"),
     ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
     ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
     ("EASE alone", "hm", "ease", "models alone"),
