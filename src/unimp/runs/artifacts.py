@@ -170,7 +170,7 @@ class RunArtifacts:
             tuple(section for _, section in self.recipe if isinstance(section, Config)),
             self.factors,
             self.tokenizer,
-            Eyes(partial(self.see, model), self.picture_size) if reads_pictures else None,
+            Eyes(partial(self.see, model), lambda: self.picture_size) if reads_pictures else None,
             show,
         )
 

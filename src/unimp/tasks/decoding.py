@@ -34,8 +34,13 @@ class Eyes:
 
     see: Callable[[PictureArray], Tensor]
     """uint8 pictures [X, Y, X', 3] of `size` -> visual tokens [X, V, E]."""
-    size: tuple[int, int]
-    """(height, width) of the pixels that `see` reads."""
+    find_size: Callable[[], tuple[int, int]]
+    """Gives `size`. A pretrained encoder is opened for it: words alone never wait for that."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pixels that `see` reads."""
+        return self.find_size()
 
 
 @dataclass(frozen=True)
