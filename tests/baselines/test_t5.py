@@ -37,7 +37,7 @@ def test_padding_changes_nothing(network: T5) -> None:
     x, real = torch.randn(1, 5, 8), torch.tensor([[True, True, True, False, False]])
     alone = network.read(x[:, :3], real[:, :3])
     padded = network.read(x, real)
-    torch.testing.assert_close(padded[:, :3], alone)
+    torch.testing.assert_close(padded[:, :3], alone, rtol=1e-4, atol=1e-4)
     tokens = torch.tensor([[[0, 1]]])
     torch.testing.assert_close(network.write(tokens, padded, real), network.write(tokens, alone, real[:, :3]))
 
@@ -56,7 +56,7 @@ def test_segments_do_not_see_each_other(network: T5) -> None:
     for user in range(2):
         for segment in range(2):
             alone = network.write(tokens[user, segment][None, None], memory[user][None], real[user][None])
-            torch.testing.assert_close(together[user, segment], alone[0, 0])
+            torch.testing.assert_close(together[user, segment], alone[0, 0], rtol=1e-4, atol=1e-4)
 
 
 def test_an_adapter_starts_as_the_identity() -> None:
