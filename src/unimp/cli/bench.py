@@ -68,6 +68,7 @@ def print_json(document: Any) -> None:
 
 
 @bench.command()
+# One parameter per option makes it long; the body is short.
 def run(
     data: Path = typer.Option(..., help="Data folder, made by `unimp data import`."),
     methods: str = typer.Option(..., help="Names, separated by commas; see `unimp bench methods`."),

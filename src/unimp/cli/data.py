@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 @data.command("import")
+# One parameter per option makes it long; the body is short.
 def import_(
     source: str = typer.Argument(help=SOURCE_HELP),
     path: Path = typer.Argument(help="The dataset's folder or file."),

@@ -67,9 +67,11 @@ class CsvTable:
 
 
 @dataclass(frozen=True)
-class JsonTable:
+class FileTable:
+    """A file whose columns are known before its rows are read."""
+
     path: Path
-    keys: tuple[str, ...]
+    names: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -77,8 +79,10 @@ class JsonTable:
 
     @property
     def columns(self) -> list[str]:
-        return list(self.keys)
+        return list(self.names)
 
+
+class JsonTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         def pick(record: Mapping[str, Any]) -> tuple[Any, ...]:
             if not isinstance(record, dict):
@@ -102,19 +106,7 @@ def json_text(value: Any) -> str | None:
     return repr(value)
 
 
-@dataclass(frozen=True)
-class ParquetTable:
-    path: Path
-    names: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return str(self.path)
-
-    @property
-    def columns(self) -> list[str]:
-        return list(self.names)
-
+class ParquetTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
@@ -124,19 +116,7 @@ class ParquetTable:
             raise unreadable(self.path, "Parquet", error) from None
 
 
-@dataclass(frozen=True)
-class ArrowTable:
-    path: Path
-    names: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return str(self.path)
-
-    @property
-    def columns(self) -> list[str]:
-        return list(self.names)
-
+class ArrowTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
             with pa.memory_map(str(self.path)) as memory, pyarrow.ipc.open_file(memory) as file:

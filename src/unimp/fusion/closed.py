@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,31 +12,27 @@ from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 from unimp.features.item_graph import user_item_matrix
 from unimp.fusion.probabilities import ScoreStore
 from unimp.fusion.relations import BOUGHT, LINEAR, WORDS, Relations
-from unimp.metrics.ranking import mask_history, target_ranks
+from unimp.fusion.structure import StructureConfig
+from unimp.fusion.weights import coordinate_search, ranking_quality
+from unimp.inference.score_sources import POPULARITY, SourceWeight
+from unimp.metrics.ranking import mask_history
 
-POPULARITY = "popularity"
-ROUNDS = 2
-RECENCIES = (1.0, 0.9, 0.8, 0.6, 0.4)
-WEIGHTS = (64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25)
-"""The largest first: without a model the first source is the yardstick of the others, whatever its weight."""
-POPULARITY_WEIGHTS = (-0.8, -0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.8)
+SEARCHED = StructureConfig(
+    # The largest first: without a model the first source is the yardstick of the others, whatever its weight.
+    weights=(64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25),
+    popularity_weights=(-0.8, -0.4, -0.2, -0.1, 0.1, 0.2, 0.4, 0.8),
+    recencies=(1.0, 0.9, 0.8, 0.6, 0.4),
+)
+"""What the search tries of every closed form."""
 CASES_AT_ONCE = 2**25
 """Entries of one [U, I] array of the search: 128 MiB; more users than fit are left out of it."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """One addend: its weight, and how much less each step back in a history counts."""
-
-    weight: float
-    recency: float
 
 
 @dataclass(frozen=True)
 class ClosedFusion:
     """log P(item) of the method + Σ weight · closed form."""
 
-    terms: Mapping[str, Term]
+    terms: Mapping[str, SourceWeight]
     reached: Mapping[str, float]
     """Validation NDCG@5 after each step of the search."""
 
@@ -79,37 +75,17 @@ def fit_closed(
     if scores is not None:
         alone += scores.values[chosen]
 
-    def quality(values: FloatArray) -> float:
-        masked = values.copy()
-        if exclude:
-            mask_history(masked, held.histories)
-        ranks = target_ranks(masked, held.target_rows)
-        return float(np.where(ranks <= 5, 1.0 / np.log2(1.0 + ranks), 0.0).mean())
-
-    terms: dict[str, Term] = {}
-    best = quality(alone)
-    reached = {"model alone" if scores is not None else "nothing": best}
-    for turn in range(ROUNDS):
-        for name in sources(relations):
-            base = alone.copy()
-            for other, term in terms.items():
-                if other != name:
-                    base += np.float32(term.weight) * unit(relations, other, term.recency, held.histories)
-            for recency, weight, values in tries(relations, name, held.histories, base):
-                value = quality(values)
-                if value > best:
-                    best, terms[name] = value, Term(weight, recency)
-            reached[f"round {turn + 1}: {name}"] = best
-    return ClosedFusion(terms, {name: round(value, 6) for name, value in reached.items()})
-
-
-def tries(
-    relations: Relations, name: str, histories: Histories, base: FloatArray
-) -> Iterator[tuple[float, float, FloatArray]]:
-    """Every recency and weight of a source, and what it comes to upon `base`; made one at a time."""
-    recencies = (1.0,) if name == POPULARITY else RECENCIES
-    weights = POPULARITY_WEIGHTS if name == POPULARITY else WEIGHTS
-    for recency in recencies:
-        one = unit(relations, name, recency, histories)
-        for weight in weights:
-            yield recency, weight, base + np.float32(weight) * one
+    if exclude:
+        mask_history(alone, held.histories)
+    fitted = coordinate_search(
+        alone,
+        sources(relations),
+        lambda name, recency: unit(relations, name, recency, held.histories),
+        lambda values: ranking_quality(values, held),
+        SEARCHED,
+    )
+    first = "model alone" if scores is not None else "nothing"
+    reached = dict(zip([first, *list(fitted.reached)[1:]], fitted.reached.values(), strict=True))
+    return ClosedFusion(
+        fitted.fusion_weights.shares, {name: round(value, 6) for name, value in reached.items()}
+    )

@@ -145,7 +145,10 @@ class FusedRanker:
             "cases_without_scores": self.without_scores,
         }
         if self.closed is not None:
-            told["terms"] = {name: vars(term) for name, term in self.closed.terms.items()}
+            told["terms"] = {
+                name: {"weight": term.weight, "recency": term.recency}
+                for name, term in self.closed.terms.items()
+            }
             told["reached"] = dict(self.closed.reached)
         if self.learned is not None:
             told["features"] = list(self.features.names + self.features.close_names)

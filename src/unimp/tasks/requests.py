@@ -184,6 +184,17 @@ class TaskRequest(BaseModel):
             raise ConfigError(problem(error, cls)) from None
 
 
+class ItemRequest(TaskRequest):
+    """A request about one item."""
+
+    item: ItemField
+    """The item's id."""
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        return (self.item,)
+
+
 PLAIN = {
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",

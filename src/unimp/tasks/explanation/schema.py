@@ -5,20 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unimp.tasks.requests import ANSWER_TAIL, ItemField, TaskRequest, with_example
+from unimp.tasks.requests import ANSWER_TAIL, ItemRequest, with_example
 
 
-class ExplainRequest(TaskRequest):
+class ExplainRequest(ItemRequest):
     """Why an item suits the user, in words."""
 
     model_config = with_example(user="U00001", item="P00003")
-
-    item: ItemField
-    """The item's id."""
-
-    @property
-    def item_ids(self) -> tuple[str, ...]:
-        return (self.item,)
 
 
 @dataclass(frozen=True)
