@@ -1,4 +1,4 @@
-"""What every method answers in arrays, UniMP and whatever it is compared with: the protocols that judges ask.
+"""What a method is fitted on and what it answers in arrays: the protocols that every method and judge share.
 
 No torch. The typed answers of UniMP to a user's requests stand in each task's `schema.py`.
 """
@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.data.catalog import Catalog
+from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 
 PictureArray = npt.NDArray[np.uint8]
 """[Y, X, 3] RGB."""
@@ -38,6 +39,19 @@ class RankedItem:
     item_id: str
     title: str
     score: float
+
+
+class MethodTrainingData(Protocol):
+    """The part of the benchmark's training data that UniMP and the fusion use: no test is in it."""
+
+    @property
+    def train(self) -> Histories: ...
+    @property
+    def valid(self) -> Cases: ...
+    @property
+    def catalog(self) -> Catalog: ...
+    @property
+    def exclude_history(self) -> bool: ...
 
 
 class Ranker(Protocol):

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
-from unimp.answer import Ranker
+from unimp.answer import MethodTrainingData, Ranker
 from unimp.core.config import Config
 from unimp.core.errors import ConfigError
-from unimp.data.catalog import Catalog
-from unimp.data.histories import Cases, FloatArray, Histories
+from unimp.data.histories import FloatArray, Histories
 from unimp.fusion.closed import ClosedFusion, fit_closed
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.features import Features
@@ -23,19 +22,6 @@ from unimp.fusion.past import HistoryView
 from unimp.fusion.pictures import picture_vectors
 from unimp.fusion.probabilities import ScoreStore, log_probabilities, users_at_once
 from unimp.fusion.relations import Relations, build_relations, recount
-
-
-class FusionTrainingData(Protocol):
-    """The part of the benchmark's training data that a fusion uses: no test is in it."""
-
-    @property
-    def train(self) -> Histories: ...
-    @property
-    def valid(self) -> Cases: ...
-    @property
-    def catalog(self) -> Catalog: ...
-    @property
-    def exclude_history(self) -> bool: ...
 
 
 class FeaturesOnlyConfig(Config):
@@ -163,7 +149,7 @@ class FusionMaker:
 
     def __init__(
         self,
-        data: FusionTrainingData,
+        data: MethodTrainingData,
         *,
         pictures: Callable[[], FloatArray | None] | None = None,
         cache: Path | None = None,

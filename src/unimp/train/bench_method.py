@@ -5,18 +5,18 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
+from unimp.answer import MethodTrainingData
 from unimp.core.compute import set_threads
 from unimp.core.config import Config
 from unimp.core.devices import pick_device
 from unimp.core.errors import ConfigError
 from unimp.core.search_space import Real, SearchSpace, Whole
-from unimp.data.catalog import Catalog
-from unimp.data.histories import Cases, FloatArray, Histories
+from unimp.data.histories import FloatArray, Histories
 from unimp.inference.retrieval import ModelRanker
 from unimp.inference.score_sources import FusionWeights
 from unimp.runs.open_run import open_run
@@ -24,19 +24,6 @@ from unimp.runs.recipe import Recipe, recipe_of
 from unimp.runs.training_split import TrainingSplit
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.train.training_run import learn
-
-
-class BenchTrainingData(Protocol):
-    """The part of the benchmark's training data that UniMP uses."""
-
-    @property
-    def train(self) -> Histories: ...
-    @property
-    def valid(self) -> Cases: ...
-    @property
-    def catalog(self) -> Catalog: ...
-    @property
-    def exclude_history(self) -> bool: ...
 
 
 class UnimpMethodConfig(Config):
@@ -92,7 +79,7 @@ class UnimpMethod:
         recipe = self.config.resolved()
         return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
 
-    def fit(self, data: BenchTrainingData, *, seed: int, show_progress: bool = False) -> None:
+    def fit(self, data: MethodTrainingData, *, seed: int, show_progress: bool = False) -> None:
         if self.config.run is not None:
             self._open(Path(self.config.run), data, seed)
             return
@@ -112,7 +99,7 @@ class UnimpMethod:
             result,
         )
 
-    def _open(self, folder: Path, data: BenchTrainingData, seed: int) -> None:
+    def _open(self, folder: Path, data: MethodTrainingData, seed: int) -> None:
         run = open_run(folder)
         if run.artifacts.recipe.train.seed != seed:
             raise ConfigError(
