@@ -51,9 +51,9 @@ def coordinate_search(
                 if other != name:
                     base = base + np.float32(share.weight) * unit(other, share.recency)
             for recency in recencies(name, config):
-                one = unit(name, recency)
+                unit_scores = unit(name, recency)
                 for weight in weights(name, config):
-                    value = quality(base + np.float32(weight) * one)
+                    value = quality(base + np.float32(weight) * unit_scores)
                     if value > best:
                         best, chosen[name] = value, SourceWeight(weight=weight, recency=recency)
             reached[f"round {turn + 1}: {name}"] = best

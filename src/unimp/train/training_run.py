@@ -96,9 +96,9 @@ def learn(
         "valid": {
             "score": position.best,
             "users": len(seen),
-            "reached": {name: one.reached for name, one in fitted.items()},
+            "reached": {name: weights.reached for name, weights in fitted.items()},
         },
-        "mixtures": {name: one.fusion_weights.model_dump() for name, one in fitted.items()},
+        "mixtures": {name: weights.fusion_weights.model_dump() for name, weights in fitted.items()},
         "exclude_history": training_split.exclude_history,
         "best_epoch": position.best_epoch,
         "epochs": position.epoch,

@@ -29,8 +29,10 @@ def fit_search(
 ) -> FittedWeights:
     """Search: the best NDCG@5 of the users' own items."""
     posed = task.queries(valid)
-    cases = valid.select(np.array([row for row, one in enumerate(posed) if one is not None], dtype=np.int64))
-    queries = [one.query for one in posed if one is not None]
+    cases = valid.select(
+        np.array([row for row, question in enumerate(posed) if question is not None], dtype=np.int64)
+    )
+    queries = [question.query for question in posed if question is not None]
     if not queries:
         return nothing_to_choose_by()
 
