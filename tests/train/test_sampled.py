@@ -212,3 +212,21 @@ def test_the_size_decides_and_an_explicit_key_wins(capsys: pytest.CaptureFixture
     assert [chosen("auto", least - 1), chosen("auto", least)] == [False, True]
     assert f"{least:,} items" in capsys.readouterr().err
     assert [chosen("full", least), chosen("sampled", 5)] == [False, True]
+
+
+def test_a_sampled_run_maps_its_text_in_half_precision_and_opens_to_the_same_scores(
+    tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    from unimp.runs.open_run import open_run
+    from unimp.runs.training_split import make_split
+
+    recipe = tiny_recipe(objective={"softmax": "sampled", "negatives": 6}, train={"epochs": 1})
+    result = train(tiny_dataset, recipe, tmp_path / "run", show=False)
+    assert (tmp_path / "run" / "content-text.npy").exists()
+    run = open_run(tmp_path / "run")
+    assert run.artifacts.items.content["text"].dtype == torch.float16
+    task = run.artifacts.tasks[0]
+    valid = make_split(tiny_dataset, recipe.train.split, recipe.train.seed).valid
+    found = task.score(run.answerer.decoders[task.name], valid, exclude_history=run.exclude_history)
+    reached = list(result["valid"]["reached"]["recommendation"].values())[-1]
+    assert found.metrics["NDCG@5"] == pytest.approx(reached, abs=1e-6)

@@ -56,13 +56,14 @@ class ItemTable(nn.Module):
 
     def known_by_content(self, content: Mapping[str, Tensor]) -> Tensor:
         """[N, D] of items without identity: the parts of the blocks that `content` gives."""
-        parts = [self.projections[name](block) for name, block in content.items()]
+        parts = [projected(self.projections[name], block) for name, block in content.items()]
         return torch.stack(parts).sum(dim=0)
 
 
 def projected(projection: nn.Module, block_IF: Tensor) -> Tensor:
-    """[I, D]. A block in half precision (perhaps memory-mapped) is converted some rows at a time."""
-    if block_IF.dtype == torch.float32:
+    """[I, D]. A block in half precision (memory-mapped, on the CPU) is converted some rows at a time."""
+    if block_IF.dtype != torch.float16:
         vectors: Tensor = projection(block_IF)
         return vectors
-    return torch.cat([projection(rows.float()) for rows in block_IF.split(ROWS)])
+    device = next(projection.parameters()).device
+    return torch.cat([projection(rows.to(device, torch.float32)) for rows in block_IF.split(ROWS)])
