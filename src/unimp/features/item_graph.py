@@ -123,10 +123,9 @@ def cosine_graph(
     counts = np.maximum(np.bincount(users.indices, minlength=num_items), 1).astype(np.float32)
     parts = []
     for start, together in co_occurrences(users):
+        drop_diagonal(together, start)
         rows = start + np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
         together.data = together.data / (np.sqrt(counts[rows] * counts[together.indices]) + shrink)
-        together.data[rows == together.indices] = 0.0
-        together.eliminate_zeros()
         parts.append(together if neighbours is None else keep_largest(together, neighbours))
     return ItemGraph(sp.vstack(parts, format="csr"))
 
@@ -189,8 +188,19 @@ def slim_graph(train: Histories, num_items: int, *, l2: float, neighbours: int) 
     """EASE with every item regressed on its nearest neighbours alone, see `neighbour_ridge`."""
     users = user_item_matrix(train, num_items)
     counts = np.bincount(users.indices, minlength=num_items).astype(np.float32)
-    cosines = cosine_graph(train, num_items, neighbours=neighbours).weights
-    return ItemGraph(keep_largest(neighbour_ridge(cosines, counts, l2=l2), neighbours))
+    parts = []
+    for start, together in co_occurrences(users):
+        drop_diagonal(together, start)
+        parts.append(keep_largest(together, neighbours))
+    weights = neighbour_ridge(sp.vstack(parts, format="csr"), counts, l2=l2)
+    return ItemGraph(keep_largest(weights, neighbours))
+
+
+def drop_diagonal(together: Any, start: int) -> None:
+    """Take each item with itself out of rows `start` onwards, in place."""
+    rows = start + np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+    together.data[rows == together.indices] = 0.0
+    together.eliminate_zeros()
 
 
 def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int | None = None) -> ItemGraph:

@@ -20,17 +20,14 @@ REGRESSORS = 32
 BLOCK = 2048
 
 
-def neighbour_ridge(cosines: Any, counts_I: FloatArray, *, l2: float, regressors: int = REGRESSORS) -> Any:
+def neighbour_ridge(together: Any, counts_I: FloatArray, *, l2: float, regressors: int = REGRESSORS) -> Any:
     """[I, I] CSR, weights[i, j] of item i for item j; at most `regressors` entries a column.
 
-    cosines: [I, I] CSR of c_ij / sqrt(n_i n_j) without the diagonal, perhaps only each row's largest; where
-    a pair of regressors is missing in it, it counts as never met together. counts_I: users n_i of every item.
+    together: [I, I] CSR of the users that two items share, without the diagonal, perhaps only each row's
+    largest; a pair that is missing there counts as never met together. counts_I: users of every item.
     """
     num_items = len(counts_I)
-    best_IK = largest_columns(cosines, regressors)
-    together = cosines.copy()
-    rows = np.repeat(np.arange(num_items), np.diff(together.indptr))
-    together.data = together.data * np.sqrt(counts_I[rows] * counts_I[together.indices])
+    best_IK = largest_columns(together, regressors)
     together = together.maximum(together.T).tocsr()
     together.sort_indices()
     weights_IK = np.concatenate(
