@@ -36,7 +36,7 @@ from unimp.sentence.vocabulary import Vocabulary
 from unimp.tasks import load_tasks
 from unimp.tasks.context import TaskContext
 from unimp.tasks.decoding import DecoderParts, Eyes
-from unimp.tasks.rating.factors import BiasedMF
+from unimp.tasks.rating.regression import RatingRegression
 from unimp.tasks.task import AnyTask
 
 
@@ -56,8 +56,8 @@ class RunArtifacts:
     graphs: dict[str, ItemGraph]
     """Item–item scores by name: `log`, `content`."""
     text: TextProjector | None
-    factors: BiasedMF | None = None
-    """Biases and factors of the ratings in closed form; None without a task that rates."""
+    ratings: RatingRegression | None = None
+    """Ratings in closed form; None without a task that rates."""
     tokenizer: ImageTokenizer | None = None
     sentences: SentenceProjector | None = None
     """The pretrained part of the items' text."""
@@ -168,7 +168,7 @@ class RunArtifacts:
             sources,
             weights_by_task or {},
             tuple(section for _, section in self.recipe if isinstance(section, Config)),
-            self.factors,
+            self.ratings,
             self.tokenizer,
             Eyes(partial(self.see, model), lambda: self.picture_size) if reads_pictures else None,
             show,
