@@ -32,7 +32,7 @@ from typing import Any
 
 import httpx
 
-BENCHMARKS = Path(__file__).parents[2]
+BENCHMARKS = Path(__file__).parents[1]
 sys.path.append(str(BENCHMARKS / "serving"))
 sys.path.append(str(BENCHMARKS.parent))
 from served import Facts, Load, Server, serving  # noqa: E402

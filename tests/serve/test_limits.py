@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -15,7 +18,9 @@ from starlette.types import Message
 
 from tests.serve.site import MakeSite, Site
 from unimp.core.errors import ConfigError
+from unimp.serve.decoding import DecodingBudget
 from unimp.serve.limits import BodyLimits, BoundedBody
+from unimp.serve.pictures import decoding_bytes
 from unimp.serve.schemas import ItemIn
 from unimp.serve.security import check_key_name, client_address
 from unimp.serve.settings import ServeSettings
@@ -78,6 +83,44 @@ def test_the_bodies_of_all_requests_together_are_bounded() -> None:
         held.release()
     assert limits.held == 0
     asyncio.run(second.receive())
+
+
+def test_pictures_are_decoded_as_far_as_their_bytes_fit() -> None:
+    budget = DecodingBudget(100)
+    running: set[str] = set()
+    most: list[set[str]] = []
+    opened = threading.Event()
+
+    def work(name: str) -> str:
+        running.add(name)
+        most.append(set(running))
+        assert opened.wait(20)
+        running.discard(name)
+        return name
+
+    async def ask() -> list[str]:
+        sizes = {"a": 60, "b": 30, "leaves": 30, "c": 10, "huge": 1000, "d": 1}
+        tasks = {
+            name: asyncio.ensure_future(budget.run(size, partial(work, name))) for name, size in sizes.items()
+        }
+        while len(running) < 2:
+            await asyncio.sleep(0.001)
+        assert budget.bytes == 90
+        tasks.pop("leaves").cancel()
+        opened.set()
+        return list(await asyncio.gather(*tasks.values()))
+
+    assert asyncio.run(ask()) == ["a", "b", "c", "huge", "d"]
+    assert max(map(len, most)) == 2
+    assert [names for names in most if "huge" in names] == [{"huge"}]
+    assert (budget.bytes, budget.running, len(budget.waiting)) == (0, 0, 0)
+
+
+def test_a_pictures_memory_is_known_before_it_is_decoded() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(file, "PNG")
+    assert decoding_bytes(file.getvalue()) == 300 * 200 * 16
+    assert decoding_bytes(b"no picture") == 0
 
 
 def test_wrong_keys_do_not_lock_right_ones_out(make_site: MakeSite) -> None:

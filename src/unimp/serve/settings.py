@@ -34,6 +34,8 @@ class ServeSettings(Config):
     """Largest picture file."""
     picture_pixels: int = 16_000_000
     """Most pixels of a picture; checked before it is decoded."""
+    decoding_bytes: int = 256 * 10**6
+    """Memory of all pictures that are being decoded, at 16 bytes a pixel; others wait for their turn."""
     batch: int = 64
     """Most requests answered by one call of the model; 1: each alone."""
     prefix_cache_bytes: int = 256 * 2**20
