@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ RETURN_SECONDS = 60.0
 
 @dataclass
 class Watch:
-    """Another process that samples a server's resident memory and `/healthz`: the attack keeps this one busy."""
+    """Another process samples a server's resident memory and `/healthz`: the attack keeps this one busy."""
 
     server: Server
     idle: int
@@ -54,23 +55,34 @@ class Watch:
 
 
 def resident(process: int) -> int:
-    """Bytes of memory that the process holds."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return 1024 * int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+    """Bytes of memory that the process and its children hold."""
+    family = [process]
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            family += map(int, children.read_text().split())
+    held = 0
+    for member in family:
+        with suppress(OSError):
+            found = re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{member}/status").read_text())
+            held += 1024 * int(found[0]) if found else 0
+    return held
 
 
 def watch(process: int, url: str) -> None:
     """Sample until the standard input ends; then print what was seen."""
-    peak, times, unanswered, ended = 0, [0.0], 0, threading.Event()
+    peak, times, late, unanswered, ended = 0, [0.0], 0.0, 0, threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set())).start()
+    asleep = time.monotonic()
     while not ended.wait(0.05):
+        late = max(late, time.monotonic() - asleep - 0.05)
         peak = max(peak, resident(process))
         started = time.monotonic()
         try:
             httpx.get(f"{url}/healthz", timeout=60)
         except httpx.TransportError:
             unanswered += 1
-        times.append(time.monotonic() - started)
+        asleep = time.monotonic()
+        times.append(asleep - started)
     times.sort()
     seen = {
         "peak": peak,
@@ -78,6 +90,7 @@ def watch(process: int, url: str) -> None:
         "healthz_p99_s": round(times[int(0.99 * (len(times) - 1))], 2),
         "healthz_asked": len(times) - 1,
         "healthz_without_answer": unanswered,
+        "slowest_wakeup_s": round(late, 2),  # of the watching process: what the machine itself costs
     }
     print(json.dumps(seen))
 

@@ -17,8 +17,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message
 
 from tests.serve.site import MakeSite, Site
-from unimp.core.errors import ConfigError
-from unimp.serve.decoding import DecodingBudget
+from unimp.core.errors import ConfigError, DataError
+from unimp.serve.decoding import DecodingBudget, PictureDecoder
 from unimp.serve.limits import BodyLimits, BoundedBody
 from unimp.serve.pictures import decoding_bytes
 from unimp.serve.schemas import ItemIn
@@ -114,6 +114,42 @@ def test_pictures_are_decoded_as_far_as_their_bytes_fit() -> None:
     assert max(map(len, most)) == 2
     assert [names for names in most if "huge" in names] == [{"huge"}]
     assert (budget.bytes, budget.running, len(budget.waiting)) == (0, 0, 0)
+
+
+def test_a_decoder_that_ends_is_replaced() -> None:
+    """Native code may fall over a stranger's bytes: the server does not."""
+    decoder, file = PictureDecoder(), io.BytesIO()
+    Image.new("RGB", (30, 20), "red").save(file, "PNG")
+    assert decoder.pixels(file.getvalue(), "picture", 2, 3).tolist() == [[[255, 0, 0]] * 3] * 2
+    with pytest.raises(DataError, match="item: not a picture of a known format"):
+        decoder.pixels(b"no picture", "item", 2, 3)
+    process = decoder.idle.get()
+    assert process is not None
+    process.kill()
+    process.wait()
+    decoder.idle.put(process)
+    with pytest.raises(DataError, match="item: cannot be decoded"):
+        decoder.png(file.getvalue(), "item", 10)
+    assert Image.open(io.BytesIO(decoder.png(file.getvalue(), "item", 10))).size == (10, 7)
+    decoder.close()
+
+
+def test_the_clients_pictures_are_decoded_in_turns() -> None:
+    budget, order, opened = DecodingBudget(1), list[str](), threading.Event()
+
+    def work(name: str) -> None:
+        assert opened.wait(20)
+        order.append(name)
+
+    async def ask() -> None:
+        names = ["a1", "a2", "a3", "b1", "c1", "b2"]
+        calls = [asyncio.ensure_future(budget.run(1, partial(work, name), name[0])) for name in names]
+        await asyncio.sleep(0)
+        opened.set()
+        await asyncio.gather(*calls)
+
+    asyncio.run(ask())
+    assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
 def test_a_pictures_memory_is_known_before_it_is_decoded() -> None:

@@ -1,48 +1,139 @@
-"""`DecodingBudget`: how much memory the pictures that are being decoded may take together."""
+"""Pictures are decoded by processes of their own, as many at once as their bytes allow.
+
+Pillow's decoders are native code that reads strangers' bytes, and some (WebP) hold Python's global lock for
+as long as they work, which would keep the server from answering anybody.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import json
+import os
+import queue
+import subprocess
 import sys
-from collections import deque
+import threading
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeVar
 
 import anyio
+import numpy as np
+
+from unimp.core.errors import DataError
+from unimp.data.pictures import PixelArray
 
 Result = TypeVar("Result")
 
 DECODERS = 2
-"""Pictures decoded at once, however small they are: more would only take processor time from the model."""
-LARGE_BYTES = 16 * 2**20
-"""After decoding a picture of this memory, what the allocator keeps is given back to the system."""
+"""Processes."""
+DECODING_SECONDS = 20.0
+"""A process that takes longer for one picture is ended."""
+
+
+class PictureDecoder:
+    """The processes; each starts when it is needed first. Methods block, and may be called in any thread."""
+
+    def __init__(self) -> None:
+        self.idle: queue.LifoQueue[subprocess.Popen[bytes] | None] = queue.LifoQueue()
+        for _ in range(DECODERS):
+            self.idle.put(None)
+
+    def pixels(self, data: bytes, place: str, height: int, width: int) -> PixelArray:
+        """[height, width, 3], the whole picture; DataError when it cannot be decoded. `place`: for errors."""
+        found = self._decode(data, {"place": place, "height": height, "width": width})
+        return np.frombuffer(bytearray(found), np.uint8).reshape(height, width, 3)
+
+    def png(self, data: bytes, place: str, longest: int) -> bytes:
+        """A PNG file with at most `longest` pixels a side."""
+        return self._decode(data, {"place": place, "longest": longest})
+
+    def close(self) -> None:
+        """End the processes that are not at work."""
+        while not self.idle.empty():
+            process = self.idle.get()
+            if process is not None:
+                end(process)
+
+    def _decode(self, data: bytes, asked: dict[str, Any]) -> bytes:
+        process = self.idle.get() or start()
+        slow = threading.Timer(DECODING_SECONDS, process.kill)
+        slow.start()
+        try:
+            answer = exchange(process, data, asked)
+        except (OSError, ValueError):  # it was ended, for time or by the system, or fell over the picture
+            process.kill()
+            end(process)
+            self.idle.put(None)
+            raise DataError(f"{asked['place']}: cannot be decoded; save it anew as a plain JPEG") from None
+        finally:
+            slow.cancel()
+        self.idle.put(process)
+        if isinstance(answer, str):
+            raise DataError(answer)
+        return answer
+
+
+def start() -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "unimp.serve.decoder_program"]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """It ends by itself when its input does."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(OSError):
+        process.stdin.close()
+    process.stdout.close()
+    process.wait()
+
+
+def exchange(process: subprocess.Popen[bytes], data: bytes, asked: dict[str, Any]) -> bytes | str:
+    """The decoded bytes, or the reason why there are none; OSError or ValueError when the process ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps({**asked, "size": len(data)}).encode() + b"\n")
+    process.stdin.write(data)
+    process.stdin.flush()
+    answer = json.loads(process.stdout.readline())
+    found = process.stdout.read(answer["size"])
+    return found if answer["error"] is None else str(answer["error"])
+
+
+@dataclass(frozen=True)
+class WaitingPicture:
+    """A picture whose turn has not come."""
+
+    client: str
+    num_bytes: int
+    number: int
+    turn: asyncio.Future[None]
 
 
 class DecodingBudget:
-    """Lets calls run in threads, in their order, while their bytes fit. Only for the event loop's thread.
+    """Lets calls run in threads while their bytes fit; clients take turns. Only for the event loop's thread.
 
     A call that alone is larger than the bound runs when no other does.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes, self.bytes, self.running = max_bytes, 0, 0
-        self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.waiting: list[WaitingPicture] = []
+        self.served: dict[str, int] = {}
+        """Client -> when its latest turn was, until all pictures are decoded."""
+        self.numbers = count()
 
-    async def run(self, num_bytes: int, function: Callable[[], Result]) -> Result:
+    async def run(self, num_bytes: int, function: Callable[[], Result], client: str = "") -> Result:
         """The result of the function, which takes about that much memory."""
         cost = min(num_bytes, self.max_bytes)
-        await self._enter(cost)
-        try:
-            return await anyio.to_thread.run_sync(function)
-        finally:
-            self._leave(cost)
-            if num_bytes >= LARGE_BYTES:
-                await anyio.to_thread.run_sync(return_free_memory)
-
-    async def _enter(self, cost: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting.append((cost, turn))
+        self.waiting.append(WaitingPicture(client, cost, next(self.numbers), turn))
         self._admit()
         try:
             await turn
@@ -52,6 +143,10 @@ class DecodingBudget:
             else:  # its turn came at the same moment
                 self._leave(cost)
             raise
+        try:
+            return await anyio.to_thread.run_sync(function)
+        finally:
+            self._leave(cost)
 
     def _leave(self, cost: int) -> None:
         self.bytes -= cost
@@ -59,22 +154,15 @@ class DecodingBudget:
         self._admit()
 
     def _admit(self) -> None:
-        while self.waiting:
-            cost, turn = self.waiting[0]
-            if turn.cancelled():
-                self.waiting.popleft()
-            elif self.running < DECODERS and self.bytes + cost <= self.max_bytes:
-                self.waiting.popleft()
-                self.bytes += cost
-                self.running += 1
-                turn.set_result(None)
-            else:
+        self.waiting = [picture for picture in self.waiting if not picture.turn.cancelled()]
+        while self.waiting and self.running < DECODERS:
+            picture = min(self.waiting, key=lambda entry: (self.served.get(entry.client, -1), entry.number))
+            if self.bytes + picture.num_bytes > self.max_bytes:
                 return
-
-
-def return_free_memory() -> None:
-    """Give what glibc's allocator has freed, and keeps, back to the system; elsewhere nothing happens."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+            self.waiting.remove(picture)
+            self.served[picture.client] = next(self.numbers)
+            self.bytes += picture.num_bytes
+            self.running += 1
+            picture.turn.set_result(None)
+        if not self.waiting and not self.running:
+            self.served.clear()

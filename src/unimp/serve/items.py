@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from unimp.data.catalog import Catalog
-from unimp.data.pictures import open_picture
+from unimp.serve.decoding import PictureDecoder
 from unimp.serve.model import ServedModel
-from unimp.serve.pictures import PictureCache, shown
+from unimp.serve.pictures import SHOWN_PIXELS, PictureCache
 from unimp.serve.schemas import ItemOut
 from unimp.serve.store.records import StoredItem
 from unimp.serve.store.store import Store
@@ -39,8 +39,10 @@ class ShownPicture:
 class Items:
     """The catalogue with the store laid upon it. Methods block."""
 
-    def __init__(self, model: ServedModel, store: Store, picture_cache_bytes: int) -> None:
-        self.model, self.store = model, store
+    def __init__(
+        self, model: ServedModel, store: Store, decoder: PictureDecoder, picture_cache_bytes: int
+    ) -> None:
+        self.model, self.store, self.decoder = model, store, decoder
         self.pictures = PictureCache(picture_cache_bytes)
 
     @property
@@ -101,12 +103,12 @@ class Items:
         return PictureFile(next(iter(self.catalog.pictures.read([reference])))[1], version)
 
     def show_picture(self, item_id: str, file: PictureFile) -> ShownPicture:
-        """The picture for a browser; cached under its version.
+        """PNG for a browser, never the stranger's own bytes; cached under its version.
 
         The version was read before the file: a picture that is replaced meanwhile is cached under the former
         version, and so is never shown for the new one.
         """
-        made = shown(open_picture(file.data, f'item "{item_id}"'))
+        made = self.decoder.png(file.data, f'item "{item_id}"', SHOWN_PIXELS)
         self.pictures.put(f"{file.version} {item_id}", made)
         return ShownPicture(made, file.version)
 

@@ -65,9 +65,11 @@ class ServedModel:
         """The checkpoint's tasks, over the newest catalogue."""
         return self.personalizer.run.artifacts.tasks
 
-    def pixels(self, picture: bytes, place: str) -> PixelArray | None:
-        """A picture at the model's size; None for a model that reads no pictures. Safe in any thread."""
-        return self.personalizer.model_pixels(picture, place)
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Height and width of the pictures that the model reads; None for a model that reads none."""
+        artifacts = self.personalizer.run.artifacts
+        return None if artifacts.visual_width is None else artifacts.picture_size
 
     def check_attributes(self, item_id: str, attributes: Mapping[str, str]) -> None:
         """DataError for an attribute that the data do not have, or that is no number and must be one."""

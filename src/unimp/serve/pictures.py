@@ -12,7 +12,6 @@ from PIL import Image
 
 from unimp.core.caches import ByteBoundedCache
 from unimp.core.errors import DataError
-from unimp.core.images import png_bytes
 from unimp.data.pictures import open_header
 from unimp.serve.settings import ServeSettings
 
@@ -88,12 +87,6 @@ def from_base64(text: str, settings: ServeSettings) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise DataError("picture: not base64; send the file's bytes in base64") from None
-
-
-def shown(image: Image.Image) -> bytes:
-    """As PNG no larger than a browser needs: never the stranger's own bytes."""
-    image.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS))
-    return png_bytes(image)
 
 
 class PictureCache:

@@ -18,7 +18,7 @@ from unimp.data.pictures import PixelArray
 from unimp.data.upserts import NewItem
 from unimp.personalizer import Personalizer
 from unimp.serve.connection import ClientGone
-from unimp.serve.decoding import DecodingBudget
+from unimp.serve.decoding import DecodingBudget, PictureDecoder
 from unimp.serve.history_cache import HistoryCache
 from unimp.serve.item_sync import ItemSync, VersionedItem
 from unimp.serve.items import Items, ShownPicture, picture_version
@@ -59,8 +59,10 @@ class Service:
         self.metrics.watch(self.model.prefixes)
         self.worker = ModelWorker(settings, self.metrics)
         self.histories = HistoryCache(settings.history_cache_bytes)
-        self.items = Items(self.model, store, settings.picture_cache_bytes)
-        self.item_sync = ItemSync(self.model, store)
+        self.decoder = PictureDecoder()
+        self.decoding = DecodingBudget(settings.decoding_bytes)
+        self.items = Items(self.model, store, self.decoder, settings.picture_cache_bytes)
+        self.item_sync = ItemSync(self.model, store, self.decoder)
         self.puts = self.worker.add_queue("put", self.item_sync.put, length="alone")
         self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
             "call", lambda calls: [call() for call in calls], batched=False, length="alone"
@@ -69,7 +71,6 @@ class Service:
         self.queues = {task.name: self._queue(task) for task in self.model.tasks}
         self.read_slots = anyio.CapacityLimiter(STORE_READS)
         self.write_slots = anyio.CapacityLimiter(STORE_WRITES)
-        self.decoding = DecodingBudget(settings.decoding_bytes)
 
     def _queue(self, task: AnyTask) -> TaskQueue[Question, Any]:
         return self.worker.add_queue(
@@ -100,6 +101,7 @@ class Service:
     async def close(self) -> None:
         await self.worker.close()
         await self.in_store(self.store.close)
+        await anyio.to_thread.run_sync(self.decoder.close)
 
     async def in_store(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
@@ -113,10 +115,14 @@ class Service:
         """A call that writes to the store, in a thread."""
         return await in_slot(self.write_slots, partial(function, *args, **kwargs))
 
-    async def model_pixels(self, picture: bytes, place: str) -> PixelArray | None:
+    async def model_pixels(self, picture: bytes, place: str, client: str = "") -> PixelArray | None:
         """A picture at the model's size; None for a model that reads no pictures."""
+        size = self.model.picture_size
+        if size is None:
+            return None
         cost = await anyio.to_thread.run_sync(decoding_bytes, picture)
-        return await self.decoding.run(cost, partial(self.model.pixels, picture, place))
+        decode = partial(self.decoder.pixels, picture, place, *size)
+        return await self.decoding.run(cost, decode, client)
 
     async def answer(
         self, kind: type[AnyTask], request: TaskRequest, client: str, history: UserHistory | None = None
@@ -130,7 +136,7 @@ class Service:
         if task is None:
             raise self.personalizer.answerer.lacking(kind.name)
         self.model.check(task, request)
-        pixels, request = await self._take_picture(request)
+        pixels, request = await self._take_picture(request, client)
         if history is None:
             history = await self.history(request)
         left = threading.Event()
@@ -146,7 +152,7 @@ class Service:
         finally:
             left.set()
 
-    async def _take_picture(self, request: TaskRequest) -> tuple[PixelArray | None, TaskRequest]:
+    async def _take_picture(self, request: TaskRequest, client: str) -> tuple[PixelArray | None, TaskRequest]:
         """The request's picture at the model's size, and the request without it.
 
         What waits in a queue is thus of the model's size, not of the client's.
@@ -156,7 +162,7 @@ class Service:
             return None, request
         assert isinstance(picture, bytes)
         await anyio.to_thread.run_sync(check_upload, picture, self.settings)
-        pixels = await self.model_pixels(picture, "picture")
+        pixels = await self.model_pixels(picture, "picture", client)
         if pixels is None:
             raise ConfigError("this checkpoint looks at no pictures; ask in words")
         without: dict[str, Any] = {str(request.picture_field): None}
