@@ -19,11 +19,13 @@ from starlette.types import Message
 from tests.serve.site import MakeSite, Site
 from unimp.core.errors import ConfigError, DataError
 from unimp.serve.decoding import DecodingBudget, PictureDecoder
+from unimp.serve.errors import Busy
 from unimp.serve.limits import BodyLimits, BoundedBody
 from unimp.serve.pictures import decoding_bytes
+from unimp.serve.queue import TaskQueue
 from unimp.serve.schemas import ItemIn
 from unimp.serve.security import check_key_name, client_address
-from unimp.serve.settings import ServeSettings
+from unimp.serve.settings import BODY_COPIES, PIXEL_BYTES, WORKING_BYTES, ServeSettings, parse_bytes
 from unimp.serve.store.records import Added
 from unimp.serve.store.store import Store, StoreUnavailable
 
@@ -260,12 +262,56 @@ def test_a_slow_store_does_not_hold_known_keys_up(
 def test_what_is_held_is_shown_with_its_bound(site: Site) -> None:
     site.ok("/v1/recommend", {"user": "somebody"})
     value = site.service.metrics.registry.get_sample_value
-    for name in ("prefixes", "histories", "pictures", "bodies", "decoders"):
+    for name in ("prefixes", "histories", "pictures", "questions", "bodies", "decoders"):
         held, bound = (value(f"unimp_held_bytes{end}", {"of": name}) for end in ("", "_bound"))
         assert held is not None
         assert bound is not None
         assert 0 <= held <= bound
     assert value("unimp_held_bytes", {"of": "histories"})
+
+
+@pytest.mark.parametrize("memory", ["1GiB", "2GiB", "64GB"])
+def test_one_budget_is_divided_over_all_caches_and_queues(memory: str) -> None:
+    resident, total = 400 * 2**20, parse_bytes(memory)
+    settings = ServeSettings().within(total, resident)
+    bounds = {name: value for name, value in settings.model_dump().items() if name.endswith("_bytes")}
+    caches = ("prefix_cache_bytes", "history_cache_bytes", "picture_cache_bytes")
+    held = sum(bounds[name] for name in (*caches, "decoding_bytes", "waiting_bytes"))
+    assert held + BODY_COPIES * bounds["held_bytes"] + resident + WORKING_BYTES <= total
+    assert held + BODY_COPIES * bounds["held_bytes"] + resident + WORKING_BYTES > 0.99 * total
+    assert settings.picture_pixels * PIXEL_BYTES <= settings.decoding_bytes
+    assert settings.held_bytes >= settings.body_bytes
+    assert min(bounds.values()) > 0
+
+
+def test_too_little_memory_is_one_line() -> None:
+    with pytest.raises(ConfigError, match="400 MiB; give at least 721MiB"):
+        ServeSettings().within(500 * 2**20, 400 * 2**20)
+    with pytest.raises(ConfigError, match="write it as 2GiB"):
+        parse_bytes("much")
+    assert [parse_bytes(text) for text in ("2GiB", "1.5 MB", "3k", "7")] == [2 * 2**30, 1_500_000, 3000, 7]
+
+
+def test_questions_that_wait_are_bounded_in_bytes(make_site: MakeSite) -> None:
+    site = make_site(waiting_bytes=10_000)
+    worker, opened = site.service.worker, threading.Event()
+    queue: TaskQueue[str, str] = worker.add_queue(
+        "slow", lambda asked: opened.wait(20) and asked, batched=False
+    )
+
+    async def ask() -> list[Any]:
+        calls = [asyncio.ensure_future(worker.ask(queue, name, num_bytes=6000)) for name in "abc"]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        calls.append(asyncio.ensure_future(worker.ask(queue, "d", num_bytes=6000)))
+        await asyncio.sleep(0)
+        opened.set()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = site.runner.run(ask())
+    assert answers.count("a") == 1
+    assert any(isinstance(answer, Busy) for answer in answers)
+    assert worker.bytes == 0
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a\nb", " a"])

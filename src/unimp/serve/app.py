@@ -95,6 +95,7 @@ def held_bytes(service: Service, bodies: BodyLimits) -> dict[str, BytesHeld]:
         "prefixes": BytesHeld(lambda: prefixes.bytes, settings.prefix_cache_bytes),
         "histories": BytesHeld(lambda: service.histories.bytes, settings.history_cache_bytes),
         "pictures": BytesHeld(lambda: service.items.pictures.num_bytes, settings.picture_cache_bytes),
+        "questions": BytesHeld(lambda: service.worker.bytes, settings.waiting_bytes),
         "bodies": BytesHeld(lambda: bodies.held, settings.held_bytes),
         "decoders": BytesHeld(lambda: decoding.bytes, decoding.max_bytes),
     }

@@ -21,6 +21,9 @@ from unimp.serve.users import UserHistory, stack_histories
 from unimp.tasks.requests import TaskRequest
 from unimp.tasks.task import AnyTask
 
+ID_BYTES = 200
+"""Estimated memory of an item's id in a request."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -33,6 +36,12 @@ class Question:
     """The request's picture at the model's size."""
     check: Check
     """Called between two steps of writing and drawing; raises ClientGone when the client has left."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Estimated memory."""
+        pixels = 0 if self.pixels is None else self.pixels.nbytes
+        return self.history.num_bytes + pixels + ID_BYTES * len(self.request.history or ())
 
 
 class ServedModel:

@@ -13,7 +13,7 @@ from PIL import Image
 from unimp.core.caches import ByteBoundedCache
 from unimp.core.errors import DataError
 from unimp.data.pictures import open_header
-from unimp.serve.settings import ServeSettings
+from unimp.serve.settings import PIXEL_BYTES, ServeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 SHOWN_PIXELS = 320
@@ -25,8 +25,6 @@ MOST_SCANNED = 160_000_000
 """Pixels times scans of a JPEG: ten scans of the largest picture."""
 MOST_SIDE = 20_000
 """Pixels of one side."""
-BYTES_PER_PIXEL = 16
-"""Memory while a picture is decoded and laid on white; measured: 7 (JPEG, PNG) to 15 (transparent WebP)."""
 HEADER_LOCK = threading.Lock()
 
 
@@ -55,7 +53,7 @@ def decoding_bytes(data: bytes) -> int:
     """Memory that decoding the picture takes; 0 for what cannot be decoded."""
     try:
         with open_header(data) as image:
-            return image.width * image.height * BYTES_PER_PIXEL
+            return image.width * image.height * PIXEL_BYTES
     except Exception:  # it is refused, with its reason, when it is decoded
         return 0
 

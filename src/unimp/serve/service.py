@@ -148,7 +148,8 @@ class Service:
 
         try:
             question = Question(request, history, pixels, check)
-            return await self.worker.ask(self.queues[task.name], question, client)
+            size = question.num_bytes
+            return await self.worker.ask(self.queues[task.name], question, client, num_bytes=size)
         finally:
             left.set()
 
