@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 @pytest.fixture(scope="module")
 def port(personalizer: Personalizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder: Path = tmp_path_factory.mktemp("connections")
-    hasty = {"head_bytes": 2000, "head_seconds": 0.2, "body_seconds": 0.2}
+    hasty = {"head_bytes": 2000, "head_seconds": 0.2, "body_seconds": 0.2, "unread_seconds": 0.2}
     with running(personalizer, f"sqlite:///{folder / 'store.db'}", **hasty) as number:
         yield number
 
@@ -117,6 +118,23 @@ def test_a_body_that_does_not_arrive_ends_the_connection(port: int) -> None:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 403")
         while connection.recv(65_536):  # ends: the server does not wait for the rest of the body
             pass
+
+
+def test_an_answer_that_is_not_read_ends_the_connection(port: int) -> None:
+    """Or whoever reads nothing keeps answers and connections for ever."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", port))
+        connection.settimeout(20)
+        asked = HEAD.replace(b"/healthz", b"/openapi.json") + b"\r\n"
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            send_for_ever(connection, asked)
+
+
+def send_for_ever(connection: socket.socket, data: bytes) -> None:
+    while True:
+        connection.sendall(data)
+        time.sleep(0.001)
 
 
 def test_connections_are_bounded() -> None:

@@ -85,6 +85,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.unparsed = 0
         """Bytes that came since the last head or body was whole."""
         self.deadline: asyncio.TimerHandle | None = None
+        self.reading_deadline: asyncio.TimerHandle | None = None
+        """Until then the client must have read what was sent."""
         self.admitted: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -99,6 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        self._expect_reading(False)
         if self.admitted is not None:
             self.limits.release(self.admitted)
             self.admitted = None
@@ -147,8 +150,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self._enter("answer")
         super().on_message_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading(True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._expect_reading(False)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_reading(True)
         if self.phase == "answer" and not self.pipeline:
             self._enter("head")
 
@@ -173,7 +189,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse_unreadable(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
-            self.transport.close()
+            self._close()
         elif self.head_size > self.settings.head_bytes:
             self._refuse(431, self._too_long())
         else:
@@ -190,6 +206,20 @@ class BoundedProtocol(HttpToolsProtocol):
             seconds = self.settings.head_seconds if phase == "head" else self.settings.body_seconds + 1.0
             self.deadline = self.loop.call_later(seconds, self._too_slow)
 
+    def _expect_reading(self, expected: bool) -> None:
+        """Give the client `unread_seconds` to read what was sent, or stop waiting for it."""
+        if self.reading_deadline is not None:
+            self.reading_deadline.cancel()
+            self.reading_deadline = None
+        if expected:
+            self.reading_deadline = self.loop.call_later(self.settings.unread_seconds, self.transport.abort)
+
+    def _close(self) -> None:
+        """Close when the client has read what was sent, or has had the time for it."""
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._expect_reading(True)
+
     def _stop_clock(self) -> None:
         if self.deadline is not None:
             self.deadline.cancel()
@@ -200,7 +230,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.phase == "head" and self.unparsed:
             self._refuse(408, f"the request's head took more than {self.settings.head_seconds:g} seconds")
         else:
-            self.transport.close()
+            self._close()
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer with a problem document unless another answer has begun, and close."""
@@ -218,7 +248,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 *(["retry-after: 1"] if status == 503 else []),
             ]
             self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        self.transport.close()
+        self._close()
 
 
 def bounded_protocol(settings: ServeSettings) -> type[BoundedProtocol]:

@@ -45,6 +45,8 @@ class ServeSettings(Config):
     Their memory is up to three times that: as bytes, as text while it is parsed, and as the picture in it."""
     body_seconds: float = 20.0
     """How long a body may take to arrive."""
+    unread_seconds: float = 20.0
+    """How long a client may leave an answer unread before its connection is cut."""
     answer_seconds: float = 30.0
     """How long a question may wait and be worked on before it is given up with 503."""
     picture_bytes: int = 6 * 2**20
