@@ -45,6 +45,12 @@ def serve(
         list[str] | None,
         typer.Option(help="Address of a reverse proxy whose X-Forwarded-For names the client; repeatable."),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Most memory, as 2GiB: what the loaded model leaves is divided over all caches and queues."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of the model; 0: all cores.")] = 0,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -53,11 +59,15 @@ def serve(
     from unimp.core.compute import set_threads
     from unimp.personalizer import load
     from unimp.serve.server import choose_settings, run_server
+    from unimp.serve.settings import parse_bytes, resident_bytes
     from unimp.serve.store.store import Store
 
+    most_bytes = None if memory is None else parse_bytes(memory)
     settings = choose_settings(host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or ())
     set_threads(threads)
     personalizer = load(run, data=data, device=device)
+    if most_bytes is not None:
+        settings = settings.within(most_bytes, resident_bytes())
     opened = Store.open(store or f"sqlite:///{run / 'store.db'}")
     run_server(personalizer, opened, settings, host, port)
 

@@ -74,11 +74,10 @@ def serve_app(app: FastAPI, settings: ServeSettings, listener: socket.socket) ->
 
 
 def server_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
-    """uvicorn on h11, whose heads of requests are bounded; see `protocol.py`."""
+    """uvicorn with bounded connections; see `protocol.py`."""
     return uvicorn.Config(
         app,
         http=bounded_protocol(settings),
-        h11_max_incomplete_event_size=settings.head_bytes,
         ws="none",
         log_level="warning",
         access_log=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from unimp.data.histories import FloatArray
@@ -82,7 +83,8 @@ async def mattered(service: Service, history: UserHistory, item: str) -> dict[st
     """What the panel shows."""
     row = service.catalog.rows([item])[0]
     found = await service.call(find, service.model, history, row)
-    return await service.decoded(shown, service.personalizer, found, len(history.item_rows))
+    panel = partial(shown, service.personalizer, found, len(history.item_rows))
+    return await service.decoding.run(service.decoding.max_bytes, panel)  # the catalogue's, of any size
 
 
 def shown(personalizer: Personalizer, found: Findings, known: int) -> dict[str, Any]:
