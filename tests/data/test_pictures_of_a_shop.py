@@ -164,7 +164,7 @@ def test_broken_and_missing_pictures_count_as_bad_rows_and_the_item_stays(tmp_pa
     (folder / "pictures" / "b.jpg").write_bytes(b"<html>")
     with pytest.raises(DataError, match=r'^items\.csv:4: item "02" names missing image "gone\.jpg"'):
         import_csv(folder, tmp_path / "out")
-    with pytest.raises(DataError, match=r'2 bad rows, 1 allowed.*item "01", pictures/b\.jpg: not a picture'):
+    with pytest.raises(DataError, match=r'2 bad rows, 1 allowed.*item "01", pictures/b\.jpg: a web page'):
         import_csv(folder, tmp_path / "out", max_bad_rows=1)
     dataset = import_csv(folder, tmp_path / "out", max_bad_rows=2)
     assert read_all(dataset) == ["a.jpg", None, None, None]

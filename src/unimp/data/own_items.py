@@ -60,7 +60,17 @@ def as_terms(column: pl.Series, separator: str, bad: BadRows) -> pl.Series:
     if column.dtype == pl.List(pl.String):
         column = column.list.join("\0")
         separator = "\0"
-    return split_terms(as_text(column, bad), separator).alias(column.name)
+    text = as_text(column, bad)
+    terms = split_terms(text, separator).alias(column.name)
+    if separator != "," and terms.list.len().max() == 1:
+        listed = terms.list.first()
+        commas = listed.str.contains(", ?\\w").fill_null(False)
+        if 2 * commas.sum() > len(listed.drop_nulls()):
+            bad.note(
+                f'{column.name}: a value such as "{listed.filter(commas)[0]}" is one category; '
+                "--separator , parts it"
+            )
+    return terms
 
 
 def typed_attributes(
@@ -88,6 +98,12 @@ def read_items(roles: Roles, settings: MappingFile, bad: BadRows) -> OwnItems:
     wanted = [column for column, role in roles.of_column.items() if role != "ignore"]
     chunks = list(roles.table.chunks(wanted, bad))
     frame = pl.concat([rows.frame for rows in chunks], how="vertical_relaxed", rechunk=True)
+    single = frame.unique(wanted, keep="first", maintain_order=True)
+    if single.height < frame.height:
+        bad.note(
+            f"{chunks[0].file}: {frame.height - single.height} row(s) wholly the same as another left out"
+        )
+        frame = single
     renamed = (
         {id_column: "item_id"}
         | ({picture: "picture"} if picture else {})

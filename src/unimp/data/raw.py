@@ -58,6 +58,8 @@ class ImportOptions(Config):
     """csv: a TOML file that says the same as the other csv options."""
     rating_scale: str | None = None
     """csv: `LOW:HIGH:STEP`."""
+    separator: str | None = Field(default=None, min_length=1)
+    """csv: what parts the values of a `categories` column; | unless said."""
     delimiter: str | None = None
     """csv: what parts the fields; found in the header unless said."""
     encoding: str | None = None

@@ -20,6 +20,7 @@ from unimp.core.progress import progress_bar
 from unimp.data.csv_reading import MAX_ROW_BYTES, MEBIBYTE, csv_chunks, csv_layout
 from unimp.data.encodings import traditional_encoding
 from unimp.data.files import first_bytes, open_binary, open_with_position
+from unimp.data.json_lists import is_json_list, list_elements
 from unimp.data.raw import ROW, BadRows, Rows
 
 
@@ -129,7 +130,10 @@ def json_chunks(
     show_progress: bool = False,
     lines: int = 1 << 16,
 ) -> Iterator[Rows]:
-    """`read_json_lines` in frames of `lines` rows at most, at least one. Memory: one such frame."""
+    """`read_json_lines` in frames of `lines` rows at most, at least one. Memory: one such frame.
+
+    A file that is one JSON list is read element by element, and these are counted.
+    """
     columns: list[list[Any]] = [[] for _ in schema]
     numbers: list[int] = []
 
@@ -139,18 +143,16 @@ def json_chunks(
 
     first_bytes(path)  # says that there is no such file before its size is asked
     size = max(1, path.stat().st_size // MEBIBYTE)
+    listed = is_json_list(path)
     # progress in MiB of the file as it lies on disk, packed or not
     with open_with_position(path) as (file, raw), progress_bar(path.name, size, show=show_progress) as bar:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES), b""), start=1):
-            if not line.strip():
-                continue
-            if len(line) == MAX_ROW_BYTES:
-                raise DataError(
-                    f"{path.name}:{number}: a line is longer than {MAX_ROW_BYTES // MEBIBYTE} MiB; "
-                    "expected one object a line"
-                )
+        records: Iterator[tuple[int, Any]] = (list_elements if listed else numbered_lines)(path, file)
+        for number, line in records:
             try:
-                values = pick(parse(line.decode("utf-8-sig" if number == 1 else "utf-8")))
+                if listed:
+                    values = pick(line)
+                else:
+                    values = pick(parse(line.decode("utf-8-sig" if number == 1 else "utf-8")))
             except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
                 bad.add(describe_bad_line(path.name, number, line, error), "malformed line")
                 continue
@@ -165,9 +167,22 @@ def json_chunks(
         yield frame()
 
 
-def describe_bad_line(file: str, number: int, line: bytes, error: Exception) -> str:
+def numbered_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, each with its number from 1."""
+    for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES), b""), start=1):
+        if len(line) == MAX_ROW_BYTES:
+            raise DataError(
+                f"{path.name}:{number}: a line is longer than {MAX_ROW_BYTES // MEBIBYTE} MiB; "
+                "expected one object a line"
+            )
+        if line.strip():
+            yield number, line
+
+
+def describe_bad_line(file: str, number: int, line: Any, error: Exception) -> str:
     if isinstance(error, KeyError):
         return f'{file}:{number}: has no field "{error.args[0]}"; mend or delete the line'
-    start = line[:60].decode("utf-8", "replace").rstrip()
+    text = line[:60].decode("utf-8", "replace") if isinstance(line, bytes) else json.dumps(line)[:60]
+    start = text.rstrip()
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f'{file}:{number}: malformed line ({reason}): "{start}"; mend or delete it'

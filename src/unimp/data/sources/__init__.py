@@ -116,7 +116,7 @@ OWN: dict[str, SourceEntry] = {
         "your own tables: CSV, JSON lines, Parquet (folder, or file of events)",
         options=(
             *("items", "events", "further_events", "map", "mapping", "rating_scale", "pictures"),
-            *("delimiter", "encoding", "decimal", "time_format", "where", "kinds", "undated"),
+            *("separator", "delimiter", "encoding", "decimal", "time_format", "where", "kinds", "undated"),
         ),
     ),
 }
