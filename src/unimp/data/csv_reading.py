@@ -54,11 +54,18 @@ class CsvLayout:
 
 
 def csv_layout(
-    path: Path, delimiter: str | None = None, encoding: str | None = None, known: Collection[str] = ()
+    path: Path,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    known: Collection[str] = (),
+    *,
+    options: bool = True,
 ) -> CsvLayout:
-    """How the CSV at `path` is written; what is not given is found out, see dialect.py."""
-    # other sources than csv give the delimiter, and have no such option
-    remedy = "save it as utf-8" if delimiter else "give --encoding latin-1, or save it as utf-8"
+    """How the CSV at `path` is written; what is not given is found out, see dialect.py.
+
+    `options` says whether the user could give these: other sources than csv have no such options.
+    """
+    remedy = "give --encoding latin-1, or save it as utf-8" if options else "save it as utf-8"
     mark = check_delimiter(delimiter) if delimiter else None
     chosen = check_encoding(encoding) if encoding else ""
     with open_binary(path) as file:

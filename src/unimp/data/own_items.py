@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from unimp.data.catalog import Attribute
-from unimp.data.raw import ROW, BadRows, Rows
+from unimp.data.raw import ROW, UNLIMITED, BadRows, Rows
 from unimp.data.roles import MappingFile, Roles
 from unimp.data.texts import MISSING, missing_to_null, plain_text, split_terms
 from unimp.data.values import numbers, reject, required_text
 
 PARENT = "\0parent"
-UNLIMITED = 1 << 62
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import polars as pl
 
 from unimp.core.errors import DataError, did_you_mean
 from unimp.core.progress import progress_bar
-from unimp.data.csv_reading import MAX_ROW_BYTES, MEBIBYTE, csv_chunks, csv_layout
+from unimp.data.csv_reading import BLOCK_BYTES, MAX_ROW_BYTES, MEBIBYTE, csv_chunks, csv_layout
 from unimp.data.encodings import traditional_encoding
 from unimp.data.files import first_bytes, open_binary, open_with_position
 from unimp.data.json_lists import is_json_list, list_elements
@@ -49,17 +49,36 @@ def read_csv(
     *,
     required: Sequence[str] = (),
     optional: Sequence[str] | None = None,
-    separator: str = ",",
+    separator: str | None = ",",
     encoding: str | None = None,
 ) -> Rows:
-    """The `required` columns and those of `optional` that exist (None: all that have a name), as text."""
-    layout = csv_layout(path, separator, encoding)
+    """`stream_csv` in one table."""
+    chunks = stream_csv(
+        path, bad, required=required, optional=optional, separator=separator, encoding=encoding
+    )
+    return Rows(path.name, pl.concat([rows.frame for rows in chunks], rechunk=True))
+
+
+def stream_csv(
+    path: Path,
+    bad: BadRows,
+    *,
+    required: Sequence[str] = (),
+    optional: Sequence[str] | None = None,
+    separator: str | None = ",",
+    encoding: str | None = None,
+    show_progress: bool = False,
+) -> Iterator[Rows]:
+    """The `required` columns and those of `optional` that exist (None: all that have a name), as text.
+
+    `separator` None is found out. Memory: a few blocks, see `csv_chunks`; the header is checked at once.
+    """
+    layout = csv_layout(path, separator, encoding, (*required, *(optional or ())), options=False)
     require_columns(path, layout.columns, required)
     wanted = layout.columns
     if optional is not None:
         wanted = [name for name in wanted if name in required or name in optional]
-    frames = [rows.frame for rows in csv_chunks(layout, wanted, bad)]
-    return Rows(path.name, pl.concat(frames, rechunk=True))
+    return csv_chunks(layout, wanted, bad, show_progress=show_progress)
 
 
 def read_fields(
@@ -70,15 +89,36 @@ def read_fields(
     *,
     encoding: str = "utf-8",
 ) -> Rows:
+    """`stream_fields` in one table."""
+    chunks = stream_fields(path, bad, names, separator, encoding=encoding)
+    return Rows(path.name, pl.concat([rows.frame for rows in chunks], rechunk=True))
+
+
+def stream_fields(
+    path: Path,
+    bad: BadRows,
+    names: Sequence[str],
+    separator: str,
+    *,
+    encoding: str = "utf-8",
+) -> Iterator[Rows]:
     """A file without header or quotes, its fields parted by `separator`, which may be several characters.
 
-    `encoding` is the one of the published files; a file that is UTF-8 throughout is read as such.
+    `encoding` is the one of the published files; a file that is UTF-8 throughout is read as such. Memory: one
+    frame of about BLOCK_BYTES.
     """
     found = traditional_encoding(path, encoding)
     if found != "utf-8" and found == encoding:
         bad.note(f"{path.name} is not UTF-8 and was read as {encoding}")
     columns: list[list[str]] = [[] for _ in names]
     numbers: list[int] = []
+    size = 0
+
+    def frame() -> Rows:
+        texts = pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String()))
+        blank_to_null = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in names]
+        return Rows(path.name, texts.with_columns(*blank_to_null, pl.Series(ROW, numbers, dtype=pl.Int64)))
+
     with open_text(path, found) as lines:
         for number, line in enumerate(lines, start=1):
             text = line.rstrip("\r\n")
@@ -94,9 +134,11 @@ def read_fields(
             numbers.append(number)
             for column, value in zip(columns, fields, strict=True):
                 column.append(value)
-    frame = pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String()))
-    blank_to_null = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in names]
-    return Rows(path.name, frame.with_columns(*blank_to_null, pl.Series(ROW, numbers, dtype=pl.Int64)))
+            size += len(text)
+            if size > BLOCK_BYTES:
+                yield frame()
+                columns, numbers, size = [[] for _ in names], [], 0
+    yield frame()
 
 
 def parse_json(line: str) -> Any:

@@ -94,12 +94,12 @@ OWN: dict[str, SourceEntry] = {
     "shopify": SourceEntry(
         "unimp.data.sources.shopify:Shopify",
         "Shopify's exports of products and orders (folder)",
-        options=("items", "events", "pictures"),
+        options=("items", "events", "pictures", "time_format"),
     ),
     "woocommerce": SourceEntry(
         "unimp.data.sources.woocommerce:WooCommerce",
         "WooCommerce's exports of products and orders (folder)",
-        options=("items", "events", "pictures"),
+        options=("items", "events", "pictures", "time_format"),
     ),
     "netflix": SourceEntry(
         "unimp.data.sources.netflix:Netflix",
