@@ -442,6 +442,37 @@ FOUND = {
 }
 
 
+def test_names_of_columns_over_several_lines(tmp_path: Path) -> None:
+    named = {"item_id": "Article\nNo", "price": "price\n(EUR)"}
+    items = pl.read_csv(ITEMS.encode()).rename(named)
+    events = shop(tmp_path / "e").joinpath("events.csv").read_text()
+    given = ("Article No=id", "price (EUR)=number")
+    for number, (ending, write) in enumerate(
+        {
+            "json": lambda path: path.write_text(json.dumps(items.to_dicts())),
+            "parquet": items.write_parquet,
+            "arrow": items.write_ipc,
+        }.items()
+    ):
+        folder = tmp_path / f"s{number}"
+        folder.mkdir()
+        (folder / "events.csv").write_text(events)
+        write(folder / f"items.{ending}")
+        dataset = import_from("csv", folder, tmp_path / f"out{number}", map=given)
+        assert dataset.catalog.items["price (EUR)"].to_list() == [3.5, 4.25, 12.0]
+        with pytest.raises(
+            ConfigError, match=r"no column is the id; .*; known: Article No, title, price \(EUR\)$"
+        ):
+            import_from("csv", folder, tmp_path / f"no{number}")
+    dataset = unimp.import_tables(
+        items=items,
+        events=pl.read_csv(events.encode()),
+        out=tmp_path / "frame",
+        item_columns={"Article No": "id"},
+    )
+    assert dataset.catalog.texts["price (EUR)"][0] == "3.5"
+
+
 @pytest.mark.parametrize("name", FOUND)
 def test_what_fuzzing_found(tmp_path: Path, name: str) -> None:
     items, message = FOUND[name]

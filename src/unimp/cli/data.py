@@ -136,6 +136,7 @@ def show_import(manifest: Manifest, out: Path, as_json: bool) -> None:
     typer.echo(f"{out}: {counts['users']:,} users, {counts['items']:,} items, {counts['events']:,} events")
     for note in manifest.notes:
         typer.echo(f"  {note}")
+    typer.echo(f"next: unimp train --data {out} --out {out.with_name(f'{out.name}-run')}")
 
 
 def accepted(source: str, given: dict[str, Any]) -> dict[str, Any]:

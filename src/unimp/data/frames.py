@@ -86,6 +86,11 @@ def as_polars(table: Any, name: str) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, pa.ArrowException, ValueError, OverflowError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{name}: is not readable ({reason}); check its columns") from None
+    plain = [" ".join(column.split()) for column in result.columns]
+    twice = next((column for column in plain if plain.count(column) > 1), None)
+    if twice is not None:
+        raise DataError(f'{name}: column "{twice}" occurs twice; rename one of them')
+    result.columns = plain
     return result
 
 

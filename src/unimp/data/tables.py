@@ -7,8 +7,9 @@ Memory: one chunk, except for frames, which are in memory already.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -82,7 +83,20 @@ class FileTable:
 
     @property
     def columns(self) -> list[str]:
-        return list(self.names)
+        return list(self.originals)
+
+    @cached_property
+    def originals(self) -> dict[str, str]:
+        """Name on one line -> the name in the file; a column whose name is blank is left out."""
+        found: dict[str, str] = {}
+        for name in self.names:
+            if plain := " ".join(name.split()):
+                found.setdefault(plain, name)
+        return found
+
+    def renamed(self, wanted: Sequence[str], frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            yield frame.rename({self.originals[name]: name for name in wanted})
 
 
 class JsonTable(FileTable):
@@ -90,7 +104,9 @@ class JsonTable(FileTable):
         def pick(record: Mapping[str, Any]) -> tuple[Any, ...]:
             if not isinstance(record, dict):
                 raise ValueError("not an object")
-            return tuple(json_text(record.get(name)) for name in wanted)
+            return tuple(json_text(record.get(name)) for name in keys)
+
+        keys = [self.originals[name] for name in wanted]
 
         schema = dict.fromkeys(wanted, pl.String())
         return json_chunks(self.path, bad, pick, schema, show_progress=show_progress)
@@ -113,8 +129,10 @@ class ParquetTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
-                batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=list(wanted), use_threads=False)
-                yield from numbered(self.path.name, map(from_arrow, batches), wanted)
+                names = [self.originals[name] for name in wanted]
+                batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=names, use_threads=False)
+                frames = self.renamed(wanted, map(from_arrow, batches))
+                yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Parquet", error) from None
 
@@ -123,8 +141,10 @@ class ArrowTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
             with pa.memory_map(str(self.path)) as memory, pyarrow.ipc.open_file(memory) as file:
-                batches = (file.get_batch(at).select(list(wanted)) for at in range(file.num_record_batches))
-                yield from numbered(self.path.name, map(from_arrow, batches), wanted)
+                names = [self.originals[name] for name in wanted]
+                batches = (file.get_batch(at).select(names) for at in range(file.num_record_batches))
+                frames = self.renamed(wanted, map(from_arrow, batches))
+                yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Arrow", error) from None
 
