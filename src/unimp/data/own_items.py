@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from unimp.data.catalog import Attribute
+from unimp.data.picture_cells import is_picture_name, split_cell
 from unimp.data.raw import ROW, UNLIMITED, BadRows, Rows
 from unimp.data.roles import MappingFile, Roles
 from unimp.data.texts import MISSING, missing_to_null, plain_text, split_terms
@@ -115,10 +116,24 @@ def read_items(roles: Roles, settings: MappingFile, bad: BadRows) -> OwnItems:
     if picture:
         frame = frame.with_columns(as_text(frame["picture"], bad, html=False).alias("picture"))
     rows = typed_attributes(Rows(chunks[0].file, frame), attributes, settings, bad)
+    if picture is None:
+        note_pictures(rows, attributes, bad)
     title = roles.column("title")
     if not parent:
         return OwnItems(rows, attributes, title)
     return gather_variants(rows, attributes, title, bad)
+
+
+def note_pictures(rows: Rows, attributes: tuple[Attribute, ...], bad: BadRows) -> None:
+    """Say it of a text that is the name or address of a picture in every row looked at."""
+    for attribute in attributes:
+        if attribute.kind != "text":
+            continue
+        values = rows.frame[attribute.name].drop_nulls().head(100).to_list()
+        if values and all(is_picture_name(name) for value in values for name in split_cell(value)):
+            bad.note(
+                f'{attribute.name}: "{values[0][:80]}" is a picture; --map {attribute.name}=picture uses it'
+            )
 
 
 def gather_variants(

@@ -28,6 +28,8 @@ ENDINGS = frozenset(
     | {".avif", ".avifs", ".heic", ".heif"}
 )
 """Endings, in small letters, of files that may be pictures, whether or not they can be decoded."""
+UNREADABLE = frozenset({".heic", ".heif"})
+"""Of these, the ones that never can."""
 OTHER_KINDS = {
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML file",

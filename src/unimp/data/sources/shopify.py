@@ -13,7 +13,7 @@ import polars as pl
 
 from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute
-from unimp.data.picture_check import find_pictures
+from unimp.data.picture_check import USUAL_PICTURES, find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
 from unimp.data.sources.orders import OrderLines, order_rows, price_of, tables_with, without_markup
 from unimp.data.times import TimeReader
@@ -58,7 +58,7 @@ class Shopify:
             ATTRIBUTES,
             read_orders(order_files, lines, TimeReader(bad, options.time_format), bad),
             "title",
-            pictures=find_pictures(options.pictures, path, ("pictures", "pictures.zip")),
+            pictures=find_pictures(options.pictures, path, USUAL_PICTURES),
             counts=lines.counts,
         )
 

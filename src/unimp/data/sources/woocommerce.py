@@ -15,7 +15,7 @@ import polars as pl
 
 from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute
-from unimp.data.picture_check import find_pictures
+from unimp.data.picture_check import USUAL_PICTURES, find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
 from unimp.data.reading import read_csv, stream_csv
 from unimp.data.sources.orders import (
@@ -85,7 +85,7 @@ class WooCommerce:
             ATTRIBUTES,
             read_orders(file, lines, TimeReader(bad, options.time_format), bad),
             "title",
-            pictures=find_pictures(options.pictures, path, ("pictures", "pictures.zip")),
+            pictures=find_pictures(options.pictures, path, USUAL_PICTURES),
             counts=lines.counts,
         )
 
