@@ -369,7 +369,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="Folder for the tables that failed.")
-    parser.add_argument("--out", type=Path, help="Result file.")
+    parser.add_argument("--out", type=Path, help="Result file, to which runs are added.")
     given_arguments = parser.parse_args()
     signal.signal(signal.SIGALRM, late)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -380,8 +380,10 @@ def main() -> None:
     }
     print(json.dumps(result, indent=2))
     if given_arguments.out is not None:
-        given_arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        given_arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+        out = given_arguments.out
+        out.parent.mkdir(parents=True, exist_ok=True)
+        runs = json.loads(out.read_text())["runs"] if out.exists() else []
+        out.write_text(json.dumps({"runs": [*runs, result]}, indent=2) + "\n")
     sys.exit(any(part["failures"] for part in result.values()))
 
 

@@ -19,6 +19,7 @@ from unimp.data.catalog import ATTRIBUTE_DTYPES, Attribute
 from unimp.data.files import open_binary
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
+from unimp.data.pictures import PictureSource
 from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows, no_items
 from unimp.data.reading import json_chunks, read_json_lines
 from unimp.data.texts import MISSING, flat_names, without_markup
@@ -43,7 +44,11 @@ REVIEW_SCHEMA: dict[str, pl.DataType] = {
     "summary": pl.String(),
     "review": pl.String(),
 }
-ITEM_SCHEMA = {"item_id": pl.String()} | {a.name: ATTRIBUTE_DTYPES[a.kind] for a in ATTRIBUTES}
+ITEM_SCHEMA = {
+    "item_id": pl.String(),
+    **{a.name: ATTRIBUTE_DTYPES[a.kind] for a in ATTRIBUTES},
+    "picture": pl.String(),
+}
 PRICE = re.compile(r"\$?\s*(\d[\d,]*(?:\.\d+)?)")
 
 
@@ -59,14 +64,9 @@ class Amazon:
                 no_items(reviews_file.name), (), events,
                 rating_scale=STARS, pictures=pictures, events_add_items=True, notes=(NO_METADATA,),
             )  # fmt: skip
-        items = read_json_lines(
-            meta_file, bad, pick_item, ITEM_SCHEMA, parse=parse_literal_or_json, show_progress=show_progress
-        )
-        # the published files repeat some items, and lack some that were reviewed
-        single = items.frame.unique("item_id", keep="first", maintain_order=True)
-        repeats = items.frame.height - single.height
+        items, repeats = read_metadata(meta_file, pictures, bad, show_progress)
         return RawTables(
-            Rows(items.file, single),
+            items,
             ATTRIBUTES,
             events,
             "title",
@@ -145,6 +145,21 @@ def pick_review_2023(record: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def read_metadata(
+    path: Path, pictures: PictureSource | None, bad: BadRows, show_progress: bool
+) -> tuple[Rows, int]:
+    """The items, and how many rows the published file has twice.
+
+    Their pictures are web addresses, unless `pictures` has files that are called like the items.
+    """
+    items = read_json_lines(
+        path, bad, pick_item, ITEM_SCHEMA, parse=parse_literal_or_json, show_progress=show_progress
+    )
+    single = items.frame.unique("item_id", keep="first", maintain_order=True)
+    kept = single if pictures is None else single.drop("picture")
+    return Rows(items.file, kept), items.frame.height - single.height
+
+
 def parse_literal_or_json(line: str) -> Any:
     try:
         return json.loads(line)
@@ -161,7 +176,18 @@ def pick_item(record: Mapping[str, Any]) -> tuple[Any, ...]:
         price_of(record.get("price")),
         listed_words(record.get("features") or record.get("feature")),
         listed_words(record.get("description")),
+        "\n".join(picture_addresses(record)) or None,
     )
+
+
+def picture_addresses(record: Mapping[str, Any]) -> list[str]:
+    """All pictures of an item, the main one first: `images` (2023), `imageURL…` (2018), `imUrl` (2014)."""
+    images = record.get("images")
+    if isinstance(images, list):
+        listed = [image.get("large") or image.get("hi_res") for image in images if isinstance(image, dict)]
+        return [address for address in listed if isinstance(address, str)]
+    found = record.get("imageURLHighRes") or record.get("imageURL") or record.get("imUrl") or []
+    return [address for address in ([found] if isinstance(found, str) else found) if address]
 
 
 def words(value: object) -> str | None:

@@ -13,15 +13,8 @@ from pathlib import Path
 from unimp.core.errors import ConfigError, DataError
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows, no_items
-from unimp.data.reading import read_json_lines, stream_csv
-from unimp.data.sources.amazon import (
-    ATTRIBUTES,
-    ITEM_SCHEMA,
-    NO_METADATA,
-    STARS,
-    parse_literal_or_json,
-    pick_item,
-)
+from unimp.data.reading import stream_csv
+from unimp.data.sources.amazon import ATTRIBUTES, NO_METADATA, STARS, read_metadata
 from unimp.data.values import ratings, seconds
 
 SUFFIXES = (".csv", ".csv.gz")
@@ -43,13 +36,8 @@ class AmazonCsv:
                 no_items(files[0].name), (), events,
                 rating_scale=STARS, pictures=pictures, events_add_items=True, notes=(NO_METADATA,),
             )  # fmt: skip
-        found = read_json_lines(
-            meta, bad, pick_item, ITEM_SCHEMA, parse=parse_literal_or_json, show_progress=show_progress
-        )
-        described = found.frame.unique("item_id", keep="first", maintain_order=True)
-        return RawTables(
-            Rows(found.file, described), ATTRIBUTES, events, "title", STARS, pictures, events_add_items=True
-        )
+        items, _ = read_metadata(meta, pictures, bad, show_progress)
+        return RawTables(items, ATTRIBUTES, events, "title", STARS, pictures, events_add_items=True)
 
 
 def rating_files(path: Path, wanted: str | None) -> list[Path]:
