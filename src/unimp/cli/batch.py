@@ -98,7 +98,7 @@ def right_lines(
     wrong = wrong_lines(personalizer, task, table, options)
     if wrong and (not skip_wrong or len(wrong) == table.height):
         raise refuse(path, wrong)
-    return table.filter(~pl.col(LINE).is_in([one.line for one in wrong])), wrong
+    return table.filter(~pl.col(LINE).is_in([wrong_line.line for wrong_line in wrong])), wrong
 
 
 def identity(personalizer: Personalizer, run: Path, users: Path) -> dict[str, Any]:
@@ -135,7 +135,12 @@ def write_skipped(wrong: list[Wrong], target: Path) -> None:
     """`line,reason`, in the order of the file."""
     import polars as pl
 
-    table = pl.DataFrame({"line": [one.line for one in wrong], "reason": [one.reason for one in wrong]})
+    table = pl.DataFrame(
+        {
+            "line": [wrong_line.line for wrong_line in wrong],
+            "reason": [wrong_line.reason for wrong_line in wrong],
+        }
+    )
     table.write_csv(target)
 
 

@@ -64,12 +64,16 @@ def linear_cross_entropy(
     *,
     gamma: float = 0.0,
     detach: bool = True,
+    log_weights_I: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(mean of -weight · Σ_H part · log softmax(h Wᵀ)[label] with gradient, losses [N] without), in nats.
 
     Weights are shares · (1 - p)^gamma (focal loss, Lin et al. 2017), divided by their sum: whatever gamma is,
     the mean weight is 1 and the effective learning rate is the same. `detach` treats them as constants;
     otherwise the gradient runs through (1 - p)^gamma as well.
+
+    `log_weights_I`: how often each row of the table stands in the sum over all items, where the table is a
+    sample of them (logQ correction; Bengio & Senécal 2008). A prediction's right answers stand there once.
     """
     with torch.no_grad():
         grad_ND, grad_ID = torch.empty_like(hidden_ND), torch.zeros_like(table_ID)
@@ -80,7 +84,10 @@ def linear_cross_entropy(
             h_CD, labels_CH, parts_CH = hidden_ND[rows], labels_NH[rows], parts_NH[rows]
             buffer = h_CD.new_empty(len(h_CD), len(table_ID)) if buffer is None else buffer
             logits_CI = torch.mm(h_CD, table_ID.T, out=buffer[: len(h_CD)])
-            label_logit_C = (logits_CI.gather(1, labels_CH) * parts_CH).sum(dim=1)
+            own_CH = logits_CI.gather(1, labels_CH)
+            label_logit_C = (own_CH * parts_CH).sum(dim=1)
+            if log_weights_I is not None:
+                logits_CI.add_(log_weights_I).scatter_(1, labels_CH, own_CH)
             highest_C = logits_CI.amax(dim=1, keepdim=True)
             logits_CI.sub_(highest_C).exp_()
             sums_C = logits_CI.sum(dim=1, keepdim=True)

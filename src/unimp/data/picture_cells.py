@@ -137,11 +137,11 @@ class PictureFinder:
                 # a path of another machine: only the file's name can be the same here
                 path = path.relative_to(own) if path.is_relative_to(own) else PurePosixPath(path.name)
             shorter = PurePosixPath(*path.parts[1:]) if path.parts[:1] == (self.source.path.stem,) else path
-            for one in dict.fromkeys((path, shorter)):
-                if one.parts:
-                    yield one.as_posix()
-                    if one.suffix.lower() not in ENDINGS:
-                        yield from (f"{one.as_posix()}{ending}" for ending in sorted(ENDINGS))
+            for place in dict.fromkeys((path, shorter)):
+                if place.parts:
+                    yield place.as_posix()
+                    if place.suffix.lower() not in ENDINGS:
+                        yield from (f"{place.as_posix()}{ending}" for ending in sorted(ENDINGS))
 
 
 def lies_beside(source: PictureSource, reference: str) -> bool:

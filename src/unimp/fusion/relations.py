@@ -119,7 +119,7 @@ def count_relations(
     else:
         missing.append(f"{LINEAR}: more than {EASE_MAX_ITEMS:,} items")
     missing += [f"no {name}" for name in (WORDS, PICTURES) if name not in likenesses]
-    grouped = [with_affinity(one, together, counts) for one in groups]
+    grouped = [with_affinity(group, together, counts) for group in groups]
     if not grouped:
         missing.append("no attribute groups")
     if prices is None:

@@ -41,7 +41,9 @@ class Continuation:
         """`room`: most positions that will be added; `cache` and `users` as in `hidden_at_end`."""
         self.model, self.state = model, state
         names = users if cache is not None else [""] * len(sentences)
-        plans = [plan_sentence(cache, user, one) for user, one in zip(names, sentences, strict=True)]
+        plans = [
+            plan_sentence(cache, user, sentence) for user, sentence in zip(names, sentences, strict=True)
+        ]
         read = read_rests(model, state, plans, cache, room)
         self.cache = aligned(read.cache, read.batch.lengths, read.batch.items.shape[1])
         self.pictures = read.pictures

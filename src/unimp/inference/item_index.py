@@ -100,7 +100,7 @@ class ItemIndex:
             None if state.visual_IVE is None else TensorRows(state.visual_IVE),
             None if state.pictures_ID is None else TensorRows(state.pictures_ID),
             None if sources.pictures is None else TensorRows(torch.from_numpy(sources.pictures)),
-            None if text is None else TensorRows(text.cpu()),
+            None if text is None else TensorRows(text.cpu().float()),
             TensorRows(torch.from_numpy(sources.popularity)),
             sources.words,
             sources.graphs,

@@ -180,7 +180,7 @@ def hidden_at_end(
     """
     if cache is None:
         return last_hidden(model, state, sentences)
-    plans = [plan_sentence(cache, user, one) for user, one in zip(users, sentences, strict=True)]
+    plans = [plan_sentence(cache, user, sentence) for user, sentence in zip(users, sentences, strict=True)]
     return hidden_of(model, state, plans, cache)
 
 

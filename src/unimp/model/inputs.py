@@ -48,6 +48,20 @@ class ItemInputs:
     pooled_IP: Tensor | None = None
     """[I, 2E] mean and maximum of `visual_IVE`, where reading all of it at every step costs too much."""
 
+    def at(self, rows_R: Tensor) -> ItemInputs:
+        """The R items of these rows, on their device, in float32. Visual tokens stay those of all items."""
+
+        def taken(table: Tensor) -> Tensor:
+            return table[rows_R.to(table.device)].to(rows_R.device)
+
+        optional = {"pixels_IYX3": self.pixels_IYX3, "has_picture_I": self.has_picture_I}
+        return ItemInputs(
+            {name: taken(block).float() for name, block in self.content.items()},
+            visual_IVE=self.visual_IVE,
+            pooled_IP=None if self.pooled_IP is None else taken(self.pooled_IP).float(),
+            **{name: None if table is None else taken(table) for name, table in optional.items()},
+        )
+
 
 @dataclass(frozen=True)
 class ItemState:

@@ -99,8 +99,11 @@ class UnimpModel(nn.Module):
         )
         self.scale = nn.Parameter(torch.tensor(1.0 / self.decoder.hidden_size))
 
-    def item_state(self, items: ItemInputs) -> ItemState:
-        """Every item's vector, and its visual tokens: computed once per forward pass, shared by all."""
+    def item_state(self, items: ItemInputs, identity_ID: Tensor | None = None) -> ItemState:
+        """Every item's vector, and its visual tokens: computed once per forward pass, shared by all.
+
+        `identity_ID`: the identities of the items of `items`, where those are not the whole catalogue.
+        """
         visual_IVE = items.visual_IVE
         if self.vision is not None and items.pixels_IYX3 is not None:
             visual_IVE = self.vision(pixels_from_bytes(items.pixels_IYX3))
@@ -109,7 +112,7 @@ class UnimpModel(nn.Module):
         if visual_IVE is not None and "picture" in self.items.projections:
             content["picture"] = self.pooled_pictures(visual_IVE, items.has_picture_I, items.pooled_IP)
             pictures_ID = self.items.projections["picture"](content["picture"])
-        return ItemState(self.items.vectors(content), visual_IVE, pictures_ID)
+        return ItemState(self.items.vectors(content, identity_ID), visual_IVE, pictures_ID)
 
     def with_outside(self, state: ItemState, visual_XVE: Tensor) -> ItemState:
         """The state with further pictures, shown but not of the catalogue (an uploaded query)."""
@@ -127,9 +130,13 @@ class UnimpModel(nn.Module):
         assert has_picture_I is not None
         rows = has_picture_I.nonzero()[:, 0]
         pooled = pool_tokens(visual_IVE.index_select(0, rows)) if pooled_IP is None else pooled_IP[rows]
-        pooled = self.picture_norm(pooled)
+        norm = self.picture_norm
+        if self.training and len(rows) < 2:  # of a step that touches few items; one row has no variance
+            pooled = F.batch_norm(pooled, norm.running_mean, norm.running_var, eps=norm.eps)
+        else:
+            pooled = norm(pooled)
         scaled = pooled / pooled.shape[-1] ** 0.5  # about unit length, like every other block of content
-        return scaled.new_zeros(len(visual_IVE), scaled.shape[-1]).index_copy(0, rows, scaled)
+        return scaled.new_zeros(len(has_picture_I), scaled.shape[-1]).index_copy(0, rows, scaled)
 
     def embed(self, inputs: Inputs, state: ItemState) -> Tensor:
         """[B, T, D]: an item's vector, a ghost's vector, and the mean of a position's tokens."""

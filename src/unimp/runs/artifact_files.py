@@ -33,7 +33,9 @@ from unimp.tasks.rating.factors import BiasedMF
 VOCABULARY, ITEMS, TOKENIZER = "vocabulary.json", "items.safetensors", "image_tokenizer.safetensors"
 VISUAL = "visual.npy"
 """Visual tokens of an encoder whose features are memory-mapped."""
-PREPARED = (VOCABULARY, ITEMS, TOKENIZER, VISUAL)
+CONTENT_TEXT = "content-text.npy"
+"""The items' text in half precision, memory-mapped, of a run that computes the touched items alone."""
+PREPARED = (VOCABULARY, ITEMS, TOKENIZER, VISUAL, CONTENT_TEXT)
 """Files that are made before anything is learned."""
 
 
@@ -42,7 +44,7 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
     artifacts.vocabulary.save(folder / VOCABULARY)
     items, factors, vision = artifacts.items, artifacts.factors, artifacts.vision
     mapped = vision is not None and vision.maps_features
-    tensors = {f"content.{name}": block for name, block in items.content.items()}
+    tensors = {f"content.{n}": block for n, block in items.content.items() if block.dtype != torch.float16}
     optional = {
         "pixels": items.pixels_IYX3,
         "visual": None if mapped else items.visual_IVE,
@@ -67,7 +69,7 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
         tensors["sentences.mean"] = torch.from_numpy(artifacts.sentences.mean)
         tensors["sentences.components"] = torch.from_numpy(artifacts.sentences.components)
     if mapped and items.visual_IVE is not None:
-        write_visual(folder / VISUAL, items.visual_IVE)
+        write_mapped(folder / VISUAL, items.visual_IVE)
     if artifacts.tokenizer is not None:
         save_tokenizer(folder / TOKENIZER, artifacts.tokenizer)
     facts = {
@@ -97,10 +99,13 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
     vision = saved_vision(tensors, facts, recipe)
     mapped = vision is not None and vision.maps_features and not vision.trained
     if mapped:
-        tensors["visual"] = read_visual(folder / VISUAL)
+        tensors["visual"] = read_mapped(folder / VISUAL)
     on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
+    content = {name: block.to(device) for name, block in under("content", tensors).items()}
+    if (folder / CONTENT_TEXT).exists():
+        content["text"] = read_mapped(folder / CONTENT_TEXT)
     items = ItemInputs(
-        {name: block.to(device) for name, block in under("content", tensors).items()},
+        content,
         on_device.get("pixels"),
         on_device.get("visual"),
         on_device.get("has_picture"),
@@ -165,17 +170,25 @@ def saved_sentences(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Senten
     return SentenceProjector(SentenceSource(told["name"], told["identity"]), mean, components)
 
 
-def write_visual(path: Path, visual_IVE: Tensor) -> None:
-    """An array that `read_visual` maps; CheckpointError when it cannot be written."""
+def map_content(folder: Path, items: ItemInputs) -> ItemInputs:
+    """The items with their text in half precision, as a memory map of the run folder's own file."""
+    if "text" not in items.content:
+        return items
+    write_mapped(folder / CONTENT_TEXT, items.content["text"].half())
+    return replace(items, content={**items.content, "text": read_mapped(folder / CONTENT_TEXT)})
+
+
+def write_mapped(path: Path, table: Tensor) -> None:
+    """An array that `read_mapped` maps; CheckpointError when it cannot be written."""
     try:
-        write_array(path, visual_IVE.cpu().numpy())
+        write_array(path, table.cpu().numpy())
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error.strerror}); free some space and resume"
         ) from None
 
 
-def read_visual(path: Path) -> Tensor:
+def read_mapped(path: Path) -> Tensor:
     """As a memory map; CheckpointError when it is missing or cut short."""
     found = open_array(path)
     if found is None:

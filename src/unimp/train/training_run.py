@@ -16,7 +16,7 @@ from unimp.core.devices import pick_device
 from unimp.core.files import read_json, write_json
 from unimp.data.dataset import Dataset
 from unimp.model.unimp import UnimpModel
-from unimp.runs.artifact_files import load_artifacts, save_artifacts
+from unimp.runs.artifact_files import load_artifacts, map_content, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.folder import RESULT, claimed
 from unimp.runs.open_run import load_model
@@ -25,6 +25,7 @@ from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.tasks.fitting import fit_fusion_weights
 from unimp.train.preparation import build_artifacts, for_training, masks_history
 from unimp.train.process_group import ProcessGroup
+from unimp.train.sampled import samples_items
 from unimp.train.step import check_compute
 from unimp.train.trainer import Training
 
@@ -76,6 +77,9 @@ def learn(
     """Prepare, train, and choose the mixture on validation; state and weights go to `folder`."""
     started, process_group = time.monotonic(), process_group or ProcessGroup()
     artifacts = build_artifacts(training_split, recipe, device=device, show_progress=show)
+    num_items = artifacts.vocabulary.num_items
+    if samples_items(recipe, num_items, device, shards=process_group.shards, show=False):
+        artifacts = replace(artifacts, items=map_content(folder, artifacts.items))
     save_artifacts(folder, artifacts)
     process_group.broadcast(dict)
     prepared = time.monotonic() - started
@@ -96,9 +100,9 @@ def learn(
         "valid": {
             "score": position.best,
             "users": len(seen),
-            "reached": {name: one.reached for name, one in fitted.items()},
+            "reached": {name: weights.reached for name, weights in fitted.items()},
         },
-        "mixtures": {name: one.fusion_weights.model_dump() for name, one in fitted.items()},
+        "mixtures": {name: weights.fusion_weights.model_dump() for name, weights in fitted.items()},
         "exclude_history": training_split.exclude_history,
         "best_epoch": position.best_epoch,
         "epochs": position.epoch,

@@ -64,4 +64,4 @@ class PictureReranker(Decoder):
     def fitted(self, pictures: PictureArray) -> PictureArray:
         """[U * N, height, width, 3] as the catalogue's own pictures are brought to size."""
         flat = pictures.reshape(-1, *pictures.shape[2:])
-        return np.stack([fit_pixels(Image.fromarray(one), *self.size) for one in flat])
+        return np.stack([fit_pixels(Image.fromarray(pixels), *self.size) for pixels in flat])

@@ -10,7 +10,7 @@ import numpy as np
 from unimp.answer import Ranker
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, Histories
-from unimp.metrics.ranking import metric_values, rank_cases, ranking_metrics
+from unimp.metrics.ranking import metric_values, rank_cases, ranking_metrics, users_at_a_time
 from unimp.sentence.parts import Role, UserSentence
 from unimp.tasks.ranking import best_of, history_ids, item_columns, item_lines
 from unimp.tasks.recommendation.schema import ANSWER_EXAMPLE, Recommendation, RecommendRequest
@@ -96,7 +96,13 @@ class RecommendationTask(Task[RecommendRequest, Recommendation, "ModelRanker", R
     ) -> TaskScore:
         """HR, NDCG and MRR over the full catalogue."""
         with progress_bar("ranking", len(cases), show=show) as bar:
-            ranks = rank_cases(method, cases, exclude_history=exclude_history, advance=bar.advance)
+            ranks = rank_cases(
+                method,
+                cases,
+                exclude_history=exclude_history,
+                batch_size=users_at_a_time(len(self.context.catalog)),
+                advance=bar.advance,
+            )
         return TaskScore(
             ranking_metrics(ranks),
             len(cases),

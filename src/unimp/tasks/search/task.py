@@ -10,7 +10,14 @@ import numpy as np
 from unimp.answer import Query, Searcher
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, Histories
-from unimp.metrics.ranking import RankArray, mask_history, metric_values, ranking_metrics, target_ranks
+from unimp.metrics.ranking import (
+    RankArray,
+    mask_history,
+    metric_values,
+    ranking_metrics,
+    target_ranks,
+    users_at_a_time,
+)
 from unimp.sentence.parts import Role, UserSentence
 from unimp.tasks.context import TaskContext
 from unimp.tasks.queries import Posed
@@ -164,8 +171,9 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
         satisfied: list[float] = []
         scored = np.array([row for row, query in enumerate(posed) if query is not None], dtype=np.int64)
         with progress_bar("searching", len(scored), show=show) as bar:
-            for start in range(0, len(scored), BATCH):
-                rows = scored[start : start + BATCH]
+            size = min(BATCH, users_at_a_time(len(self.context.catalog)))
+            for start in range(0, len(scored), size):
+                rows = scored[start : start + size]
                 batch = cases.select(rows)
                 chosen = [query for row in rows.tolist() if (query := posed[row]) is not None]
                 scores = np.array(method.search(batch.histories, [query.query for query in chosen]))
