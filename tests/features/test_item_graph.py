@@ -225,6 +225,14 @@ def test_heavy_histories_are_capped_and_said(capsys: pytest.CaptureFixture[str])
     assert not capsys.readouterr().err
 
 
+@pytest.mark.parametrize("pairs", [1, 7, 40])
+def test_ease_counts_together_in_blocks(monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:
+    log = Histories.from_lists([[0, 1, 2, 5], [1, 2], [4, 3, 1], [5]])
+    whole = ease_graph(log, 6, l2=2.0).weights
+    monkeypatch.setattr(item_graph, "BLOCK_PAIRS", pairs)
+    np.testing.assert_array_equal(ease_graph(log, 6, l2=2.0).weights, whole)
+
+
 @pytest.mark.parametrize("block", [1, 3, 7, 100])
 def test_mirror_upper(block: int) -> None:
     matrix = np.random.default_rng(0).normal(size=(7, 7)).astype(np.float32)

@@ -7,11 +7,12 @@ Memory: one chunk, except for frames, which are in memory already.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -21,6 +22,7 @@ import pyarrow.parquet
 from unimp.core.errors import DataError
 from unimp.data.csv_reading import CsvLayout, csv_chunks, csv_layout
 from unimp.data.files import ARROW, PARQUET, first_bytes, open_binary
+from unimp.data.json_lists import is_json_list, list_elements
 from unimp.data.raw import ROW, BadRows, Rows
 from unimp.data.reading import json_chunks, parse_json
 
@@ -63,6 +65,8 @@ class CsvTable:
         unnamed = len(self.layout.dialect.columns) - len(self.columns)
         if unnamed:
             bad.note(f"{self.layout.path.name}: {unnamed} column(s) without a name left out")
+        if titles := self.layout.dialect.titles:
+            bad.note(f"{self.layout.path.name}: {titles} row(s) above the header left out")
         return csv_chunks(self.layout, wanted, bad, show_progress=show_progress)
 
 
@@ -79,7 +83,20 @@ class FileTable:
 
     @property
     def columns(self) -> list[str]:
-        return list(self.names)
+        return list(self.originals)
+
+    @cached_property
+    def originals(self) -> dict[str, str]:
+        """Name on one line -> the name in the file; a column whose name is blank is left out."""
+        found: dict[str, str] = {}
+        for name in self.names:
+            if plain := " ".join(name.split()):
+                found.setdefault(plain, name)
+        return found
+
+    def renamed(self, wanted: Sequence[str], frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            yield frame.rename({self.originals[name]: name for name in wanted})
 
 
 class JsonTable(FileTable):
@@ -87,7 +104,9 @@ class JsonTable(FileTable):
         def pick(record: Mapping[str, Any]) -> tuple[Any, ...]:
             if not isinstance(record, dict):
                 raise ValueError("not an object")
-            return tuple(json_text(record.get(name)) for name in wanted)
+            return tuple(json_text(record.get(name)) for name in keys)
+
+        keys = [self.originals[name] for name in wanted]
 
         schema = dict.fromkeys(wanted, pl.String())
         return json_chunks(self.path, bad, pick, schema, show_progress=show_progress)
@@ -110,8 +129,10 @@ class ParquetTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
-                batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=list(wanted), use_threads=False)
-                yield from numbered(self.path.name, map(from_arrow, batches), wanted)
+                names = [self.originals[name] for name in wanted]
+                batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=names, use_threads=False)
+                frames = self.renamed(wanted, map(from_arrow, batches))
+                yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Parquet", error) from None
 
@@ -120,8 +141,10 @@ class ArrowTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
             with pa.memory_map(str(self.path)) as memory, pyarrow.ipc.open_file(memory) as file:
-                batches = (file.get_batch(at).select(list(wanted)) for at in range(file.num_record_batches))
-                yield from numbered(self.path.name, map(from_arrow, batches), wanted)
+                names = [self.originals[name] for name in wanted]
+                batches = (file.get_batch(at).select(names) for at in range(file.num_record_batches))
+                frames = self.renamed(wanted, map(from_arrow, batches))
+                yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Arrow", error) from None
 
@@ -167,6 +190,8 @@ def plain_type(column: pl.Series) -> pl.Series:
     kind = column.dtype
     if kind == pl.String:
         return column.set((column == "").fill_null(False), None)
+    if kind == pl.Duration:
+        return column.dt.to_string("polars")
     if kind.is_temporal() or kind.is_integer() or kind.is_float():
         return column
     if kind == pl.Boolean:
@@ -232,20 +257,38 @@ def kind_suffix(path: Path) -> str:
 
 
 def json_keys(path: Path) -> tuple[str, ...]:
-    """The keys of the first lines, in order of appearance."""
+    """The keys of the first lines, or of the first elements of a list, in order of appearance."""
     keys: dict[str, None] = {}
+    listed = is_json_list(path)
+    first: Any = None
     with open_binary(path) as file:
-        for line in islice(iter(lambda: file.readline(LINE), b""), JSON_SAMPLE):
-            if not keys and line.lstrip()[:1] == b"[":
-                raise DataError(
-                    f"{path}: one JSON list, not JSON lines; write one object a line (`jq -c '.[]' FILE`)"
-                )
-            try:
-                record = parse_json(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError):
-                continue
+        records = (value for _, value in list_elements(path, file)) if listed else parsed_lines(file)
+        for record in islice(records, JSON_SAMPLE):
             if isinstance(record, dict):
                 keys |= dict.fromkeys(record)
+                first = record if first is None else {}
+    if first:
+        within = next((key for key, value in first.items() if is_table(value)), None)
+        if within is not None:
+            raise DataError(
+                f'{path}: one JSON object, whose "{within}" is the list; write that list alone '
+                f"(`jq '.[\"{within}\"]' FILE`)"
+            )
     if not keys:
-        raise DataError(f"{path}: no line is a JSON object; expected one object a line")
+        what = "element of the list" if listed else "line"
+        raise DataError(f"{path}: no {what} is a JSON object; expected a list of objects, or one a line")
     return tuple(keys)
+
+
+def parsed_lines(file: IO[bytes]) -> Iterator[Any]:
+    """The values of the lines that are JSON."""
+    for line in iter(lambda: file.readline(LINE), b""):
+        try:
+            yield parse_json(line.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            continue
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is a list of objects, more than one."""
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(part, dict) for part in value)

@@ -25,6 +25,9 @@ EASE_MAX_ITEMS = 25_000
 
 EXACT_CONTENT_ITEMS = 25_000
 """Up to which the texts of all pairs of items are compared."""
+HISTORY_CAP = 5000
+"""Latest events of one history that count, unless a recipe says otherwise: pairs of items grow with its
+square, and a bot's, or a guest checkout's, is long."""
 BLOCK_PAIRS = 2**25
 """Pairs of events that are counted at a time."""
 
@@ -40,7 +43,7 @@ class GraphConfig(Config):
     """Ridge penalty of EASE and of `slim`."""
     shrink: float = Field(0.0, ge=0)
     """Added to the denominator of `cosine`: doubts pairs of items that rest on few users."""
-    history_cap: int = Field(5000, ge=2)
+    history_cap: int = Field(HISTORY_CAP, ge=2)
     """Latest events of one history that count: pairs of items grow with its square, and a bot's is long."""
     neighbours: int = Field(300, ge=1)
     """Entries of largest magnitude that each item keeps."""
@@ -216,7 +219,9 @@ def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int |
             "use neighbours instead: `--set structure.kind=slim` in training, itemknn in a benchmark"
         )
     users = user_item_matrix(train, num_items)
-    gram = np.asarray((users.T @ users).toarray(), dtype=np.float32)
+    gram = np.empty((num_items, num_items), dtype=np.float32)
+    for start, together in co_occurrences(users):
+        gram[start : start + together.shape[0]] = together.toarray()
     gram[np.diag_indices(num_items)] += l2
     # LAPACK wants columns: the transposed view of a symmetric matrix is in that order, and is not copied.
     precision, status = scipy.linalg.lapack.spotrf(gram.T, lower=True, overwrite_a=True)
@@ -240,7 +245,7 @@ def mirror_upper(matrix: npt.NDArray[np.float32], block: int = 1024) -> npt.NDAr
     return matrix
 
 
-def capped(train: Histories, cap: int, *, show: bool = False) -> Histories:
+def capped(train: Histories, cap: int = HISTORY_CAP, *, show: bool = True) -> Histories:
     """The latest `cap` events of every history, said aloud where one has more."""
     heavy = int((train.lengths > cap).sum())
     if not heavy:
