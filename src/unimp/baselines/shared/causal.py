@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from unimp.data.histories import Histories
 class CausalConfig(NeuralConfig):
     max_events: int = Field(default=50, ge=1)
     """Latest events that are read."""
+    softmax_products: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the products over all items in the full softmax; everything else is float32."""
 
 
 class CausalNetwork(nn.Module):
@@ -62,7 +64,8 @@ class CausalBaseline(NeuralBaseline[CausalConfigT]):
 
     def position_loss(self, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
         """Mean over N positions of −log p(target)."""
-        return full_cross_entropy(hidden_ND, self.module.items.weight, targets_N)
+        products = getattr(torch, self.config.softmax_products)
+        return full_cross_entropy(hidden_ND, self.module.items.weight, targets_N, products=products)
 
     def score_batch(self, histories: Histories) -> Tensor:
         rows_BT, latest_B = latest_rows(histories, self.config)
