@@ -191,10 +191,25 @@ OWN: dict[str, MethodEntry] = {
         "Ma et al., KDD 2019",
         test="tests/baselines/test_hgn.py",
     ),
+    "hgn-ce": MethodEntry(
+        "unimp.baselines.hgn:HGN",
+        "HGN (full cross-entropy)",
+        "Ma et al., KDD 2019",
+        settings={"loss": "cross-entropy"},
+        test="tests/baselines/test_hgn.py",
+    ),
     "gru4rec": MethodEntry(
         "unimp.baselines.gru4rec:GRU4Rec",
         "GRU4Rec (BPR-max)",
         "Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018",
+        test="tests/baselines/test_gru4rec.py",
+    ),
+    "gru4rec-ce": MethodEntry(
+        "unimp.baselines.gru4rec:GRU4Rec",
+        "GRU4Rec (full cross-entropy)",
+        "Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018",
+        settings={"loss": "cross-entropy", "lr": 1e-3},
+        fixed=("score_penalty", "popularity_power"),
         test="tests/baselines/test_gru4rec.py",
     ),
     "bert4rec": MethodEntry(
