@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
@@ -25,6 +25,13 @@ class CausalConfig(NeuralConfig):
     """Latest events that are read."""
     softmax_products: Literal["float32", "bfloat16"] = "float32"
     """Precision of the products over all items in the full softmax; everything else is float32."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of the usual precision are named as they were before there was another."""
+        values: dict[str, Any] = write(self)
+        usual = values.get("softmax_products") == "float32"
+        return {key: value for key, value in values.items() if not usual or key != "softmax_products"}
 
 
 class CausalNetwork(nn.Module):
