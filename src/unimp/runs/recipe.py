@@ -16,7 +16,7 @@ from unimp.fusion.structure import StructureConfig
 from unimp.model.backbones.config import BackboneConfig, LoraConfig
 from unimp.model.image_tokenizer import ImageTokenizerConfig
 from unimp.model.unimp import ModelConfig
-from unimp.runs.training_config import ObjectiveConfig, TrainConfig
+from unimp.runs.training_config import DistillationConfig, ObjectiveConfig, TrainConfig
 from unimp.sentence.template import SentenceConfig
 from unimp.sentence.vocabulary import TokenizerConfig
 from unimp.tasks.explanation.decoder import SpeakingConfig
@@ -46,6 +46,7 @@ class Recipe(Config):
     model: ModelConfig = ModelConfig()
     structure: StructureConfig = StructureConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+    distillation: DistillationConfig = DistillationConfig()
     train: TrainConfig = TrainConfig()
 
 

@@ -1,4 +1,4 @@
-"""`[objective]` and `[train]` of a recipe.
+"""`[objective]`, `[distillation]` and `[train]` of a recipe.
 
 They stand beside `Recipe` and not in `train/`: opening a run reads its whole recipe and imports no trainer.
 """
@@ -61,6 +61,27 @@ class ObjectiveConfig(Config):
             if name not in TASKS:
                 raise ValueError(f"unknown task {name!r}{did_you_mean(name, TASKS)}")
         return tasks
+
+
+class DistillationConfig(Config):
+    """Targets of a teacher without a network (Hinton et al. 2015), mixed with what users chose next.
+
+    The teacher is the linear stage of the learned fusion (docs/fusion.md). It speaks about each user by
+    relations that were counted without that user's fold, and it never sees a validation item.
+    """
+
+    share: float = Field(0.0, ge=0, lt=1)
+    """Part of the teacher in the targets of recommendation; 0: no teacher."""
+    items: int = Field(100, ge=1)
+    """The teacher's first so many items make its distribution."""
+    temperature: float = Field(1.0, gt=0)
+    """Above 1 the teacher's distribution is flatter, below 1 sharper."""
+    folds: int = Field(5, ge=2)
+    """Parts of the users."""
+    l2: float = Field(50.0, gt=0)
+    """Of EASE's Gram matrix among the teacher's relations."""
+    decay: float = Field(0.8, gt=0, le=1)
+    """Each step back in a history counts this much less in the teacher's means."""
 
 
 class TrainConfig(Config):

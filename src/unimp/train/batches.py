@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from unimp.sentence.encoder import EncodedSentence
 from unimp.sentence.targets import Horizon
 from unimp.tasks.task import AnyTask
 from unimp.tasks.windows import Window
+from unimp.train.distillation import SoftTargets
 
 POOL = 40
 """Batches that are sorted by length together."""
@@ -26,14 +27,18 @@ class Planned:
 
     task: AnyTask
     sentences: tuple[EncodedSentence, ...]
+    windows: tuple[Window, ...]
+    """What each sentence was made of."""
 
 
 class TrainingSentences:
     """The sentences of every epoch; those that never change are encoded once and kept."""
 
-    def __init__(self, artifacts: RunArtifacts, histories: Histories) -> None:
+    def __init__(
+        self, artifacts: RunArtifacts, histories: Histories, teacher: SoftTargets | None = None
+    ) -> None:
         self.artifacts = artifacts
-        self.histories = histories
+        self.histories, self.teacher = histories, teacher
         self.recipe = artifacts.recipe
         objective = artifacts.recipe.objective
         self.horizon = Horizon(objective.horizon, objective.horizon_decay)
@@ -57,7 +62,7 @@ class TrainingSentences:
             sentences = [self.encode(task, window) for window in windows]
             if sentences:
                 batches.extend(
-                    Planned(task, tuple(sentences[row] for row in rows))
+                    Planned(task, tuple(sentences[row] for row in rows), tuple(windows[row] for row in rows))
                     for rows in pooled(sentences, self.recipe.train.batch_positions, rng)
                 )
         return [batches[index] for index in rng.permutation(len(batches))]
@@ -85,7 +90,13 @@ class TrainingSentences:
         return {name: weight / max(mean, 1e-9) for name, weight in weights.items()}
 
     def batch(self, planned: Planned) -> Batch:
-        return collate(planned.sentences, self.horizon if planned.task.predicts_horizon else None)
+        if not planned.task.predicts_horizon:
+            return collate(planned.sentences)
+        batch = collate(planned.sentences, self.horizon)
+        if self.teacher is None:
+            return batch
+        targets = self.teacher.added(batch.item_targets, planned.windows, batch.lengths, batch.items.shape[1])
+        return replace(batch, item_targets=targets)
 
 
 def mixed_counts(counts: Sequence[int], temperature: float) -> list[int]:

@@ -26,6 +26,7 @@ from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.batch import Batch
 from unimp.tasks.task import AnyTask
 from unimp.train.batches import Planned, TrainingSentences
+from unimp.train.distillation import SoftTargets
 from unimp.train.negatives import NegativeSampler
 from unimp.train.objective import Loss, Objective
 from unimp.train.prefetch import prefetch
@@ -67,6 +68,7 @@ class Training:
         *,
         show: bool = True,
         process_group: ProcessGroup | None = None,
+        teacher: SoftTargets | None = None,
     ) -> None:
         self.folder, self.artifacts, self.device = folder, artifacts, device
         self.process_group = process_group or ProcessGroup()
@@ -81,7 +83,7 @@ class Training:
         """The whole model, in the leading process."""
         if self.process_group.shards and self.process_group.is_main:
             self.judged = artifacts.new_model()
-        self.sentences = TrainingSentences(artifacts, training_split.train)
+        self.sentences = TrainingSentences(artifacts, training_split.train, teacher)
         self.validator = Validator(
             artifacts, training_split.valid, exclude_history=training_split.exclude_history
         )

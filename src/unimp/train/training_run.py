@@ -23,6 +23,7 @@ from unimp.runs.open_run import load_model
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.tasks.fitting import fit_fusion_weights
+from unimp.train.distillation import SoftTargets, soft_targets
 from unimp.train.preparation import build_artifacts, for_training, masks_history
 from unimp.train.process_group import ProcessGroup
 from unimp.train.sampled import samples_items
@@ -56,7 +57,10 @@ def train(
         if not process_group.is_main:
             process_group.broadcast(dict)  # what the leading process prepares is in the folder now
             artifacts = load_prepared(folder, recipe, dataset, device)
-            Training(folder, artifacts, training_split, device, process_group=process_group).run()
+            teacher = teacher_of(training_split, recipe, show=False)
+            Training(
+                folder, artifacts, training_split, device, process_group=process_group, teacher=teacher
+            ).run()
             process_group.close()
             return {}
         _, _, result = learn(training_split, recipe, folder, device, show=show, process_group=process_group)
@@ -81,9 +85,12 @@ def learn(
     if samples_items(recipe, num_items, device, shards=process_group.shards, show=False):
         artifacts = replace(artifacts, items=map_content(folder, artifacts.items))
     save_artifacts(folder, artifacts)
+    teacher = teacher_of(training_split, recipe, show=show)
     process_group.broadcast(dict)
     prepared = time.monotonic() - started
-    training = Training(folder, artifacts, training_split, device, show=show, process_group=process_group)
+    training = Training(
+        folder, artifacts, training_split, device, show=show, process_group=process_group, teacher=teacher
+    )
     position = training.run()
     process_group.close()
     # A pretrained backbone is not read a second time.
@@ -115,6 +122,12 @@ def learn(
         "versions": {name: metadata.version(name) for name in ("unimp", "torch", "numpy", "polars")},
     }
     return artifacts, model, result
+
+
+def teacher_of(training_split: TrainingSplit, recipe: Recipe, *, show: bool) -> SoftTargets | None:
+    """The recipe's teacher; the cache on disk keeps what it says."""
+    cold_items = recipe.objective.cold_negatives
+    return soft_targets(training_split, recipe.distillation, cold_items=cold_items, show=show)
 
 
 def load_prepared(folder: Path, recipe: Recipe, dataset: Dataset, device: torch.device) -> RunArtifacts:
