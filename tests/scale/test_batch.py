@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-import torch
 
-from tests.train.conftest import tiny_recipe, write_ring
 from unimp.batch.job import BatchJob, parts_by_user, placed
 from unimp.batch.lines import LINE, USER
 from unimp.core.errors import ConfigError
-from unimp.train.training_run import train
-
-ray = pytest.importorskip("ray", reason="needs the extra scale")
-from ray.cluster_utils import Cluster  # noqa: E402
-
-from unimp.scale import batch, cluster  # noqa: E402
+from unimp.scale import batch, cluster
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Ray's own threads, sockets and processes outlive a test's end by a moment."""
-STORE = 100 * 2**20
 PARTS = 6
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> BatchJob:
-    folder = tmp_path_factory.mktemp("shop")
-    dataset = write_ring(folder / "data")
-    recipe = tiny_recipe(train={"epochs": 1}, vision={"enabled": False}, content={"picture": False})
-    train(dataset, recipe, folder / "run", device=torch.device("cpu"), show=False)
-    return BatchJob(folder / "run", None, "cpu", "recommendation", {"k": 5}, folder / "local")
+def job(make_run: Callable[[int], Path]) -> BatchJob:
+    run = make_run(0)
+    return BatchJob(run, None, "cpu", "recommendation", {"k": 5}, run.parent / "local")
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +41,6 @@ def expected(job: BatchJob, parts: list[pl.DataFrame]) -> dict[str, bytes]:
     for number in job.unfinished(parts):
         job.finish(work, number, parts[number])
     return files_of(job)
-
-
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head that computes nothing, and two nodes of one core; the process is connected to it."""
-    head = {"num_cpus": 0, "object_store_memory": STORE}
-    found = Cluster(initialize_head=True, head_node_args=head)
-    workers = [found.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
-    ray.init(found.address, log_to_driver=False)
-    yield found, workers
-    ray.shutdown()
-    found.shutdown()
 
 
 def files_of(job: BatchJob) -> dict[str, bytes]:

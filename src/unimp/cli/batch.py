@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from unimp.cli.engine import Engine, check_engine
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
     from unimp.tasks.task import AnyTask
 
 SKIPPED = "skipped.csv"
-
-
-class Engine(StrEnum):
-    """Where the work is done."""
-
-    local = "local"
-    ray = "ray"
 
 
 def batch(
@@ -62,12 +56,10 @@ def batch(
     from unimp.batch.answers import BatchAnswers
     from unimp.batch.job import BatchJob, claim, consecutive_parts, parts_by_user, placed
     from unimp.batch.lines import read_lines
-    from unimp.core.errors import ConfigError
     from unimp.personalizer import load
     from unimp.tasks import TASKS
 
-    if address is not None and engine is not Engine.ray:
-        raise ConfigError("--address: only with --engine ray")
+    check_engine(engine, address=address)
     kind = TASKS.find(task)
     table = read_lines(users, kind)
     personalizer = load(run, data=data, device=device)
