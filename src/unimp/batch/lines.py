@@ -21,6 +21,8 @@ HISTORY = "history"
 or not the data know its user; an empty list is a cold start."""
 LINE = "line"
 """Where a row stands: the line of a text file or CSV, the row of a Parquet file counted from 1."""
+PLACE = "place"
+"""Place of a line among those that are answered, counted from 0: it decides the line's seed."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from unimp.cli.engine import Engine, check_engine
+
 StoreOption = Annotated[
     str,
     typer.Option(
@@ -54,6 +56,13 @@ def serve(
     threads: Annotated[int, typer.Option(help="CPU threads of the model; 0: all cores.")] = 0,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="local, or ray: replicas on a cluster.")] = Engine.local,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="ray: models that answer side by side; 2 where none is said.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="ray: HOST:PORT of the cluster; default: one of this machine.")
+    ] = None,
 ) -> None:
     """Serve a run: JSON under /v1, a page at /."""
     from unimp.core.compute import set_threads
@@ -63,7 +72,15 @@ def serve(
     from unimp.serve.store.store import Store
 
     most_bytes = None if memory is None else parse_bytes(memory)
+    check_engine(engine, replicas=replicas, address=address)
     settings = choose_settings(host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or ())
+    if engine is Engine.ray:
+        from unimp.scale.serving import serve_on_cluster, served_run
+
+        url = store or f"sqlite:///{(run / 'store.db').resolve()}"
+        served = served_run(run, data, device, url, settings, threads)
+        serve_on_cluster(served, host, port, replicas or 2, address)
+        return
     set_threads(threads)
     personalizer = load(run, data=data, device=device)
     if most_bytes is not None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from unimp.data.histories import FloatArray, IntArray
 from unimp.features.item_graph import ItemGraph
 from unimp.features.text import WordMatch
+from unimp.inference.candidates import CandidateSearch, ItemVectors, rows_of_tensor
 from unimp.inference.extended_sources import ExtendedContentGraph, ExtendedGraph, ExtendedWordMatch
 from unimp.inference.score_sources import ScoreSources
 from unimp.inference.tensor_rows import TensorRows
@@ -79,6 +80,8 @@ class ItemIndex:
     """Rows that were upserted, in rising order."""
     removed: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows that must not be answered with, in rising order."""
+    nearest: CandidateSearch | None = None
+    """Proposes what is scored; None: all items."""
 
     @classmethod
     def of_trained(
@@ -104,6 +107,7 @@ class ItemIndex:
             TensorRows(torch.from_numpy(sources.popularity)),
             sources.words,
             sources.graphs,
+            nearest=sources.nearest,
         )
 
     def __len__(self) -> int:
@@ -124,7 +128,8 @@ class ItemIndex:
         """Scores of all items; for queries too."""
         units = None if self.unit_pictures is None else self.unit_pictures.rows.numpy()
         graphs = {name: self._graph(name, graph) for name, graph in self.graphs.items()}
-        return ScoreSources(self.popularity.rows.numpy(), graphs, self.words, units, self.removed)
+        popularity = self.popularity.rows.numpy()
+        return ScoreSources(popularity, graphs, self.words, units, self.removed, self.nearest)
 
     def _graph(self, name: str, graph: ItemGraph) -> ItemGraph:
         if name == CONTENT and self.text is not None:
@@ -163,17 +168,28 @@ class ItemIndex:
         if words is not None:
             known = words if isinstance(words, ExtendedWordMatch) else ExtendedWordMatch(words)
             words = known.with_items(rows, content.terms)
-        return replace(
+        grown = replace(
             self,
             **changed,
             words=words,
             changed_rows=np.union1d(self.changed_rows, rows),
             removed=np.setdiff1d(self.removed, rows),
         )
+        return grown if self.nearest is None else replace(grown, nearest=grown._nearest_with(rows))
+
+    def _nearest_with(self, rows: IntArray) -> CandidateSearch | None:
+        """The search that finds these rows as they are in this version."""
+        if self.nearest is None:
+            return None
+        scale = self.nearest.popularity_scale
+        vectors = ItemVectors(self.table.rows, self.popularity.rows.numpy(), scale)
+        pictures = None if self.unit_pictures is None else rows_of_tensor(self.unit_pictures.rows)
+        return self.nearest.upsert(rows, vectors.rows, pictures)
 
     def remove(self, rows: IntArray) -> ItemIndex:
         """The index that never answers with these items. Their rows stay: histories may hold them."""
-        return replace(self, removed=np.union1d(self.removed, rows).astype(np.int64))
+        nearest = None if self.nearest is None else self.nearest.remove(rows)
+        return replace(self, removed=np.union1d(self.removed, rows).astype(np.int64), nearest=nearest)
 
     def _pictures(self, rows_N: Tensor, visual: Mapping[int, Tensor], *, in_place: bool) -> dict[str, Any]:
         """The picture tables that change, by the name of their field."""

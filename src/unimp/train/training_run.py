@@ -15,12 +15,14 @@ from unimp.core.compute import device_name, peak_memory_mib, set_threads
 from unimp.core.devices import pick_device
 from unimp.core.files import read_json, write_json
 from unimp.data.dataset import Dataset
+from unimp.inference.score_sources import FusionWeights
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifact_files import load_artifacts, map_content, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.folder import RESULT, claimed
 from unimp.runs.open_run import load_model
 from unimp.runs.recipe import Recipe
+from unimp.runs.search_index import with_search
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.tasks.fitting import fit_fusion_weights
 from unimp.train.distillation import SoftTargets, soft_targets
@@ -63,7 +65,13 @@ def train(
             ).run()
             process_group.close()
             return {}
-        _, _, result = learn(training_split, recipe, folder, device, show=show, process_group=process_group)
+        artifacts, model, result = learn(
+            training_split, recipe, folder, device, show=show, process_group=process_group
+        )
+        weights = {name: FusionWeights(**shares) for name, shares in result["mixtures"].items()}
+        histories = dataset.interactions.histories
+        answerer = artifacts.answerer(model, weights)
+        with_search(folder, answerer, recipe.retrieval, histories, show=show)
         write_json(folder / RESULT, result)
         process_group.forget_state(folder)
         return result

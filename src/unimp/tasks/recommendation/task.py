@@ -12,7 +12,7 @@ from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, Histories
 from unimp.metrics.ranking import metric_values, rank_cases, ranking_metrics, users_at_a_time
 from unimp.sentence.parts import Role, UserSentence
-from unimp.tasks.ranking import best_of, history_ids, item_columns, item_lines
+from unimp.tasks.ranking import history_ids, item_columns, item_lines, ranked_items
 from unimp.tasks.recommendation.schema import ANSWER_EXAMPLE, Recommendation, RecommendRequest
 from unimp.tasks.task import Task, TaskScore
 from unimp.tasks.windows import Window, cut_windows, events_of
@@ -66,13 +66,8 @@ class RecommendationTask(Task[RecommendRequest, Recommendation, "ModelRanker", R
         picture_rows: Sequence[int] = (),
     ) -> list[Recommendation]:
         catalog = self.context.catalog
-        found = best_of(
-            catalog,
-            decoder.score(histories),
-            histories,
-            [request.k for request in requests],
-            [request.exclude_history for request in requests],
-        )
+        counts, excluded = [r.k for r in requests], [r.exclude_history for r in requests]
+        found = ranked_items(catalog, decoder.best(histories, counts, excluded))
         return [
             Recommendation(items, history, not history)
             for items, history in zip(found, history_ids(catalog, histories), strict=True)

@@ -21,7 +21,7 @@ from unimp.metrics.ranking import (
 from unimp.sentence.parts import Role, UserSentence
 from unimp.tasks.context import TaskContext
 from unimp.tasks.queries import Posed
-from unimp.tasks.ranking import best_of, history_ids, item_columns, item_lines
+from unimp.tasks.ranking import history_ids, item_columns, item_lines, ranked_items
 from unimp.tasks.search.schema import ANSWER_EXAMPLE, SearchRequest, SearchResult
 from unimp.tasks.task import Task, TaskScore
 from unimp.tasks.windows import Window, cut_windows, events_of
@@ -123,17 +123,8 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
     ) -> list[SearchResult]:
         catalog, rows = self.context.catalog, picture_rows or [-1] * len(requests)
         queries = [Query(request.text.strip(), row) for request, row in zip(requests, rows, strict=True)]
-        scores = decoder.search(histories, queries)
-        for scores_I, query in zip(scores, queries, strict=True):
-            if query.has_picture and not query.text:
-                decoder.lift_same_picture(scores_I, query.picture_row)
-        found = best_of(
-            catalog,
-            scores,
-            histories,
-            [request.k for request in requests],
-            [request.exclude_history for request in requests],
-        )
+        counts, excluded = [r.k for r in requests], [r.exclude_history for r in requests]
+        found = ranked_items(catalog, decoder.best(histories, queries, counts, excluded))
         return [
             SearchResult(items, query.text, query.has_picture, history, not history)
             for items, query, history in zip(found, queries, history_ids(catalog, histories), strict=True)
