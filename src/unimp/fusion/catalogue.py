@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from unimp.fusion.foretold import foretold_by_last, foretold_by_others, standardised
 from unimp.fusion.past import HistoryView
 from unimp.fusion.relations import BOUGHT, LINEAR, NEXT, SECOND, SHORT, Grouped, Relations
 
@@ -27,6 +28,9 @@ def catalogue_features(relations: Relations, past: HistoryView) -> Named:
     for name, relation in relations.likenesses.items():
         rows = relation.rows(past.rows)
         yield f"{name}: mean", past.weights @ rows
+        if relations.unseen is not None:
+            mean = standardised(past.weights @ rows)
+            yield f"{name}: mean, as it foretold", foretold_by_others(rows, past) * mean
         yield f"{name}: best", rows.max(axis=0)
         yield f"{name}: last", rows[-1]
     for grouped in relations.grouped:
@@ -38,6 +42,8 @@ def catalogue_features(relations: Relations, past: HistoryView) -> Named:
     yield "popularity", relations.popularity
     yield "popularity squared", relations.popularity**2 / 5
     yield "popularity among last events", relations.late
+    if relations.unseen is not None:
+        yield "no events", relations.unseen
     if relations.tides is not None:
         yield "popularity at the time", relations.tides.at(past.time)
 
@@ -49,6 +55,8 @@ def graph(relations: Relations, name: str, past: HistoryView) -> Named:
     if name == BOUGHT:
         yield f"{name}: best", rows.max(axis=0)
     yield f"{name}: last", np.log(rows[-1] + floor)
+    if name == NEXT and relations.unseen is not None:
+        yield f"{name}: last, as it foretold", foretold_by_last(rows, past) * np.log(rows[-1] + floor)
 
 
 def linear(relations: Relations, past: HistoryView) -> Named:

@@ -25,11 +25,12 @@ from unimp.fusion.graphs import (
 )
 from unimp.fusion.groups import ItemGroups, attribute_groups, is_hierarchy, prefix_groups
 from unimp.fusion.tides import Tides, find_tides
-from unimp.fusion.words import set_vectors, word_vectors
+from unimp.fusion.words import set_vectors, shared_word_vectors, word_vectors
 
 SHORT = "bought together in short histories"
 BOUGHT, LINEAR, NEXT, SECOND = "bought together", "bought together (linear model)", "next", "next but one"
 WORDS, PICTURES = "alike in words", "alike in pictures"
+SHARED_WORDS = "alike in words that users' items share"
 AFFINITY_GROUPS = 4_000
 """Up to so many groups, how often two of them go together is counted."""
 AFFINITY_PRIOR = 5.0
@@ -68,6 +69,9 @@ class Relations:
     """Popularity about a time; None without times."""
     decay: float
     """Each step back in the history counts this much less."""
+    unseen: FloatArray | None
+    """[I] 1 for items without a training event when weights were fitted; None: not asked for, and neither is
+    what relations foretold."""
     missing: tuple[str, ...]
     """What the data do not have, in words."""
 
@@ -77,12 +81,28 @@ class Relations:
 
 
 def build_relations(
-    catalog: Catalog, train: Histories, *, pictures: FloatArray | None, l2: float, decay: float
+    catalog: Catalog,
+    train: Histories,
+    *,
+    pictures: FloatArray | None,
+    l2: float,
+    decay: float,
+    personal: bool = False,
 ) -> Relations:
     """Count `train`, read the catalogue. `pictures`: [I, F] rows of any encoder, zeros without a picture."""
-    likenesses = content_likenesses(catalog, pictures, dense=len(catalog) <= DENSE_ITEMS)
+    dense = len(catalog) <= DENSE_ITEMS
+    likenesses = content_likenesses(catalog, pictures, dense=dense)
+    shared = shared_word_vectors(catalog, train) if personal else None
+    if shared is not None:
+        likenesses[SHARED_WORDS] = likeness(shared, dense=dense)
     groups = [*attribute_groups(catalog), *prefix_groups(catalog, train)]
-    return count_relations(train, likenesses, groups, log_prices(catalog), len(catalog), l2=l2, decay=decay)
+    counted = count_relations(
+        train, likenesses, groups, log_prices(catalog), len(catalog), l2=l2, decay=decay
+    )
+    if not personal:
+        return counted
+    events = np.bincount(train.item_rows, minlength=len(catalog))
+    return replace(counted, unseen=(events == 0).astype(np.float32))
 
 
 def recount(relations: Relations, log: Histories, *, l2: float) -> Relations:
@@ -91,7 +111,7 @@ def recount(relations: Relations, log: Histories, *, l2: float) -> Relations:
     counted = count_relations(
         log, relations.likenesses, groups, relations.prices, relations.num_items, l2=l2, decay=relations.decay
     )
-    return replace(counted, tides=relations.tides and counted.tides)
+    return replace(counted, tides=relations.tides and counted.tides, unseen=relations.unseen)
 
 
 def count_relations(
@@ -145,6 +165,7 @@ def count_relations(
         np.log1p(late),
         tides,
         decay,
+        None,
         tuple(missing),
     )
 
