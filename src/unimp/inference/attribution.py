@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unimp.data.catalog import Catalog
@@ -68,9 +69,12 @@ class AlteredItems:
         return list(range(first, first + len(vectors_ND)))
 
     def without_picture(self, item_row: int) -> int:
-        vector_D = self.whole.table_ID[item_row]
+        vector_D = self.whole.table_ID[item_row].clone()
         if self.whole.pictures_ID is not None:
-            vector_D = vector_D - self.whole.pictures_ID[item_row]
+            width = self.model.width
+            vector_D[:width] -= self.whole.pictures_ID[item_row, :width]
+            alike = 0 if self.model.likeness is None else self.model.likeness.widths["picture"]
+            vector_D[width : width + alike] = 0.0
         return self.add(vector_D[None])[0]
 
     def without_attribute(self, item_rows: Sequence[int], name: str) -> dict[int, int]:
@@ -81,7 +85,12 @@ class AlteredItems:
             kept = tuple(attribute for attribute in self.catalog.attributes if attribute.name != name)
             texts = [self.text.project(self.catalog, rows, some) for some in (kept, self.catalog.attributes)]
             less, full = (torch.from_numpy(text).to(vectors_ND) for text in texts)
-            vectors_ND = vectors_ND + self.model.items.projections["text"](less - full)
+            changed_ND = self.model.items.projections["text"](less - full)
+            vectors_ND = vectors_ND + F.pad(changed_ND, (0, vectors_ND.shape[1] - changed_ND.shape[1]))
+            if self.model.likeness is not None:
+                vectors_ND[:, -self.model.likeness.widths["text"] :] = self.model.likeness.project(
+                    "text", less
+                )
         return dict(zip(rows, self.add(vectors_ND), strict=True))
 
 

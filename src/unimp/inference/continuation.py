@@ -53,7 +53,7 @@ class Continuation:
         """Pictures that the last position sees, and so every further one; None: nobody sees any."""
         self.held_B = read.batch.items.gather(1, ends_B[:, None])[:, 0].clamp(max=-1)
         """The query item that the last position holds: every further one holds it too; -1 for none."""
-        self.hidden_BD = read.hidden_BD
+        self.hidden_BD = read.hidden_BD[:, : model.width]
 
     def step(self, bags_BN: Tensor) -> Tensor:
         """[B, D] after one more position each, which holds a bag of N tokens."""

@@ -151,23 +151,28 @@ class ItemIndex:
         rows_N = torch.from_numpy(rows).to(device)
         changed: dict[str, Any] = self._pictures(rows_N, content.visual, in_place=in_place)
         vectors_ND = self._trained_parts(rows_N)
+        known: dict[str, Tensor] = {}
         if content.text_NF is not None:
             text_NF = torch.from_numpy(content.text_NF)
-            vectors_ND = vectors_ND + self.model.items.known_by_content({"text": text_NF.to(device)})
+            known["text"] = text_NF.to(device)
+            vectors_ND = vectors_ND + self.model.items.known_by_content(known)
             if self.text is not None:
                 changed["text"] = self.text.with_rows(torch.from_numpy(rows), text_NF, in_place=in_place)
-        if "pictures" in changed:
-            vectors_ND = vectors_ND + changed["pictures"].rows[rows_N]
-        elif self.pictures is not None:
-            vectors_ND = vectors_ND + self.pictures.rows[rows_N]
+        pictures = changed.get("pictures", self.pictures)
+        vectors_ND = self.model.with_likeness(vectors_ND, known)
+        if pictures is not None:
+            width, parts_ND = self.model.width, pictures.rows[rows_N]
+            vectors_ND[:, :width] += parts_ND[:, :width]
+            alike = parts_ND.shape[1] - width
+            vectors_ND[:, width : width + alike] = parts_ND[:, width:]
         changed["table"] = self.table.with_rows(rows_N, vectors_ND, in_place=in_place)
         new = torch.from_numpy(rows[rows >= len(self)])
         if len(new):
             changed["popularity"] = self.popularity.with_rows(new, torch.zeros(len(new)))
         words = self.words
         if words is not None:
-            known = words if isinstance(words, ExtendedWordMatch) else ExtendedWordMatch(words)
-            words = known.with_items(rows, content.terms)
+            extended = words if isinstance(words, ExtendedWordMatch) else ExtendedWordMatch(words)
+            words = extended.with_items(rows, content.terms)
         grown = replace(
             self,
             **changed,
@@ -210,9 +215,8 @@ class ItemIndex:
             if "pictures" in tables:
                 present_P = torch.ones(len(shown_P), dtype=torch.bool, device=rows_N.device)
                 pooled = self.model.pooled_pictures(tokens_PVE, present_P)
-                values["pictures"] = self.model.items.known_by_content({"picture": pooled})
-                unit = torch.nn.functional.normalize(values["pictures"].float(), dim=-1)
-                values["unit_pictures"] = unit
+                values["pictures"] = self.model.picture_parts(pooled)
+                values["unit_pictures"] = self.model.unit_pictures(values["pictures"])
             for name, value in values.items():
                 table = tables[name]
                 places_P = shown_P.to(table.rows.device)

@@ -29,6 +29,8 @@ class Inputs:
     """Text content of items without identity: queries. Position -2 - g of `items_BT` holds ghost g."""
     ghost_pictures_G: Tensor
     """Rows of `ItemState.pictures_ID`, -1 for none."""
+    read_BT: Tensor | None = None
+    """bool: events of the history and queries, which the likeness head reads; None: none of these."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,11 @@ class ItemState:
     """The item side of one forward pass."""
 
     table_ID: Tensor
+    """What answers are sought in: every item's vector as the model reads it, and behind it, where the model
+    has a likeness head, K numbers more."""
     visual_IVE: Tensor | None
     pictures_ID: Tensor | None = None
-    """Every picture's part in its item's vector, those from outside the catalogue after the others."""
+    """Every picture's part in its item's vector, then its block of the likeness head; those from outside the
+    catalogue after the others."""
     outside_XVE: Tensor | None = None
     """Visual tokens of pictures that are not the catalogue's; their rows follow the catalogue's."""

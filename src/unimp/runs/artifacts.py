@@ -83,6 +83,7 @@ class RunArtifacts:
             {name: block.shape[1] for name, block in self.items.content.items()},
             self.visual_width,
             pooled_pictures=recipe.content.picture,
+            described_pictures=vision is not None and vision.describes,
             vision=vision.network() if vision is not None and vision.trained else None,
             resampler=recipe.vision.resampler,
             language=language,
@@ -155,7 +156,7 @@ class RunArtifacts:
         if index is None:
             with torch.inference_mode():
                 state = model.item_state(self.items)
-            sources = ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(state))
+            sources = ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(model, state))
         else:
             state, sources = index.state, index.sources
         reads_pictures = (model.vision or self.vision) is not None

@@ -97,7 +97,7 @@ class Objective:
         """(mean, losses [N]) among the tokens of one kind."""
         first, stop = self.token_range(kind)
         return linear_cross_entropy(
-            hidden_ND.index_select(0, targets.positions),
+            hidden_ND.index_select(0, targets.positions)[:, : self.model.width],
             self.model.tokens.rows(first, stop),
             targets.labels - first,
             targets.parts,
@@ -136,7 +136,7 @@ class Objective:
             table_ID = table_ID.index_select(0, candidates)
             labels_NH = torch.searchsorted(candidates, labels_NH)  # every label is a candidate
         return linear_cross_entropy(
-            self.model.scale * hidden_ND.index_select(0, targets.positions),
+            self.model.sought(hidden_ND.index_select(0, targets.positions)),
             table_ID,
             labels_NH,
             targets.parts,

@@ -90,10 +90,15 @@ class SampledItems:
         self.touched = None
 
 
-def sampled_inputs(items: ItemInputs, *, trained: bool) -> ItemInputs:
-    """What steps gather from: pooled pictures at hand, so that only shown pictures' tokens are read."""
+def sampled_inputs(items: ItemInputs, *, trained: bool, described: bool = False) -> ItemInputs:
+    """What steps gather from: pooled pictures at hand, so that only shown pictures' tokens are read.
+
+    `described`: a picture's first token is its descriptor, which stands for all of it.
+    """
     if trained or items.visual_IVE is None or items.pooled_IP is not None:
         return items
+    if described:
+        return replace(items, pooled_IP=items.visual_IVE[:, 0])
     return replace(items, pooled_IP=pooled(items.visual_IVE))
 
 

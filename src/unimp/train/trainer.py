@@ -145,8 +145,10 @@ class Training:
             weight_decay=self.config.weight_decay,
             betas=BETAS,
         )
-        trained = self.model.vision is not None
-        return SampledItems(sampler, rows, sampled_inputs(artifacts.items, trained=trained))
+        trained, described = self.model.vision is not None, self.model.described_pictures
+        return SampledItems(
+            sampler, rows, sampled_inputs(artifacts.items, trained=trained, described=described)
+        )
 
     def run(self) -> Position:
         """Train to the end, or to the epoch where validation stopped getting better."""

@@ -58,7 +58,8 @@ class PictureReranker(Decoder):
             state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
             assert state.pictures_ID is not None
             vectors_UND = state.pictures_ID[-users * number :].view(users, number, -1)
-            scores = torch.einsum("ud,und->un", hidden_UD, vectors_UND)
+            sought_UD = self.model.sought(hidden_UD)[:, : vectors_UND.shape[2]]
+            scores = torch.einsum("ud,und->un", sought_UD, vectors_UND)
         return np.asarray(scores.cpu().numpy(), dtype=np.float32)
 
     def fitted(self, pictures: PictureArray) -> PictureArray:
