@@ -26,7 +26,7 @@ MANY_ITEMS, HUGE = 10_000, 500_000
 POSITIONS = {"cpu": 60_000_000, "cuda": 2_000_000_000}
 """Item positions that all epochs together may have: one to two hours on one core, or on one GPU (the latter
 by its usual rate, not measured)."""
-SCORES_AN_EPOCH = 500_000_000
+SCORES_AN_EPOCH = 100_000_000
 """Scores of validation users by items after an epoch."""
 
 KEYS: dict[str, tuple[str, ...]] = {
