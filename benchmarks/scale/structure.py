@@ -25,7 +25,7 @@ from unimp.features.item_graph import ItemGraph, cosine_graph, ease_graph, slim_
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 from unimp.runs.training_split import make_split
 
-PENALTIES, SHRINKS, RECENCIES = (20.0, 60.0, 250.0), (10.0, 30.0), (1.0, 0.8, 0.6)
+PENALTIES, SHRINKS, RECENCIES = (40.0, 250.0), (10.0, 30.0), (1.0, 0.8, 0.6)
 NEIGHBOURS = 300
 
 

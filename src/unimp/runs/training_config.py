@@ -14,6 +14,10 @@ from unimp.core.errors import did_you_mean
 from unimp.data.splits import SplitName
 from unimp.tasks import TASKS
 
+SAMPLED_FROM = {"cpu": 20_000, "cuda": 200_000}
+"""Items from which on `objective.softmax = "auto"` samples, by device. CPU: measured (docs/scale.md); CUDA:
+by the arithmetic of the two steps, not measured."""
+
 
 class ObjectiveConfig(Config):
     """Weights of the losses (UniMP: joint multi-task learning and context reconstruction)."""

@@ -16,13 +16,10 @@ from unimp.features.vision.encoder import pooled
 from unimp.model.inputs import ItemInputs, ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.runs.recipe import Recipe
+from unimp.runs.training_config import SAMPLED_FROM
 from unimp.sentence.batch import Batch
 from unimp.train.negatives import NegativeSampler
 from unimp.train.row_adamw import RowAdamW, Touched
-
-SAMPLED_FROM = {"cpu": 20_000, "cuda": 200_000}
-"""Items from which on `objective.softmax = "auto"` samples. CPU: measured (docs/scale.md); CUDA: by the
-arithmetic of the two steps, not measured."""
 
 
 def samples_items(recipe: Recipe, num_items: int, device: torch.device, *, shards: bool, show: bool) -> bool:

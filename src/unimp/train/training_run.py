@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib import metadata
@@ -14,12 +15,14 @@ import torch
 from unimp.core.compute import device_name, peak_memory_mib, set_threads
 from unimp.core.devices import pick_device
 from unimp.core.files import read_json, write_json
+from unimp.core.progress import say
 from unimp.data.dataset import Dataset
 from unimp.inference.score_sources import FusionWeights
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifact_files import load_artifacts, map_content, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.folder import RESULT, claimed
+from unimp.runs.memory_needs import check_memory
 from unimp.runs.open_run import load_model
 from unimp.runs.recipe import Recipe
 from unimp.runs.search_index import with_search
@@ -41,8 +44,11 @@ def train(
     device: torch.device | None = None,
     show: bool = True,
     process_group: ProcessGroup | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train into `folder`, or go on where it stopped; returns its result (validation only, no test figure).
+
+    `notes` are said once it is sure that there is work to do: why the recipe is what it is.
 
     With several processes each calls this; all but the main one return an empty result.
     CheckpointError when the folder belongs to other data or another recipe.
@@ -53,6 +59,9 @@ def train(
     with ExitStack() as held:
         if not process_group.broadcast(lambda: held.enter_context(claimed(folder, dataset, recipe))):
             return dict(read_json(folder / RESULT)) if process_group.is_main else {}
+        check_memory(dataset, recipe, device)
+        for note in notes:
+            say(note, show=show and process_group.is_main)
         split = make_split(dataset, recipe.train.split, recipe.train.seed)
         masked = masks_history(recipe, split.valid, show=show and process_group.is_main)
         training_split = TrainingSplit.of(dataset, split, exclude_history=masked)
