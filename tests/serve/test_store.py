@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from tests.postgresql import PostgreSQL
 from unimp.core.errors import ConfigError
 from unimp.serve.store.changes import KEPT_SECONDS, log_changes
-from unimp.serve.store.records import StoredEvent, StoredItem
+from unimp.serve.store.records import WHEN_STORED, StoredEvent, StoredItem
 from unimp.serve.store.store import EventConflict, Store, StoreUnavailable, digest
 from unimp.serve.store.tables import changes, metadata
 
@@ -163,6 +163,18 @@ def test_the_servers_clock_does_not_count(open_store: OpenStore, monkeypatch: py
     assert found.users == found.items == {"early", "late"}
     assert found.forgotten == {digest("early, too"), digest("late, too")}
     assert found.complete
+
+
+def test_events_without_a_time_are_ordered_by_the_databases_clock(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, before = open_store(), int(time.time())
+    for number, hours in ((1, 48), (2, -48)):
+        monkeypatch.setattr(time, "time", lambda hours=hours: before + 3600 * hours)
+        store.add_events([replace(event(number), time=WHEN_STORED)])
+    found = store.user_log("ann").events
+    assert [one.event_id for one in found] == [event(1).event_id, event(2).event_id]
+    assert all(before - 60 <= one.time <= before + 600 for one in found)
 
 
 def test_who_has_not_read_for_long_is_told(open_store: OpenStore) -> None:

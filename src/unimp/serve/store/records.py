@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WHEN_STORED = -1
+"""As the time of a new event: the database's clock says when it is written. Servers' clocks may differ."""
+
 
 @dataclass(frozen=True)
 class StoredEvent:
@@ -14,7 +17,7 @@ class StoredEvent:
     user_id: str
     item_id: str
     time: int
-    """UTC seconds."""
+    """UTC seconds, or WHEN_STORED."""
     rating: float | None = None
     """In the data's scale; None when the user gave none."""
     kind: str = "view"

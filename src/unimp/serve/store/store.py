@@ -30,7 +30,7 @@ from unimp.serve.store.changes import (
     read_changes,
 )
 from unimp.serve.store.database import make_engine, migrate
-from unimp.serve.store.records import Added, ApiKey, StoredEvent, StoredItem, UserLog
+from unimp.serve.store.records import WHEN_STORED, Added, ApiKey, StoredEvent, StoredItem, UserLog
 from unimp.serve.store.tables import api_keys, changes, events, forgotten, items, retired_events
 
 ROWS_AT_ONCE = 500
@@ -82,7 +82,11 @@ class Store:
                 raise EventConflict(f'event "{event.event_id}": twice in one batch, with different content')
         insert = self._insert(events).on_conflict_do_nothing(index_elements=["event_id"])
         with self._connection() as connection:
-            rows = [vars(event) for event in distinct.values()]
+            now = connection.scalar(sa.select(database_time(connection)))
+            rows = [
+                vars(event) | ({"time": now} if event.time == WHEN_STORED else {})
+                for event in distinct.values()
+            ]
             written = set(connection.scalars(insert.values(rows).returning(events.c.event_id)))
             # only now: a user who is being forgotten at this moment is forgotten, or waits for this commit
             for event_id in self._retired(connection, written):
