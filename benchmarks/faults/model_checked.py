@@ -1,7 +1,7 @@
 """The state machine of `tests/serve/test_two_servers.py`, for long: two servers in one process on one store.
 
-hypothesis chooses events, events again, forgets, upserts, removals, questions, reads of the changes, restarts;
-both servers must know what a model says. 200 examples of 50 steps by default, on SQLite or PostgreSQL.
+hypothesis chooses events, events again, forgets, upserts, removals, questions, reads of the changes and
+restarts; both servers must know what a model says. 200 examples of 50 steps by default, on SQLite or PostgreSQL.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+
+sys.path.append(str(Path(__file__).parents[2]))
+
 from tests.serve.site import Site
 from tests.serve.test_two_servers import TwoServers
 from two_servers import store
