@@ -1,7 +1,7 @@
 """The state machine of `tests/serve/test_two_servers.py`, for long: two servers in one process on one store.
 
 hypothesis chooses events, events again, forgets, upserts, removals, questions, reads of the changes and
-restarts; both servers must know what a model says. 200 examples of 50 steps by default, on SQLite or PostgreSQL.
+restarts; both servers must know what a model says. 200 examples of 50 steps, on SQLite or PostgreSQL.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class Stream:
 
 
 async def run(urls: list[str], writes: int, streams: int, seed: int, minutes: float) -> Facts:
-    limits = httpx.Limits(max_connections=streams)
+    limits = httpx.Limits(max_connections=streams, keepalive_expiry=2)
     clients = [httpx.AsyncClient(base_url=url, timeout=60, limits=limits) for url in urls]
     answer = await clients[0].post("/v1/recommend", json={"history": [], "k": 60})
     known = [item["item_id"] for item in answer.json()["items"]]

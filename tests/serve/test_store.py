@@ -302,6 +302,36 @@ def test_a_locked_or_full_sqlite_is_unavailable_and_recovers(
     store.close()
 
 
+def test_a_deleted_file_is_noticed(tmp_path: Path) -> None:
+    """Its connections would go on writing to a file that has no name any more."""
+    file, aside = tmp_path / "store.db", tmp_path / "aside.db"
+    store = Store.open(f"sqlite:///{file}")
+    store.add_events([event(1)])
+    file.rename(aside)
+    with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+        store.add_events([event(2)])
+    file.write_bytes(b"")
+    with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+        store.ping()
+    aside.replace(file)
+    store.add_events([event(3)])
+    assert {one.event_id for one in store.user_log("ann").events} == {event(1).event_id, event(3).event_id}
+    store.close()
+
+
+def test_what_is_written_while_the_file_is_deleted_is_not_acknowledged(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    store = Store.open(f"sqlite:///{file}")
+
+    @sa.event.listens_for(store.engine, "commit")
+    def delete(_: object) -> None:
+        file.unlink()
+
+    with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+        store.add_events([event(1)])
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [

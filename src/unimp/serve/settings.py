@@ -35,6 +35,8 @@ class ServeSettings(Config):
     """Largest head of a request: its first line and its headers."""
     head_seconds: float = 10.0
     """How long a head may take to arrive, and a new connection may stay silent."""
+    idle_seconds: int = 20
+    """How long a connection may stay silent after an answer."""
     body_bytes: int = 8 * 2**20
     """Largest request body on routes that take a picture."""
     text_bytes: int = 2**20

@@ -29,7 +29,7 @@ from unimp.serve.store.changes import (
     prune_changes,
     read_changes,
 )
-from unimp.serve.store.database import make_engine, migrate
+from unimp.serve.store.database import file_identity, make_engine, migrate
 from unimp.serve.store.records import WHEN_STORED, Added, ApiKey, StoredEvent, StoredItem, UserLog
 from unimp.serve.store.tables import api_keys, changes, events, forgotten, items, retired_events
 
@@ -55,6 +55,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.file = file_identity(engine)
         self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
     @classmethod
@@ -263,6 +264,7 @@ class Store:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         """A transaction: committed at the end, rolled back on any error."""
+        self._check_file()
         try:
             with self.engine.begin() as connection:
                 yield connection
@@ -275,6 +277,14 @@ class Store:
             raise StoreUnavailable(f"store: damaged, or not a database ({error.orig})") from None
         except sa.exc.TimeoutError:
             raise StoreUnavailable("store: every connection is busy; try again in a moment") from None
+        self._check_file()  # again: what was written to a file without a name is lost
+
+    def _check_file(self) -> None:
+        """StoreUnavailable when SQLite's file was deleted or replaced: its connections would not notice."""
+        if self.file is not None and file_identity(self.engine) != self.file:
+            raise StoreUnavailable(
+                "store: its file was deleted, moved or replaced; put it back, or start the server again"
+            )
 
 
 def to_event(row: sa.Row[Any]) -> StoredEvent:
