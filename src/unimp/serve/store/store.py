@@ -30,7 +30,7 @@ from unimp.serve.store.changes import (
     read_changes,
 )
 from unimp.serve.store.database import file_identity, make_engine, migrate
-from unimp.serve.store.records import WHEN_STORED, Added, ApiKey, StoredEvent, StoredItem, UserLog
+from unimp.serve.store.records import WHEN_STORED, Added, ApiKey, MetItem, StoredEvent, StoredItem, UserLog
 from unimp.serve.store.tables import api_keys, changes, events, forgotten, items, retired_events
 
 ROWS_AT_ONCE = 500
@@ -114,14 +114,26 @@ class Store:
         return [names[name] for name in connection.scalars(query)]
 
     def user_log(self, user_id: str, limit: int | None = None) -> UserLog:
-        """The user's events (the latest `limit`), oldest first."""
+        """The user's events (the latest `limit`), oldest first, and the items of those before."""
         latest = sa.select(events).where(events.c.user_id == user_id)
         latest = latest.order_by(events.c.time.desc(), events.c.sequence.desc()).limit(limit)
         with self._connection() as connection:
             rows = [to_event(row) for row in connection.execute(latest)]
             mark = sa.select(forgotten.c.user_hash).where(forgotten.c.user_hash == digest(user_id))
             gone = connection.execute(mark).first() is not None
-        return UserLog(tuple(reversed(rows)), gone)
+            earlier = self._earlier_items(connection, user_id, rows) if len(rows) == limit else ()
+        return UserLog(tuple(reversed(rows)), gone, earlier=earlier)
+
+    def _earlier_items(
+        self, connection: Connection, user_id: str, latest: Sequence[StoredEvent]
+    ) -> tuple[MetItem, ...]:
+        """Items of the user's events, without those of the latest ones, in the order of their last times."""
+        time = sa.func.max(events.c.time).label("time")
+        query = sa.select(events.c.item_id, time).where(events.c.user_id == user_id)
+        query = query.group_by(events.c.item_id).order_by(time, events.c.item_id)
+        known = {event.item_id for event in latest}
+        rows = connection.execute(query)
+        return tuple(MetItem(row.item_id, row.time) for row in rows if row.item_id not in known)
 
     def forget(self, user_id: str) -> int:
         """Delete the user's events, and remember, by hashes alone, not to use the data's; how many events.
