@@ -168,12 +168,18 @@ def in_both_states(fault: str, measure: Callable[[Path, Path | None], Facts]) ->
             document["before"] = measure(before_run, arguments.before)
         except Exception as error:  # the attack went through: the server is gone, or does not answer
             document["before"] = {"server": f"did not survive: {type(error).__name__}"}
+        write(document, arguments.out)
     document["now"] = measure(arguments.run, None)
+    print(write(document, arguments.out))
+
+
+def write(document: Facts, out: Path | None) -> str:
+    """As JSON, into the file if there is one."""
     text = json.dumps(document, indent=1)
-    print(text)
-    if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text + "\n")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n")
+    return text
 
 
 if __name__ == "__main__":
