@@ -149,6 +149,11 @@ def main(
     fault: str, attack: Callable[[Server], Facts], options: Sequence[str] = (), *, wait: bool = True
 ) -> None:
     """Attack a fresh server, and one of a former state if asked; print and write what came of it."""
+    in_both_states(fault, lambda run, checkout: attacked(attack, run, options, checkout, wait))
+
+
+def in_both_states(fault: str, measure: Callable[[Path, Path | None], Facts]) -> None:
+    """Call `measure` with a run and the checkout of the server's code, of the former state first if asked."""
     parser = argparse.ArgumentParser(description=fault)
     parser.add_argument("run", type=Path)
     parser.add_argument("--before", type=Path, help="Checkout of a former state, which is attacked first.")
@@ -160,15 +165,21 @@ def main(
     if arguments.before is not None:
         before_run = arguments.before_run or arguments.run
         try:
-            document["before"] = attacked(attack, before_run, options, arguments.before, wait)
+            document["before"] = measure(before_run, arguments.before)
         except Exception as error:  # the attack went through: the server is gone, or does not answer
             document["before"] = {"server": f"did not survive: {type(error).__name__}"}
-    document["now"] = attacked(attack, arguments.run, options, None, wait)
+        write(document, arguments.out)
+    document["now"] = measure(arguments.run, None)
+    print(write(document, arguments.out))
+
+
+def write(document: Facts, out: Path | None) -> str:
+    """As JSON, into the file if there is one."""
     text = json.dumps(document, indent=1)
-    print(text)
-    if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text + "\n")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n")
+    return text
 
 
 if __name__ == "__main__":

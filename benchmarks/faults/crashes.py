@@ -121,7 +121,7 @@ def postgresql(run: Path) -> Facts:
 
 
 def disk(run: Path) -> Facts:
-    """A store on a file system of 16 MiB, four times SQLite's write-ahead log, that something else fills up."""
+    """A store on a file system of 16 MiB, four times SQLite's write-ahead log, that something fills up."""
     folder = Path(tempfile.mkdtemp())
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=True)
     try:

@@ -51,11 +51,11 @@ class Server:
         *,
         variant: bool = False,
         checkout: Path | None = None,
-        program: Sequence[str] = (),
+        clock: float | None = None,
     ) -> Server:
         """`unimp serve`, or with `variant` the program `serve_variant.py`, which has other options.
 
-        `program`: put before the command, as faketime is.
+        `clock`: seconds by which the server's clock is wrong.
         """
         if not port:
             with socket.socket() as probe:
@@ -67,10 +67,13 @@ class Server:
             if (checkout / "src" / "unimp" / "app").is_dir():
                 module = "unimp.app.cli.main"
         arguments = ["-m", module, "serve", "--threads", "1"]
+        if clock is not None:
+            skewed = Path(__file__).parents[1] / "faults" / "skewed.py"
+            arguments = [str(skewed), str(clock), "serve", "--threads", "1"]
         if variant:
             arguments = [str(Path(__file__).with_name("serve_variant.py"))]
         command = [sys.executable, *arguments, str(run), "--store", store, "--port", str(port), *options]
-        process = subprocess.Popen([*program, *command], stderr=subprocess.DEVNULL, env=environment)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
         server = cls(run, store, port, process, tuple(options), checkout)
         server.wait_until_ready()
         return server

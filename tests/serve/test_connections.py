@@ -21,7 +21,13 @@ HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 @pytest.fixture(scope="module")
 def port(personalizer: Personalizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder: Path = tmp_path_factory.mktemp("connections")
-    hasty = {"head_bytes": 2000, "head_seconds": 0.2, "body_seconds": 0.2, "unread_seconds": 0.2}
+    hasty = {
+        "head_bytes": 2000,
+        "head_seconds": 0.2,
+        "body_seconds": 0.2,
+        "unread_seconds": 0.2,
+        "idle_seconds": 1,
+    }
     with running(personalizer, f"sqlite:///{folder / 'store.db'}", **hasty) as number:
         yield number
 
@@ -106,6 +112,15 @@ def test_silence_ends_the_connection(port: int) -> None:
     assert said(port) == (0, "")
     status, detail = said(port, HEAD)
     assert (status, "took more than 0.2 seconds" in detail) == (408, True)
+
+
+def test_silence_after_an_answer_ends_the_connection(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        for _ in range(2):
+            connection.sendall(HEAD + b"\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        while connection.recv(65_536):
+            pass
 
 
 def test_a_body_that_does_not_arrive_ends_the_connection(port: int) -> None:

@@ -329,3 +329,31 @@ def test_a_store_is_the_owners_and_is_not_made_by_mistake(tmp_path: Path) -> Non
     Store.open(f"sqlite:///{file}").close()
     assert file.stat().st_mode & 0o077 == 0
     Store.open(f"sqlite:///{file}", create=False).close()
+
+
+def test_a_failed_read_of_a_history_leaves_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any) -> Any:
+        raise StoreUnavailable("store: not available")
+
+    monkeypatch.setattr(site.service.store, "user_log", away)
+    for number in range(3):
+        assert site.post("/v1/recommend", {"user": f"u{number}"}).status_code == 503
+    assert not site.service.histories.readers
+
+
+def test_what_waits_is_counted(site: Site) -> None:
+    worker, opened = site.service.worker, threading.Event()
+    queue: TaskQueue[str, str] = worker.add_queue(
+        "gate", lambda asked: opened.wait(20) and asked, batched=False
+    )
+
+    async def ask() -> float | None:
+        calls = [asyncio.ensure_future(worker.ask(queue, name)) for name in "abc"]
+        while len(queue.waiting) != 2:
+            await asyncio.sleep(0.001)
+        shown = site.service.metrics.registry.get_sample_value("unimp_waiting")
+        opened.set()
+        await asyncio.gather(*calls)
+        return shown
+
+    assert site.runner.run(ask()) == 2

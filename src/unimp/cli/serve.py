@@ -53,6 +53,10 @@ def serve(
             help="Most memory, as 2GiB: what the loaded model leaves is divided over all caches and queues."
         ),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another limit, as connections=1000 (docs/serving.md); repeatable."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of the model; 0: all cores.")] = 0,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -73,20 +77,25 @@ def serve(
 
     most_bytes = None if memory is None else parse_bytes(memory)
     check_engine(engine, replicas=replicas, address=address)
-    settings = choose_settings(host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or ())
+    chosen = choose_settings(
+        host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or (), overrides=settings or ()
+    )
     if engine is Engine.ray:
+        from unimp.core.errors import ConfigError
         from unimp.scale.serving import serve_on_cluster, served_run
 
+        if memory is not None:
+            raise ConfigError(f"--memory {memory}: is for --engine local; bound the replicas' nodes instead")
         url = store or f"sqlite:///{(run / 'store.db').resolve()}"
-        served = served_run(run, data, device, url, settings, threads)
+        served = served_run(run, data, device, url, chosen, threads)
         serve_on_cluster(served, host, port, replicas or 2, address)
         return
     set_threads(threads)
     personalizer = load(run, data=data, device=device)
     if most_bytes is not None:
-        settings = settings.within(most_bytes, resident_bytes())
+        chosen = chosen.within(most_bytes, resident_bytes())
     opened = Store.open(store or f"sqlite:///{run / 'store.db'}")
-    run_server(personalizer, opened, settings, host, port)
+    run_server(personalizer, opened, chosen, host, port)
 
 
 @keys.command("add")

@@ -8,7 +8,6 @@ does to a decoder ends here.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import sys
@@ -21,13 +20,10 @@ from unimp.data.pictures import fit_pixels, open_picture
 
 MOST_MEMORY = 2**30
 """Bytes of address space beside the program's own: the largest picture of a catalogue takes 0.8 GB."""
-NICENESS = 5
-"""Answers of the model come before new pictures."""
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends this program
-    os.nice(NICENESS)
     bound_memory()
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     while line := source.readline():

@@ -29,7 +29,7 @@ OFFERS = (b"upgrade", b"connection", b"http2-settings")
 """Headers by which a client offers another protocol."""
 
 Phase = Literal["head", "body", "answer"]
-"""What the connection is busy with: a head is awaited or arrives, its body arrives, it is answered."""
+"""What the connection is busy with: a head is awaited or arrives, its body arrives, it is or was answered."""
 
 
 class ConnectionLimits:
@@ -165,8 +165,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reading(True)
-        if self.phase == "answer" and not self.pipeline:
-            self._enter("head")
 
     def _count(self, size: int) -> None:
         self.head_size += size

@@ -19,6 +19,7 @@ from unimp.data.upserts import NewItem
 from unimp.personalizer import Personalizer
 from unimp.serve.connection import ClientGone
 from unimp.serve.decoding import DecodingBudget, PictureDecoder
+from unimp.serve.errors import TooSlow
 from unimp.serve.history_cache import HistoryCache
 from unimp.serve.item_sync import ItemSync, VersionedItem
 from unimp.serve.items import Items, ShownPicture, picture_version
@@ -122,7 +123,14 @@ class Service:
             return None
         cost = await anyio.to_thread.run_sync(decoding_bytes, picture)
         decode = partial(self.decoder.pixels, picture, place, *size)
-        return await self.decoding.run(cost, decode, client)
+        limit = self.settings.answer_seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await self.decoding.run(cost, decode, client)
+        except TimeoutError:
+            raise TooSlow(
+                f"{place}: not read within {limit:g} seconds; try again, or make it smaller"
+            ) from None
 
     async def answer(
         self, kind: type[AnyTask], request: TaskRequest, client: str, history: UserHistory | None = None

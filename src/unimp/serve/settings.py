@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+from pydantic import field_validator
 
 from unimp.core.config import Config
 from unimp.core.errors import ConfigError
@@ -35,6 +37,8 @@ class ServeSettings(Config):
     """Largest head of a request: its first line and its headers."""
     head_seconds: float = 10.0
     """How long a head may take to arrive, and a new connection may stay silent."""
+    idle_seconds: int = 20
+    """How long a connection may stay silent after an answer."""
     body_bytes: int = 8 * 2**20
     """Largest request body on routes that take a picture."""
     text_bytes: int = 2**20
@@ -53,7 +57,7 @@ class ServeSettings(Config):
     """Largest picture file."""
     picture_pixels: int = 16_000_000
     """Most pixels of a picture; checked before it is decoded."""
-    decoding_bytes: int = 256 * 10**6
+    decoding_bytes: int = 256_000_000
     """Memory of all pictures that are being decoded, at 16 bytes a pixel; others wait for their turn."""
     batch: int = 64
     """Most requests answered by one call of the model; 1: each alone."""
@@ -84,6 +88,14 @@ class ServeSettings(Config):
     shutdown_seconds: int = 30
     """How long a stopping server works on what is in flight."""
 
+    @field_validator("*")
+    @classmethod
+    def check_sign(cls, value: Any) -> Any:
+        """A limit is no negative number."""
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError("must not be negative")
+        return value
+
     def within(self, memory: int, resident: int) -> Self:
         """With every cache and queue bounded so that the server stays within `memory` bytes.
 
@@ -107,6 +119,29 @@ class ServeSettings(Config):
         }
         shared = decoding + sum(budget * share // 100 for share in (18, 10, 5, 5))
         return self.model_copy(update=bounds | {"prefix_cache_bytes": budget - shared})
+
+
+def settings_table() -> str:
+    """Every setting with its default and meaning, as Markdown; for the documentation."""
+    rows = [
+        f"| `{name}` | {shown(name, field.default)} | {' '.join(str(field.description).split())} |"
+        for name, field in ServeSettings.model_fields.items()
+    ]
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+
+
+def shown(name: str, default: Any) -> str:
+    """A default for people: 16 KiB, 4,096, 30 s."""
+    if isinstance(default, frozenset):
+        return "none"
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if name.endswith("_seconds"):
+        return f"{default:g} s"
+    for power, unit in ((20, "MiB"), (10, "KiB")):
+        if name.endswith("_bytes") and default and default % 2**power == 0:
+            return f"{default // 2**power:,} {unit}"
+    return f"{default:,}"
 
 
 def parse_bytes(text: str) -> int:
