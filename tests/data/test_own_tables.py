@@ -216,6 +216,15 @@ def test_workbooks_and_archives_say_what_to_do(tmp_path: Path) -> None:
         import_from("csv", folder, tmp_path / "out", items="items.zip")
 
 
+def test_a_zip_is_called_like_the_table_or_like_what_is_in_it(tmp_path: Path) -> None:
+    folder = shop(tmp_path / "shop")
+    for name in ("items", "events"):
+        packed = zipped((folder / f"{name}.csv").read_bytes())
+        (folder / f"{name}.csv").unlink()
+        (folder / f"{name}.zip").write_bytes(packed)
+    assert as_read(import_from("csv", folder, tmp_path / "out", map=MAP)) == EXPECTED
+
+
 def test_long_fields_and_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reading, "BLOCK_BYTES", 64)
     text = "x\n" * 300

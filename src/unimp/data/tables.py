@@ -21,7 +21,7 @@ import pyarrow.parquet
 
 from unimp.core.errors import DataError
 from unimp.data.csv_reading import CsvLayout, csv_chunks, csv_layout
-from unimp.data.files import ARROW, PARQUET, first_bytes, open_binary
+from unimp.data.files import ARROW, PARQUET, first_bytes, only_member, open_binary
 from unimp.data.json_lists import is_json_list, list_elements
 from unimp.data.raw import ROW, BadRows, Rows
 from unimp.data.reading import json_chunks, parse_json
@@ -251,8 +251,10 @@ def open_table(
 
 
 def kind_suffix(path: Path) -> str:
-    """The suffix of a file without that of its packing."""
+    """The suffix of a file without that of its packing; of `events.zip`, that of the one file within."""
     name = Path(path.stem) if path.suffix.lower() in PACKINGS else path
+    if path.suffix.lower() == ".zip" and not name.suffix and path.is_file():
+        name = Path(only_member(path))
     return name.suffix.lower()
 
 
