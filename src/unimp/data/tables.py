@@ -27,6 +27,8 @@ from unimp.data.raw import ROW, BadRows, Rows
 from unimp.data.reading import json_chunks, parse_json
 
 CHUNK_ROWS = 1 << 19
+CHUNK_BYTES = 64 << 20
+"""Of a Parquet file, unpacked, what is held at a time."""
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 PACKINGS = (".gz", ".zst", ".bz2", ".xz", ".zip")
 JSON_SAMPLE = 1000
@@ -130,11 +132,18 @@ class ParquetTable(FileTable):
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
                 names = [self.originals[name] for name in wanted]
-                batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=names, use_threads=False)
+                batches = file.iter_batches(batch_size=batch_rows(file), columns=names, use_threads=False)
                 frames = self.renamed(wanted, map(from_arrow, batches))
                 yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Parquet", error) from None
+
+
+def batch_rows(file: pyarrow.parquet.ParquetFile) -> int:
+    """How many rows make about CHUNK_BYTES, CHUNK_ROWS at most."""
+    groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+    size = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    return max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(1, size)))
 
 
 class ArrowTable(FileTable):
