@@ -142,7 +142,7 @@ class ParquetTable(FileTable):
 def batch_rows(file: pyarrow.parquet.ParquetFile) -> int:
     """How many rows make about CHUNK_BYTES, CHUNK_ROWS at most."""
     groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
-    size = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    size: int = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
     return max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(1, size)))
 
 
