@@ -4,7 +4,8 @@
 
 Each layout is written as published, with the same users and items at every size, so that only the log grows.
 Blocks and runs are a SHRUNK-th of their size, so that the bound shows on small logs. Every step runs in a
-process of its own; `mib_per_million` is what a million further events take, from the smallest log to the largest.
+process of its own; `mib_per_million` is what a million further events take, from the smallest log to the
+largest.
 """
 
 from __future__ import annotations
