@@ -1,11 +1,11 @@
 """Peak memory of every importer, of opening and of checking a data folder, on logs that grow.
 
-    python benchmarks/data/import_memory.py [--events 250000,1000000] [--layouts "hm;mind"] [--out FILE.json]
+    python benchmarks/data/import_memory.py [--events 200000,600000] [--layouts "hm;mind"] [--out FILE.json]
 
 Each layout is written as published, with the same users and items at every size, so that only the log grows.
-Events are written to disk after SPILL bytes instead of 64 MiB, so that the bound shows on small logs. Every
-step runs in a process of its own; `mib_per_million` is what a million further events take, from the
-smallest log to the largest.
+Blocks and runs are a SHRUNK-th of their size, so that the bound shows on small logs. Every step runs in a
+process of its own; `mib_per_million` is what a million further events take, from the smallest log to the
+largest.
 """
 
 from __future__ import annotations
@@ -24,10 +24,20 @@ from typing import Any
 import numpy as np
 
 USERS, ITEMS = 50_000, 10_000
-SPILL = 4 << 20
-"""Bytes of events that an import holds here before it writes them to disk; 64 MiB elsewhere."""
+SHRUNK = 16
+"""All sizes of blocks and runs are divided by this, so that small logs already reach the bounds."""
 MAIN = "import sys; from unimp.cli.main import main; sys.exit(main())"
-IMPORT = f"import unimp.data.event_log as log; log.SPILL_BYTES = {SPILL}; {MAIN}"
+IMPORT = f"""
+from unimp.data import csv_reading, event_log, json_lists, reading
+from unimp.data.sources import sequences
+event_log.SPILL_BYTES //= {SHRUNK}
+csv_reading.BLOCK_BYTES //= {SHRUNK}
+reading.BLOCK_BYTES //= {SHRUNK}
+reading.JSON_BYTES //= {SHRUNK}
+json_lists.BLOCK //= {SHRUNK}
+sequences.TABLE_EVENTS //= {SHRUNK}
+{MAIN}
+"""
 OPEN = "import sys; from unimp.data.dataset import Dataset; Dataset.load(sys.argv[1]).interactions.histories"
 START = 1_600_000_000
 Event = tuple[int, int, int]
@@ -231,7 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", default="250000,1000000")
+    parser.add_argument("--events", default="200000,600000")
     parser.add_argument("--layouts", default="", help="Some of them, parted by semicolons.")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -248,7 +258,7 @@ def main() -> None:
             "machine": machine,
             "users": USERS,
             "items": ITEMS,
-            "spill_mib": SPILL >> 20,
+            "blocks_and_runs_divided_by": SHRUNK,
             "layouts": results,
         }
         given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -195,6 +195,9 @@ def test_users_that_the_data_do_not_know_come_with_their_history(
     table.write_text("user_id,history\nnew,gone\nunknown,\n")
     with pytest.raises(DataError, match=r'table\.csv:2: unknown item "gone" in the history'):
         scored(run, "recommendation", table)
+    table.write_text(f"user_id,history\nnew,{items[1]}.0\n")
+    with pytest.raises(DataError, match=rf'unknown item "{items[1]}\.0" .*; the catalogue has "{items[1]}"'):
+        scored(run, "recommendation", table)
     skipped = ["--skip-wrong", "--out", tmp_path / "x"]
     table.write_text(f"user_id,history\nunknown,\nnew,{items[1]}\n")
     call("batch", run, "--task", "recommendation", "--users", table, *skipped)

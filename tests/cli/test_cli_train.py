@@ -91,6 +91,7 @@ def test_mistakes_are_one_line(
 
     assert 'unknown item "9"' in says("recommend", run_folder, "--history", "i01,9")
     assert 'unknown user "x"' in says("recommend", run_folder, "--user", "x")
+    assert '; it has "u001"' in says("recommend", run_folder, "--user", " U001")
     assert "either --user ID or --history ID" in says("recommend", run_folder)
     assert "not both" in says("recommend", run_folder, "--user", "u001", "--history", "i01")
     assert "has no task 'rating'" in says("evaluate", run_folder, "--task", "rating")

@@ -19,8 +19,9 @@ import pytest
 import unimp
 from tests.data.csv_shop import import_from
 from unimp.core.errors import ConfigError, DataError
-from unimp.data import csv_reading
+from unimp.data import csv_reading, json_lists, reading, tables
 from unimp.data.dataset import Dataset
+from unimp.data.raw import ROW, BadRows
 
 ITEMS = "item_id,title,price\nm1,Mug,3.50\nm2,Größe L,4.25\nm3,Jug,12.00\n"
 EVENTS = (
@@ -216,6 +217,15 @@ def test_workbooks_and_archives_say_what_to_do(tmp_path: Path) -> None:
         import_from("csv", folder, tmp_path / "out", items="items.zip")
 
 
+def test_a_zip_is_called_like_the_table_or_like_what_is_in_it(tmp_path: Path) -> None:
+    folder = shop(tmp_path / "shop")
+    for name in ("items", "events"):
+        packed = zipped((folder / f"{name}.csv").read_bytes())
+        (folder / f"{name}.csv").unlink()
+        (folder / f"{name}.zip").write_bytes(packed)
+    assert as_read(import_from("csv", folder, tmp_path / "out", map=MAP)) == EXPECTED
+
+
 def test_long_fields_and_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reading, "BLOCK_BYTES", 64)
     text = "x\n" * 300
@@ -272,11 +282,32 @@ def test_other_files_of_the_same_tables(tmp_path: Path) -> None:
     events.write_ipc(folder / "events.feather")
     assert as_read(import_from("csv", folder, tmp_path / "c", map=MAP)) == EXPECTED
     for indent in (None, 2):
-        (folder / "list.json").write_text(json.dumps(items.to_dicts(), indent=indent))
+        text = json.dumps(items.to_dicts(), indent=indent).encode()
+        (folder / "list.json").write_bytes(text if indent else zstd(text))
         listed = import_from(
             "csv", folder, tmp_path / f"list {indent}", items="list.json", events="events.feather", map=MAP
         )
         assert as_read(listed) == EXPECTED
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet"])
+def test_long_texts_come_in_small_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    rows = pl.DataFrame({"item_id": [f"m{n}" for n in range(20)], "text": ["x" * 100_000] * 20})
+    path = tmp_path / f"items.{ending}"
+    if ending == "parquet":
+        rows.with_columns(pl.col("text") + pl.col("item_id")).write_parquet(path)
+    else:
+        listed = [json.dumps(row) for row in rows.to_dicts()]
+        path.write_text("[" + ",".join(listed) + "]" if ending == "json" else "\n".join(listed))
+    monkeypatch.setattr(reading, "JSON_BYTES", 300_000)
+    monkeypatch.setattr(json_lists, "BLOCK", 1000)
+    monkeypatch.setattr(tables, "CHUNK_BYTES", 300_000)
+    table = tables.open_table(path)
+    parts = [part.frame for part in table.chunks(table.columns, BadRows(0))]
+    assert 5 <= len(parts) <= 12
+    read = pl.concat(parts)
+    assert read["item_id"].to_list() == rows["item_id"].to_list()
+    assert read[ROW].to_list() == list(range(1, 21))
 
 
 @pytest.mark.parametrize(

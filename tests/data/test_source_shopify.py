@@ -104,6 +104,21 @@ def test_an_order_over_two_blocks_and_a_sheet_saved_anew(
     assert dataset.interactions.events["timestamp"].unique().to_list() == [1_715_940_000]
 
 
+def test_products_under_the_names_of_2024(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "s")
+    old = import_from("shopify", folder, tmp_path / "old")
+    table = folder / "products_export_1.csv"
+    names = {"Handle": "URL handle", "Body (HTML)": "Description", "Product Category": "Product category",
+             "Option1 Value": "Option1 value", "Option2 Value": "Option2 value", "Variant SKU": "SKU",
+             "Variant Price": "Price", "Image Src": "Product image URL"}  # fmt: skip
+    header, rest = table.read_text().split("\n", 1)
+    renamed = [names.get(name.strip(), name.strip()) for name in header.split(",")]
+    table.write_text(",".join(renamed) + "\n" + rest)
+    new = import_from("shopify", folder, tmp_path / "new")
+    assert new.catalog.items.equals(old.catalog.items)
+    assert pasts(new) == pasts(old)
+
+
 def test_days_and_months_are_not_guessed(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "s")
     for path in folder.glob("orders*"):

@@ -23,6 +23,9 @@ from unimp.data.files import first_bytes, open_binary, open_with_position
 from unimp.data.json_lists import is_json_list, list_elements
 from unimp.data.raw import ROW, BadRows, Rows
 
+JSON_BYTES = 32 * MEBIBYTE
+"""Of JSON, what becomes one frame at most."""
+
 
 @contextmanager
 def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
@@ -120,7 +123,9 @@ def stream_fields(
         return Rows(path.name, texts.with_columns(*blank_to_null, pl.Series(ROW, numbers, dtype=pl.Int64)))
 
     with open_text(path, found) as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_ROW_BYTES), ""), start=1):
+            if len(line) == MAX_ROW_BYTES:
+                raise too_long(path, number, f'fields parted by "{separator}"')
             text = line.rstrip("\r\n")
             fields = text.split(separator)
             if len(fields) != len(names):
@@ -172,12 +177,16 @@ def json_chunks(
     show_progress: bool = False,
     lines: int = 1 << 16,
 ) -> Iterator[Rows]:
-    """`read_json_lines` in frames of `lines` rows at most, at least one. Memory: one such frame.
+    """`read_json_lines` in frames of `lines` rows or about JSON_BYTES at most, at least one.
+
+    Memory: one such frame, or the longest line.
 
     A file that is one JSON list is read element by element, and these are counted.
     """
     columns: list[list[Any]] = [[] for _ in schema]
     numbers: list[int] = []
+    begun = 0
+    """Position in the unpacked file where the frame begins."""
 
     def frame() -> Rows:
         table = pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=dict(schema), strict=False)
@@ -203,9 +212,9 @@ def json_chunks(
                 column.append(value)
             if number % 4096 == 0:
                 bar.advance(min(size, raw.tell() // MEBIBYTE) - bar.done)
-            if len(numbers) == lines:
+            if len(numbers) == lines or file.tell() - begun > JSON_BYTES:
                 yield frame()
-                columns, numbers = [[] for _ in schema], []
+                columns, numbers, begun = [[] for _ in schema], [], file.tell()
         yield frame()
 
 
@@ -213,12 +222,14 @@ def numbered_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """The lines of a file that are not blank, each with its number from 1."""
     for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES), b""), start=1):
         if len(line) == MAX_ROW_BYTES:
-            raise DataError(
-                f"{path.name}:{number}: a line is longer than {MAX_ROW_BYTES // MEBIBYTE} MiB; "
-                "expected one object a line"
-            )
+            raise too_long(path, number, "one object a line")
         if line.strip():
             yield number, line
+
+
+def too_long(path: Path, number: int, expected: str) -> DataError:
+    size = MAX_ROW_BYTES // MEBIBYTE
+    return DataError(f"{path.name}:{number}: a line is longer than {size} MiB; expected {expected}")
 
 
 def describe_bad_line(file: str, number: int, line: Any, error: Exception) -> str:

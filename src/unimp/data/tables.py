@@ -10,9 +10,8 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -21,17 +20,16 @@ import pyarrow.parquet
 
 from unimp.core.errors import DataError
 from unimp.data.csv_reading import CsvLayout, csv_chunks, csv_layout
-from unimp.data.files import ARROW, PARQUET, first_bytes, open_binary
-from unimp.data.json_lists import is_json_list, list_elements
+from unimp.data.files import ARROW, PARQUET, first_bytes, only_member
+from unimp.data.json_lists import json_keys
 from unimp.data.raw import ROW, BadRows, Rows
-from unimp.data.reading import json_chunks, parse_json
+from unimp.data.reading import json_chunks
 
 CHUNK_ROWS = 1 << 19
+CHUNK_BYTES = 64 << 20
+"""Of a Parquet file, unpacked, what is held at a time."""
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 PACKINGS = (".gz", ".zst", ".bz2", ".xz", ".zip")
-JSON_SAMPLE = 1000
-"""Lines whose keys are the columns of a file of JSON lines."""
-LINE = 1 << 26
 
 
 class SourceTable(Protocol):
@@ -130,11 +128,18 @@ class ParquetTable(FileTable):
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
                 names = [self.originals[name] for name in wanted]
-                batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=names, use_threads=False)
+                batches = file.iter_batches(batch_size=batch_rows(file), columns=names, use_threads=False)
                 frames = self.renamed(wanted, map(from_arrow, batches))
                 yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Parquet", error) from None
+
+
+def batch_rows(file: pyarrow.parquet.ParquetFile) -> int:
+    """How many rows make about CHUNK_BYTES, CHUNK_ROWS at most."""
+    groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+    size: int = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    return max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(1, size)))
 
 
 class ArrowTable(FileTable):
@@ -251,44 +256,8 @@ def open_table(
 
 
 def kind_suffix(path: Path) -> str:
-    """The suffix of a file without that of its packing."""
+    """The suffix of a file without that of its packing; of `events.zip`, that of the one file within."""
     name = Path(path.stem) if path.suffix.lower() in PACKINGS else path
+    if path.suffix.lower() == ".zip" and not name.suffix and path.is_file():
+        name = Path(only_member(path))
     return name.suffix.lower()
-
-
-def json_keys(path: Path) -> tuple[str, ...]:
-    """The keys of the first lines, or of the first elements of a list, in order of appearance."""
-    keys: dict[str, None] = {}
-    listed = is_json_list(path)
-    first: Any = None
-    with open_binary(path) as file:
-        records = (value for _, value in list_elements(path, file)) if listed else parsed_lines(file)
-        for record in islice(records, JSON_SAMPLE):
-            if isinstance(record, dict):
-                keys |= dict.fromkeys(record)
-                first = record if first is None else {}
-    if first:
-        within = next((key for key, value in first.items() if is_table(value)), None)
-        if within is not None:
-            raise DataError(
-                f'{path}: one JSON object, whose "{within}" is the list; write that list alone '
-                f"(`jq '.[\"{within}\"]' FILE`)"
-            )
-    if not keys:
-        what = "element of the list" if listed else "line"
-        raise DataError(f"{path}: no {what} is a JSON object; expected a list of objects, or one a line")
-    return tuple(keys)
-
-
-def parsed_lines(file: IO[bytes]) -> Iterator[Any]:
-    """The values of the lines that are JSON."""
-    for line in iter(lambda: file.readline(LINE), b""):
-        try:
-            yield parse_json(line.decode("utf-8-sig"))
-        except (ValueError, RecursionError):
-            continue
-
-
-def is_table(value: Any) -> bool:
-    """Whether a value is a list of objects, more than one."""
-    return isinstance(value, list) and len(value) > 1 and all(isinstance(part, dict) for part in value)

@@ -29,15 +29,19 @@ def without_markup(text: str | None) -> str | None:
     return " ".join(html.unescape(plain).split()) or None
 
 
-def tables_with(path: Path, columns: Sequence[str], wanted: str | None, what: str) -> list[Path]:
-    """The CSV files of PATH whose header has all of `columns`, or the one that was asked for."""
+def tables_with(
+    path: Path, columns: Sequence[str], wanted: str | None, what: str, *, or_else: Sequence[str] = ()
+) -> list[Path]:
+    """The CSV files of PATH whose header has all of `columns`, or of `or_else`; or the one asked for."""
     folder = path if path.is_dir() else path.parent
     if wanted is not None:
         given = folder / wanted if (folder / wanted).is_file() else Path(wanted)
         if not given.is_file():
             raise DataError(f"{folder / wanted}: no such file; correct the option")
         return [given]
-    found = [file for file in sorted(folder.glob("*.csv*")) if set(columns) <= set(header_of(file))]
+    sets = [set(names) for names in (columns, or_else) if names]
+    headers = {file: set(header_of(file)) for file in sorted(folder.glob("*.csv*"))}
+    found = [file for file, header in headers.items() if any(names <= header for names in sets)]
     if not found:
         listed = ", ".join(columns)
         raise DataError(f"{folder}: has no export of {what} (a CSV with the columns {listed}); put it there")

@@ -19,6 +19,8 @@ from unimp.data.raw import ROW, UNLIMITED, BadRows, ImportOptions, RawTables, Ro
 from unimp.data.reading import open_text, stream_fields
 from unimp.data.values import numbers, ratings, seconds
 
+THINGS = ("item", "business", "product", "artist", "venue")
+"""Words in the names of fields of items."""
 RATINGS = ("rating", "stars", "overall")
 """Words in the names of fields of ratings."""
 KINDS: dict[str, AttributeKind] = {"token": "category", "token_seq": "categories", "float": "number"}
@@ -53,7 +55,7 @@ class RecBole:
     def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
         log = inter_file(path, options.events)
         inter = Atomic(log)
-        user, item = inter.field("user", "session"), inter.field("item", "business", "product")
+        user, item = inter.field("user", "session"), inter.field(*THINGS)
         if user is None or item is None:
             known = ", ".join(inter.types)
             raise DataError(f"{log.name}:1: needs a field of users and one of items; it has {known}")
@@ -125,7 +127,7 @@ def scale_of(values: pl.Series) -> RatingScale | None:
 
 
 def read_items(table: Atomic, item: str, bad: BadRows) -> tuple[Rows, tuple[Attribute, ...], str | None]:
-    key = item if item in table.types else table.field("item", "business", "product")
+    key = item if item in table.types else table.field(*THINGS)
     if key is None:
         raise DataError(f"{table.path.name}:1: has no field of items; it has {', '.join(table.types)}")
     attributes = tuple(

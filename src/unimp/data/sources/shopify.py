@@ -22,6 +22,18 @@ PRODUCT_COLUMNS = (
     *("Handle", "Title", "Body (HTML)", "Vendor", "Product Category", "Type", "Tags"),
     *("Option1 Value", "Option2 Value", "Option3 Value", "Variant SKU", "Variant Price", "Image Src"),
 )
+NEW_NAMES = {
+    "URL handle": "Handle",
+    "Description": "Body (HTML)",
+    "Product category": "Product Category",
+    "Option1 value": "Option1 Value",
+    "Option2 value": "Option2 Value",
+    "Option3 value": "Option3 Value",
+    "SKU": "Variant SKU",
+    "Price": "Variant Price",
+    "Product image URL": "Image Src",
+}
+"""What columns have been called since 2024 -> before."""
 ORDER_COLUMNS = (
     *("Name", "Email", "Phone", "Billing Name", "Financial Status", "Cancelled at", "Created at"),
     *("Lineitem name", "Lineitem sku", "Lineitem quantity"),
@@ -43,9 +55,14 @@ class Shopify:
     """A product is one item, whatever its variants; customers go by e-mail, else telephone, else name."""
 
     def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
-        product_files = tables_with(path, ("Handle", "Title"), options.items, "products")
+        product_files = tables_with(
+            path, ("Handle", "Title"), options.items, "products", or_else=("URL handle", "Title")
+        )
         order_files = tables_with(path, ("Lineitem name", "Created at"), options.events, "orders")
-        frame = pl.concat([rows.frame for rows in order_rows(product_files, bad, PRODUCT_COLUMNS)])
+        parts = order_rows(product_files, bad, (*PRODUCT_COLUMNS, *NEW_NAMES))
+        frame = pl.concat([rows.frame for rows in parts]).with_columns(
+            pl.coalesce(name, new).alias(name) for new, name in NEW_NAMES.items()
+        )
         rows = Rows(product_files[0].name, frame.filter(pl.col("Handle").is_not_null()))
         if rows.frame.is_empty():
             raise DataError(f"{rows.file}: no product; export the products again")
