@@ -37,11 +37,12 @@ def beauty() -> tuple[Split, Catalog]:
         ("pop", (0.0068, 0.0039, 0.0110, 0.0053)),
         ("itemknn", (0.0392, 0.0268, 0.0568, 0.0325)),
         ("itemknn-recency", (0.0468, 0.0338, 0.0652, 0.0398)),
+        ("ease", (0.0431, 0.0278, 0.0664, 0.0352)),
     ],
 )
 def test_beauty(beauty: tuple[Split, Catalog], method: str, expected: tuple[float, ...]) -> None:
     split, catalog = beauty
-    fitted = METHODS[method].make()
+    fitted = METHODS[method].make({"l2": 250.0} if method == "ease" else None)
     fitted.fit(TrainingData.of(split, catalog), seed=0)
     metrics = ranking_metrics(rank_cases(fitted, split.test), (5, 10))
     found = tuple(metrics[name] for name in ("HR@5", "NDCG@5", "HR@10", "NDCG@10"))
