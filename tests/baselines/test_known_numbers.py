@@ -42,7 +42,7 @@ def beauty() -> tuple[Split, Catalog]:
 )
 def test_beauty(beauty: tuple[Split, Catalog], method: str, expected: tuple[float, ...]) -> None:
     split, catalog = beauty
-    fitted = METHODS[method].make({"l2": 250.0} if method == "ease" else None)
+    fitted = METHODS[method].make()
     fitted.fit(TrainingData.of(split, catalog), seed=0)
     metrics = ranking_metrics(rank_cases(fitted, split.test), (5, 10))
     found = tuple(metrics[name] for name in ("HR@5", "NDCG@5", "HR@10", "NDCG@10"))
