@@ -38,7 +38,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "core/cross_entropy": ("tests/core/test_cross_entropy.py",),
     "sentence/targets": ("tests/sentence",),
     "train/objective": ("tests/train/test_objective.py",),
-    "tasks/decoding": ("tests/inference", "tests/tasks/test_choices_and_codes.py"),
+    "tasks/decoding": ("tests/tasks/test_decoder_parts.py", "tests/inference"),
     "inference/score_sources": ("tests/inference/test_sources.py", "tests/train/test_mixtures.py"),
     "metrics/ranking": ("tests/metrics/test_ranking_metrics.py",),
     "evaluate/bench/significance": ("tests/evaluate/bench/test_significance.py",),
