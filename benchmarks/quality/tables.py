@@ -86,9 +86,13 @@ def readme() -> str:
 
 README_ROWS = (
     ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion"),
+    ("ItemKNN with recency, with the learned ranker", "fusion/hm", "itemknn-recency", "learned fusion"),
+    ("EASE with the learned ranker", "fusion/hm", "ease", "learned fusion"),
     ("features only, learned ranker (no neural network)", "fusion/hm", "features", "learned fusion"),
     ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
+    ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion"),
     ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
+    ("ItemKNN with recency alone", "hm", "itemknn-recency", "models alone"),
     ("EASE alone", "hm", "ease", "models alone"),
     ("UniMP alone (TF-IDF)", "fusion/hm", "unimp", "models alone"),
     ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", "models alone"),

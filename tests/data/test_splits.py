@@ -172,3 +172,8 @@ def test_users_with_fewer_than_three_events_only_train() -> None:
     assert split.train.item_rows.tolist() == [0, 1, 2]
     assert split.test.target_rows.tolist() == [4]
     assert split.trained_items.tolist() == [True, True, True, False, False, False]
+
+
+def test_last_n_says_how_many_events_a_user_needs() -> None:
+    with pytest.raises(DataError, match="split last-n: no user has 7 events; use leave-one-out"):
+        last_n(Histories.from_lists([[0, 1, 2, 3, 4, 5]]), NUM_ITEMS)

@@ -52,6 +52,8 @@ def last_n(histories: Histories, num_items: int, *, count: int = 5) -> Split:
     users gives `count` times as many cases, and whoever draws users draws blocks of `count` rows.
     """
     long_enough = histories.select(np.flatnonzero(histories.lengths >= count + 2))
+    if not len(long_enough):
+        raise DataError(f"split last-n: no user has {count + 2} events; use leave-one-out")
     valid = last_item_cases(long_enough.first(-count))
     users = np.repeat(np.arange(len(long_enough)), count)
     places = long_enough.lengths[users] - count + np.tile(np.arange(count), len(long_enough))
