@@ -11,8 +11,8 @@ foretold, and the network would learn to trust co-occurrences that it will not f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -76,20 +76,32 @@ class SoftTargets:
         share_N = self.share * known_N
         labels = torch.cat((targets.labels, self.items[rows_N].long()), dim=1)
         parts = torch.cat((targets.parts * (1 - share_N), self.parts[rows_N] * share_N), dim=1)
-        # The end of a history is not followed by any training event.
-        last_B = starts + counts - 1
-        ends = torch.from_numpy(self.offsets[[window.user + 1 for window in windows]]) == last_B + 1
-        rows_M, number = last_B[ends], int(ends.sum())
-        right = targets.labels.shape[1]
-        blank = self.items[rows_M][:, :1].long().expand(-1, right)
+        mixed = replace(targets, labels=labels, parts=parts)
+        return joined(mixed, self.ends(windows, lengths, width, targets.labels.shape[1]))
+
+    def ends(self, windows: Sequence[Window], lengths: Tensor, width: int, right: int) -> TokenTargets:
+        """The teacher's targets behind the last events of histories, which no training event follows.
+
+        `right`: columns of right answers, empty here.
+        """
+        last_B = self.offsets[[window.user for window in windows]] + [window.stop - 1 for window in windows]
+        ends = np.flatnonzero(self.offsets[[window.user + 1 for window in windows]] == last_B + 1)
+        items = self.items[last_B[ends]].long()
+        number = len(ends)
         return TokenTargets(
-            torch.cat((targets.positions, (torch.arange(len(windows)) * width + lengths - 1)[ends])),
-            torch.cat((labels, torch.cat((blank, self.items[rows_M].long()), dim=1))),
-            torch.cat((parts, torch.cat((torch.zeros(number, right), self.parts[rows_M]), dim=1))),
-            torch.cat((targets.kinds, torch.full((number,), int(Kind.ITEM), dtype=targets.kinds.dtype))),
-            torch.cat((targets.roles, torch.full((number,), int(Role.ANSWER), dtype=targets.roles.dtype))),
-            torch.cat((targets.shares, torch.ones(number))),
+            torch.from_numpy(ends) * width + lengths[ends] - 1,
+            torch.cat((items[:, :1].expand(-1, right), items), dim=1),
+            torch.cat((torch.zeros(number, right), self.parts[last_B[ends]]), dim=1),
+            torch.full((number,), int(Kind.ITEM)),
+            torch.full((number,), int(Role.ANSWER)),
+            torch.ones(number),
         )
+
+
+def joined(first: TokenTargets, second: TokenTargets) -> TokenTargets:
+    """The predictions of both, in the kinds of numbers of the first."""
+    pairs = [(getattr(first, field.name), getattr(second, field.name)) for field in fields(first)]
+    return TokenTargets(*(torch.cat((own, other.to(own.dtype))) for own, other in pairs))
 
 
 def soft_targets(
@@ -146,44 +158,50 @@ def teach(
     cold_items: bool = True,
     show: bool = False,
 ) -> tuple[npt.NDArray[np.int32], FloatArray]:
-    """([E, K] items, [E, K] float32 parts) after every event, each by relations of the other folds.
+    """([E, K] items, [E, K] parts) after every event, each by relations of the other folds.
 
     The logit's weights are fitted on the last items of the first fold's users.
     """
-    num_items, folds = len(catalog), min(config.folds, len(train))
-    kept = min(config.items, num_items)
+    kept = min(config.items, len(catalog))
     items = np.zeros((train.num_events, kept), dtype=np.int32)
     parts = np.zeros((train.num_events, kept), dtype=np.float32)
-    hidden = np.zeros(num_items, dtype=np.bool_)
+    hidden = np.zeros(len(catalog), dtype=np.bool_)
     if not cold_items:
-        hidden = np.bincount(train.item_rows, minlength=num_items) == 0
-    likenesses = content_likenesses(catalog, None, dense=True)
-    groups = [*attribute_groups(catalog), *prefix_groups(catalog, train)]
-    prices, weights = log_prices(catalog), None
-    fold_of = np.arange(len(train)) % folds
+        hidden = np.bincount(train.item_rows, minlength=len(catalog)) == 0
+    weights = None
     with progress_bar("distillation: the teacher's targets", len(train), show=show) as bar:
-        for fold in range(folds):
-            others = train.select(np.flatnonzero(fold_of != fold))
-            inside = np.flatnonzero(fold_of == fold)
-            relations = count_relations(
-                others, likenesses, groups, prices, num_items, l2=config.l2, decay=config.decay
-            )
-            # A sentence does not show the network when its events happened.
-            features = Features(replace(relations, tides=None), with_model=False)
+        for inside, features in features_by_fold(catalog, train, config):
             if weights is None:
                 weights = fit_teacher(features, train.select(inside), exclude=exclude)
             for user in inside.tolist():
-                first, stop = train.offsets[user : user + 2].tolist()
-                own = train.slice(user, user + 1)
-                for event in range(first, stop):
-                    past = HistoryView.of(own.first(event - first + 1), 0, config.decay)
+                own, first = train.slice(user, user + 1), int(train.offsets[user])
+                for known in range(1, len(own.item_rows) + 1):
+                    past = HistoryView.of(own.first(known), 0, config.decay)
                     scores = weights @ features.catalogue(past, None)
                     scores[hidden] = -np.inf
                     if exclude:
                         scores[past.rows] = -np.inf
-                    items[event], parts[event] = largest(scores / config.temperature, kept)
+                    row = first + known - 1
+                    items[row], parts[row] = largest(scores / config.temperature, kept)
                 bar.advance()
     return items, parts
+
+
+def features_by_fold(
+    catalog: Catalog, train: Histories, config: DistillationConfig
+) -> Iterator[tuple[IntArray, Features]]:
+    """The users of each fold, and features whose relations are counted on the others."""
+    likenesses = content_likenesses(catalog, None, dense=True)
+    groups = [*attribute_groups(catalog), *prefix_groups(catalog, train)]
+    prices, folds = log_prices(catalog), min(config.folds, len(train))
+    fold_of = np.arange(len(train)) % folds
+    for fold in range(folds):
+        others = train.select(np.flatnonzero(fold_of != fold))
+        relations = count_relations(
+            others, likenesses, groups, prices, len(catalog), l2=config.l2, decay=config.decay
+        )
+        # A sentence does not show the network when its events happened.
+        yield np.flatnonzero(fold_of == fold), Features(replace(relations, tides=None), with_model=False)
 
 
 def fit_teacher(features: Features, histories: Histories, *, exclude: bool) -> FloatArray:
@@ -199,8 +217,13 @@ def fit_teacher(features: Features, histories: Histories, *, exclude: bool) -> F
 
 
 def largest(scores: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
-    """The `count` items of the highest scores, best first, and their softmax."""
+    """The `count` items of the highest scores, best first, and their softmax.
+
+    In the place of items that may not be named (−inf) stands the best one again, with nothing.
+    """
     chosen = np.argpartition(-scores, count - 1)[:count]
     chosen = chosen[np.lexsort((chosen, -scores[chosen]))]
-    odds = np.exp(scores[chosen] - scores[chosen[0]])
-    return chosen, odds / odds.sum()
+    named = np.isfinite(scores[chosen])
+    top = scores[chosen[0]] if named[0] else np.float32(0)
+    odds = np.exp(scores[chosen] - top, where=named, out=np.zeros(count, dtype=np.float32))
+    return np.where(named, chosen, chosen[0]), odds / max(odds.sum(), np.float32(1e-9))
