@@ -112,8 +112,12 @@ class ModelSearcher(Decoder):
         return log_probabilities_at(self.model, self.state, hidden_UD)
 
     def lift_same_picture(self, scores_I: FloatArray, shown: int) -> None:
-        """Put the item first whose own picture is the one in row `shown`; see `lift_same_picture`."""
-        lift_same_picture(scores_I, self.sources.pictures, shown)
+        """Put the item first whose own picture is the one in row `shown`; see `lift_same_picture`.
+
+        Descriptors know a picture again that was cropped or compressed: then it is the nearest, however near.
+        """
+        least = -1.0 if self.model.described_pictures else SAME_PICTURE
+        lift_same_picture(scores_I, self.sources.pictures, shown, least)
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
@@ -143,17 +147,20 @@ def hidden_behind(
     return hidden_after(model, state, encoder, sentences, cache, histories.user_ids.tolist())
 
 
-def lift_same_picture(scores_I: FloatArray, pictures_XD: FloatArray | None, shown: int) -> None:
+def lift_same_picture(
+    scores_I: FloatArray, pictures_XD: FloatArray | None, shown: int, least: float = SAME_PICTURE
+) -> None:
     """Where the picture in row `shown` is one of the catalogue's, put its item first, like items after it.
 
     Whoever shows an item's own picture asks for that item, whatever share validation gave to likeness.
-    In place; several items with the same picture come together.
+    In place; several items with the same picture come together. `least`: cosine from which on two pictures
+    are one.
     """
     if pictures_XD is None:
         return
     likeness = pictures_XD[: len(scores_I)] @ pictures_XD[shown]
     nearest = float(likeness.max(initial=-1.0))
-    if nearest < SAME_PICTURE:
+    if nearest < least:
         return
     same = (likeness >= nearest - 1e-5) & np.isfinite(scores_I)  # what is hidden stays hidden
     if not same.any():
