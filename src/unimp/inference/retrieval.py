@@ -171,7 +171,7 @@ class ModelSearcher(Decoder):
             scores_UI = self.search(histories, queries)
             for scores_I, query in zip(scores_UI, queries, strict=True):
                 if query.has_picture and not query.text:
-                    lift_same_picture(scores_I, self.sources.pictures, query.picture_row)
+                    self.lift_same_picture(scores_I, query.picture_row)
             return best_rows(scores_UI, histories, counts, exclude_history)
         writes = [partial(self.task.question, histories, user, query) for user, query in enumerate(queries)]
         hidden_UD = hidden_behind(self, histories, writes)
@@ -204,10 +204,18 @@ class ModelSearcher(Decoder):
         for name, share in shares.items():
             scores = scores + self.sources.score_rows(name, share, rows, related, query)
         if query.has_picture and not query.text:
-            lift_same_picture(scores, pictures_XD, query.picture_row, rows)
+            self.lift_same_picture(scores, query.picture_row, rows)
         if exclude:
             scores[np.isin(rows, own)] = -np.inf
         return best_of_candidates(rows, scores, count)
+
+    def lift_same_picture(self, scores_N: FloatArray, shown: int, rows: IntArray | None = None) -> None:
+        """Put the item first whose own picture is the one in row `shown`; see `lift_same_picture`.
+
+        Descriptors know a picture again that was cropped or compressed: then it is the nearest, however near.
+        """
+        least = -1.0 if self.model.described_pictures else SAME_PICTURE
+        lift_same_picture(scores_N, self.sources.pictures, shown, rows, least)
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
@@ -238,20 +246,24 @@ def hidden_behind(
 
 
 def lift_same_picture(
-    scores_N: FloatArray, pictures_XD: FloatArray | None, shown: int, rows: IntArray | None = None
+    scores_N: FloatArray,
+    pictures_XD: FloatArray | None,
+    shown: int,
+    rows: IntArray | None = None,
+    least: float = SAME_PICTURE,
 ) -> None:
     """Where the picture in row `shown` is one of the catalogue's, put its item first, like items after it.
 
     Whoever shows an item's own picture asks for that item, whatever share validation gave to likeness.
     In place; several items with the same picture come together. `rows`: [N] of the items that are scored;
-    None: the whole catalogue.
+    None: the whole catalogue. `least`: cosine from which on two pictures are one.
     """
     if pictures_XD is None:
         return
     pictures_ND = pictures_XD[: len(scores_N)] if rows is None else pictures_XD[rows]
     likeness = pictures_ND @ pictures_XD[shown]
     nearest = float(likeness.max(initial=-1.0))
-    if nearest < SAME_PICTURE:
+    if nearest < least:
         return
     same = (likeness >= nearest - 1e-5) & np.isfinite(scores_N)  # what is hidden stays hidden
     if not same.any():
