@@ -230,3 +230,28 @@ def test_a_sampled_run_maps_its_text_in_half_precision_and_opens_to_the_same_sco
     found = task.score(run.answerer.decoders[task.name], valid, exclude_history=run.exclude_history)
     reached = list(result["valid"]["reached"]["recommendation"].values())[-1]
     assert found.metrics["NDCG@5"] == pytest.approx(reached, abs=1e-6)
+
+
+def test_a_state_of_the_other_softmax_is_refused_in_one_line(
+    tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a run was begun on a CPU and is to go on on a GPU, whose `auto` chooses otherwise."""
+    from unimp.core.errors import CheckpointError
+    from unimp.train import sampled
+    from unimp.train.trainer import Training
+
+    recipe = tiny_recipe(train={"epochs": 2, "checkpoint_seconds": 1e-9})
+    original = Training._step
+
+    def stop(self: Training, step_batch):  # type: ignore[no-untyped-def]
+        if self.position.step == 3:
+            raise KeyboardInterrupt
+        return original(self, step_batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "_step", stop)
+        patched.setitem(sampled.SAMPLED_FROM, "cpu", 5)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_dataset, recipe, tmp_path / "run", show=False)
+    with pytest.raises(CheckpointError, match="begun with the sampled softmax"):
+        train(tiny_dataset, recipe, tmp_path / "run", show=False)

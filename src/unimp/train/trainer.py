@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unimp.core.errors import ConfigError
+from unimp.core.errors import CheckpointError, ConfigError
 from unimp.core.files import write_tensors
 from unimp.core.progress import ProgressBar, progress_bar
 from unimp.model.decoder import CompactDecoder
@@ -112,6 +112,7 @@ class Training:
         self.position = Position(total_steps=self.total_steps)
         found = self.process_group.read_state(folder, self.model, self.optimizer)
         if found is not None:
+            self._check_rows()
             self._go_on(found)
 
     def _new_model(self) -> UnimpModel:
@@ -304,6 +305,16 @@ class Training:
         self.position = found
         if self.process_group.is_main:
             self._trim_log()
+
+    def _check_rows(self) -> None:
+        """CheckpointError where the state is of the other softmax: `auto` depends on the device."""
+        reached = self.optimizer.state.get(self.model.items.identity.weight, {}).get("step")
+        if reached is not None and (reached.ndim == 1) != (self.step.sampled is not None):
+            begun = "the sampled softmax" if reached.ndim == 1 else "the full softmax"
+            raise CheckpointError(
+                f"{self.folder}: its training was begun with {begun}, not this device's choice; go on "
+                "where it was begun, or train into another --out"
+            )
 
     def _trim_log(self) -> None:
         """Drop log lines that a killed run wrote after its last state."""
