@@ -217,13 +217,16 @@ class Service:
                     f"the data's ratings go from {scale.low:g} to {scale.high:g}"
                 )
 
-    async def forget(self, user: str) -> int:
-        """Delete the user's events and all that is cached of them; how many events there were."""
+    async def forget(self, user: str, client: str) -> int:
+        """Delete the user's events and all that is cached of them; how many events there were.
+
+        `client`: who asked for it; the log names it, and not the user.
+        """
         try:
             deleted = await self.write(self.store.forget, user)
         finally:
             self.drop_user(user)
-        LOG.warning("a user was forgotten: %d events deleted", deleted)  # without the id
+        LOG.warning("%s: a user was forgotten, %d events deleted", client, deleted)
         return deleted
 
     def drop_user(self, user: str) -> None:
