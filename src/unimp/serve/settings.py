@@ -69,7 +69,7 @@ class ServeSettings(Config):
     """Bound of the cached histories of users; 0: each is read from the store."""
     picture_cache_bytes: int = 32 * 2**20
     """Bound of the cached pictures of items that browsers are sent."""
-    sync_seconds: float = 1.0
+    sync_seconds: float = 0.5
     """How often the store is read for what other servers wrote."""
     waiting: int = 512
     """Most questions that wait; the next one is refused with 503."""
