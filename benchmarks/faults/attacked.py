@@ -28,6 +28,8 @@ from served import Server  # noqa: E402
 
 Facts = dict[str, Any]
 MIB = 2**20
+CHOSEN: dict[str, float] = {}
+"""`seconds`, if the command line says how long the attack shall last."""
 RETURN_SECONDS = 60.0
 """After this memory must have been given back."""
 
@@ -159,7 +161,10 @@ def in_both_states(fault: str, measure: Callable[[Path, Path | None], Facts]) ->
     parser.add_argument("--before", type=Path, help="Checkout of a former state, which is attacked first.")
     parser.add_argument("--before-run", type=Path, help="The same run as the former state reads it.")
     parser.add_argument("--out", type=Path, help="File for the same document.")
+    parser.add_argument("--seconds", type=float, help="How long, where the attack has no end of its own.")
     arguments = parser.parse_args()
+    if arguments.seconds is not None:
+        CHOSEN["seconds"] = arguments.seconds
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     document: Facts = {"fault": fault}
     if arguments.before is not None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import httpx
 import numpy as np
-from attacked import Facts, Server, counted, main, status_of
+from attacked import CHOSEN, Facts, Server, counted, main, status_of
 
 from unimp.serve.store.store import Store
 
@@ -41,7 +41,8 @@ def attack(server: Server) -> Facts:
         store.add_key(f"secret of {name}", name, READ)
     store.close()
     time.sleep(1.5)
-    alone = times_of(server, "secret of B", SECONDS)
+    seconds = CHOSEN.get("seconds", SECONDS)
+    alone = times_of(server, "secret of B", seconds)
     stop, statuses = threading.Event(), []
 
     def draw() -> None:
@@ -55,12 +56,18 @@ def attack(server: Server) -> Facts:
     drawers = [threading.Thread(target=draw) for _ in range(DRAWERS)]
     for drawer in drawers:
         drawer.start()
-    beside = times_of(server, "secret of B", SECONDS)
+    beside = times_of(server, "secret of B", seconds)
     stop.set()
     for drawer in drawers:
         drawer.join()
     ratio = round(beside["p95_ms"] / alone["p95_ms"], 1)
-    return {"B_alone": alone, "B_beside_A": beside, "p95_ratio": ratio, "drawings_of_A": counted(statuses)}
+    return {
+        "seconds_each": seconds,
+        "B_alone": alone,
+        "B_beside_A": beside,
+        "p95_ratio": ratio,
+        "drawings_of_A": counted(statuses),
+    }
 
 
 if __name__ == "__main__":

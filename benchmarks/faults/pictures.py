@@ -10,27 +10,33 @@ from attacked import Facts, Server, counted, in_threads, main, status_of
 from PIL import Image
 
 
-def small_file(side: int = 4000) -> str:
-    """A WebP of one colour, in base64."""
+def small_file(kind: str) -> str:
+    """A picture of one colour, in base64: a WebP, or a PNG with transparent pixels."""
     file = io.BytesIO()
-    Image.new("RGB", (side, side), "red").save(file, "WEBP", lossless=True, quality=0, method=0)
+    if kind == "WEBP":
+        Image.new("RGB", (4000, 4000), "red").save(file, kind, lossless=True, quality=0, method=0)
+    else:
+        Image.new("RGBA", (4000, 4000), (255, 0, 0, 9)).save(file, kind)
     return base64.b64encode(file.getvalue()).decode()
 
 
 def attack(server: Server) -> Facts:
-    picture = small_file()
+    pictures = [small_file(kind) for kind in ("WEBP", "PNG")]
     drawing = {"history": [], "text": "bag", "count": 4}
-    searching = {"history": [], "picture": picture}
 
     def post(path: str, document: dict[str, object]) -> str:
         return status_of(lambda: httpx.post(f"{server.url}/v1/{path}", json=document, timeout=120))
 
-    calls = [lambda: post("imagine", drawing)] * 60 + [lambda: post("search", searching)] * 60
+    calls = [lambda: post("imagine", drawing)] * 60 + [
+        lambda picture=picture: post("search", {"history": [], "picture": picture})  # type: ignore[misc]
+        for picture in pictures * 30
+    ]
     answers = in_threads(calls)
     return {
-        "bytes_of_a_picture": len(picture),
+        "bytes_of_a_picture": [len(picture) for picture in pictures],
         "drawings": counted(answers[:60]),
-        "searches": counted(answers[60:]),
+        "searches_by_webp": counted(answers[60::2]),
+        "searches_by_png": counted(answers[61::2]),
     }
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_limits_are_documented_as_they_are() -> None:
-    """After a change, paste what `unimp.serve.settings.settings_table()` returns."""
+    """`settings_table()` prints what the page must hold."""
     assert settings_table() in (ROOT / "docs" / "serving.md").read_text()
 
 

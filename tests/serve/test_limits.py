@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -21,10 +22,11 @@ from unimp.core.errors import ConfigError, DataError
 from unimp.serve.decoding import DecodingBudget, PictureDecoder
 from unimp.serve.errors import Busy
 from unimp.serve.limits import BodyLimits, BoundedBody
-from unimp.serve.pictures import decoding_bytes
+from unimp.serve.pictures import check_upload, decoding_bytes
 from unimp.serve.queue import TaskQueue
 from unimp.serve.schemas import ItemIn
 from unimp.serve.security import check_key_name, client_address
+from unimp.serve.service import in_slot
 from unimp.serve.settings import BODY_COPIES, PIXEL_BYTES, WORKING_BYTES, ServeSettings, parse_bytes
 from unimp.serve.store.records import Added
 from unimp.serve.store.store import Store, StoreUnavailable
@@ -118,6 +120,51 @@ def test_pictures_are_decoded_as_far_as_their_bytes_fit() -> None:
     assert (budget.bytes, budget.running, len(budget.waiting)) == (0, 0, 0)
 
 
+def test_who_leaves_does_not_free_a_decoder_that_is_at_work() -> None:
+    """Or clients that send a picture and leave would have any number of them decoded at once."""
+    budget, opened, begun = DecodingBudget(10), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert opened.wait(20)
+
+    async def leave() -> tuple[int, int]:
+        call = asyncio.ensure_future(budget.run(10, work))
+        await asyncio.to_thread(begun.wait, 20)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        held = budget.bytes
+        opened.set()
+        while budget.running:
+            await asyncio.sleep(0.001)
+        return held, budget.bytes
+
+    assert asyncio.run(leave()) == (10, 0)
+    budget.close()
+
+
+def test_who_leaves_does_not_free_a_slot_of_the_store() -> None:
+    opened, begun = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert opened.wait(20)
+
+    async def leave() -> tuple[int, int]:
+        slots = anyio.CapacityLimiter(1)
+        call = asyncio.ensure_future(in_slot(slots, work))
+        await asyncio.to_thread(begun.wait, 20)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        held = slots.borrowed_tokens
+        opened.set()
+        while slots.borrowed_tokens:
+            await asyncio.sleep(0.001)
+        return int(held), int(slots.borrowed_tokens)
+
+    assert asyncio.run(leave()) == (1, 0)
+
+
 def test_a_decoder_that_ends_is_replaced() -> None:
     """Native code may fall over a stranger's bytes: the server does not."""
     decoder, file = PictureDecoder(), io.BytesIO()
@@ -159,6 +206,13 @@ def test_a_pictures_memory_is_known_before_it_is_decoded() -> None:
     Image.new("RGB", (300, 200)).save(file, "PNG")
     assert decoding_bytes(file.getvalue()) == 300 * 200 * 16
     assert decoding_bytes(b"no picture") == 0
+    webp = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(webp, "WEBP")
+    assert decoding_bytes(webp.getvalue()) == 300 * 200 * 24
+    settings = ServeSettings(decoding_bytes=300 * 200 * 20)
+    check_upload(file.getvalue(), settings)
+    with pytest.raises(DataError, match="a WebP of 300x200 pixels, at most 50,000 are read; save it as"):
+        check_upload(webp.getvalue(), settings)
 
 
 def test_wrong_keys_do_not_lock_right_ones_out(make_site: MakeSite) -> None:

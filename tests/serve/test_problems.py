@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.serve.site import MakeSite, Site
-from unimp.serve.store.store import StoreUnavailable
+from unimp.serve.store.store import Store, StoreUnavailable
 
 JSON = {"content-type": "application/json"}
 
@@ -69,3 +70,25 @@ def test_who_is_slowed_down_on_the_page_reads_it_there(make_site: MakeSite) -> N
     fragment = site.post("/ask/search", data={"user": "a"}, headers={"HX-Request": "true"})
     assert fragment.status_code == 429
     assert fragment.text.startswith('<p class="problem" role="alert">more than')
+
+
+def test_the_log_names_the_client_and_never_the_user(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    site.delete("/v1/users/secret-name/history")
+    assert "127.0.0.1: a user was forgotten, 0 events deleted" in caplog.text
+    monkeypatch.setattr(site.service.store, "user_log", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        site.get("/v1/users/secret-name/history")
+    assert "127.0.0.1: GET /v1/users/{user:path}/history failed" in caplog.text
+    assert "secret-name" not in caplog.text
+
+
+def test_a_new_store_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped path is noticed, since a store without events looks like any other."""
+    for said in (True, False):
+        Store.open(f"sqlite:///{tmp_path / 'store.db'}").close()
+        assert ("store.db is new" in capsys.readouterr().err) == said

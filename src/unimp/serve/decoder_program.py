@@ -7,6 +7,8 @@ does to a decoder ends here.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import resource
 import signal
@@ -18,12 +20,15 @@ from unimp.core.errors import DataError
 from unimp.core.images import png_bytes
 from unimp.data.pictures import fit_pixels, open_picture
 
+M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 2**20
+"""glibc's `mallopt`: larger blocks are given back to the system as soon as they are freed."""
 MOST_MEMORY = 2**30
 """Bytes of address space beside the program's own: the largest picture of a catalogue takes 0.8 GB."""
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends this program
+    give_memory_back()
     bound_memory()
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     while line := source.readline():
@@ -35,6 +40,7 @@ def main() -> None:
             reply(answers, b"", str(error))
         except MemoryError:
             reply(answers, b"", f"{asked['place']}: takes too much memory to decode; make it smaller")
+        gc.collect()  # Pillow's pictures stand in cycles, and the next one needs the memory
 
 
 def decode(data: bytes, asked: dict[str, Any]) -> bytes:
@@ -49,6 +55,13 @@ def decode(data: bytes, asked: dict[str, Any]) -> bytes:
 def reply(answers: BinaryIO, data: bytes, error: str | None = None) -> None:
     answers.write(json.dumps({"error": error, "size": len(data)}).encode() + b"\n" + data)
     answers.flush()
+
+
+def give_memory_back() -> None:
+    """Or blocks of one picture are kept beside those of the next, and the program holds both."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
 
 
 def bound_memory() -> None:

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
 
-import anyio
 import numpy as np
 
 from unimp.core.errors import DataError
@@ -128,6 +128,7 @@ class DecodingBudget:
         self.served: dict[str, int] = {}
         """Client -> when its latest turn was, until all pictures are decoded."""
         self.numbers = count()
+        self.threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="decoding")
 
     async def run(self, num_bytes: int, function: Callable[[], Result], client: str = "") -> Result:
         """The result of the function, which takes about that much memory."""
@@ -143,12 +144,18 @@ class DecodingBudget:
             else:  # its turn came at the same moment
                 self._leave(cost)
             raise
-        try:
-            return await anyio.to_thread.run_sync(function)
-        finally:
-            self._leave(cost)
+        work = asyncio.get_running_loop().run_in_executor(self.threads, function)
+        # not when the caller is cancelled: the thread works on
+        work.add_done_callback(lambda done: self._leave(cost, done))
+        return await asyncio.shield(work)
 
-    def _leave(self, cost: int) -> None:
+    def close(self) -> None:
+        """Wait for what is being decoded."""
+        self.threads.shutdown()
+
+    def _leave(self, cost: int, done: asyncio.Future[Any] | None = None) -> None:
+        if done is not None and not done.cancelled():
+            done.exception()  # read, though nobody may wait for it any more
         self.bytes -= cost
         self.running -= 1
         self._admit()

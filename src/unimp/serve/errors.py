@@ -153,6 +153,9 @@ async def on_client_gone(_: Request, __: Exception) -> Response:
 
 async def on_bug(request: Request, _: Exception) -> Response:
     """Ours, not the client's: it says nothing of the inside; the traceback is in the server's log."""
+    route = getattr(request.scope.get("route"), "path", "no route")  # the path itself may name a user
+    principal = request.scope.get("state", {}).get("principal")
+    LOG.error("%s: %s %s failed", getattr(principal, "name", "nobody"), request.method, route)
     return reply(request, 500, "the server made a mistake; it is in its log")
 
 

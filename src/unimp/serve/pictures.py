@@ -13,7 +13,7 @@ from PIL import Image
 from unimp.core.caches import ByteBoundedCache
 from unimp.core.errors import DataError
 from unimp.data.pictures import open_header
-from unimp.serve.settings import PIXEL_BYTES, ServeSettings
+from unimp.serve.settings import PIXEL_BYTES, WEBP_PIXEL_BYTES, ServeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 SHOWN_PIXELS = 320
@@ -40,6 +40,11 @@ def check_upload(data: bytes, settings: ServeSettings, place: str = "picture") -
         raise DataError(f"{place}: {width}x{height} pixels, at most {limit:,} are read; make it smaller")
     if max(width, height) > MOST_SIDE:
         raise DataError(f"{place}: {width}x{height} pixels, at most {MOST_SIDE:,} a side are read; crop it")
+    if decoding_bytes(data) > settings.decoding_bytes:
+        limit = settings.decoding_bytes // WEBP_PIXEL_BYTES
+        raise DataError(
+            f"{place}: a WebP of {width}x{height} pixels, at most {limit:,} are read; save it as JPEG or PNG"
+        )
     scans = data.count(JPEG_SCAN) if data.startswith(JPEG_START) else 0
     if scans > MOST_SCANS:
         raise DataError(f"{place}: a JPEG of more than {MOST_SCANS} scans; save it anew as a plain one")
@@ -53,7 +58,8 @@ def decoding_bytes(data: bytes) -> int:
     """Memory that decoding the picture takes; 0 for what cannot be decoded."""
     try:
         with open_header(data) as image:
-            return image.width * image.height * PIXEL_BYTES
+            each = WEBP_PIXEL_BYTES if image.format == "WEBP" else PIXEL_BYTES
+            return image.width * image.height * each
     except Exception:  # it is refused, with its reason, when it is decoded
         return 0
 

@@ -102,6 +102,7 @@ class Service:
     async def close(self) -> None:
         await self.worker.close()
         await self.in_store(self.store.close)
+        await anyio.to_thread.run_sync(self.decoding.close)
         await anyio.to_thread.run_sync(self.decoder.close)
 
     async def in_store(
@@ -217,13 +218,16 @@ class Service:
                     f"the data's ratings go from {scale.low:g} to {scale.high:g}"
                 )
 
-    async def forget(self, user: str) -> int:
-        """Delete the user's events and all that is cached of them; how many events there were."""
+    async def forget(self, user: str, client: str) -> int:
+        """Delete the user's events and all that is cached of them; how many events there were.
+
+        `client`: who asked for it; the log names it, and not the user.
+        """
         try:
             deleted = await self.write(self.store.forget, user)
         finally:
             self.drop_user(user)
-        LOG.warning("a user was forgotten: %d events deleted", deleted)  # without the id
+        LOG.warning("%s: a user was forgotten, %d events deleted", client, deleted)
         return deleted
 
     def drop_user(self, user: str) -> None:
@@ -288,13 +292,22 @@ class Service:
 
 
 async def in_slot(slots: anyio.CapacityLimiter, function: Callable[[], Result]) -> Result:
-    """Call the function in a thread when one of the slots is free."""
+    """Call the function in a thread when one of the slots is free.
+
+    A caller that is cancelled leaves the thread at work: the slot is free when that is done.
+    """
+    borrower = object()
     try:
         with anyio.fail_after(SLOT_SECONDS):
-            await slots.acquire()
+            await slots.acquire_on_behalf_of(borrower)
     except TimeoutError:
         raise StoreUnavailable("store: too many calls are waiting; try again in a moment") from None
-    try:
-        return await anyio.to_thread.run_sync(function)
-    finally:
-        slots.release()
+    work = asyncio.ensure_future(anyio.to_thread.run_sync(function))
+
+    def done(_: asyncio.Future[Result]) -> None:
+        slots.release_on_behalf_of(borrower)
+        if not work.cancelled():
+            work.exception()  # read, though nobody may wait for it any more
+
+    work.add_done_callback(done)
+    return await asyncio.shield(work)

@@ -20,8 +20,9 @@ LEAST_BYTES = 128 * 2**20
 """To be divided; with less a body with a picture would not fit its share."""
 BODY_COPIES = 3
 """A body is held as bytes, as text while it is parsed, and as the picture in it."""
-PIXEL_BYTES = 16
-"""Memory of a pixel while a picture is decoded and laid on white: measured 7 (JPEG, PNG) to 15 (WebP)."""
+PIXEL_BYTES, WEBP_PIXEL_BYTES = 16, 24
+"""Memory of a pixel while a picture is decoded and laid on white: measured 8 (JPEG) to 13 (transparent PNG),
+in WebP up to 21."""
 
 
 class ServeSettings(Config):
@@ -58,7 +59,8 @@ class ServeSettings(Config):
     picture_pixels: int = 16_000_000
     """Most pixels of a picture; checked before it is decoded."""
     decoding_bytes: int = 256_000_000
-    """Memory of all pictures that are being decoded, at 16 bytes a pixel; others wait for their turn."""
+    """Memory of all pictures that are being decoded, at 16 bytes a pixel, 24 in WebP; others wait for their
+    turn, and what alone takes more is refused."""
     batch: int = 64
     """Most requests answered by one call of the model; 1: each alone."""
     prefix_cache_bytes: int = 256 * 2**20
@@ -67,7 +69,7 @@ class ServeSettings(Config):
     """Bound of the cached histories of users; 0: each is read from the store."""
     picture_cache_bytes: int = 32 * 2**20
     """Bound of the cached pictures of items that browsers are sent."""
-    sync_seconds: float = 1.0
+    sync_seconds: float = 0.5
     """How often the store is read for what other servers wrote."""
     waiting: int = 512
     """Most questions that wait; the next one is refused with 503."""

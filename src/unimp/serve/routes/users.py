@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 
 from unimp.serve.examples import FORGOTTEN, KNOWN, USER_DATA, answered
-from unimp.serve.routes import Served
+from unimp.serve.routes import Client, Served
 from unimp.serve.schemas import EventOut, Forgotten, HistoryOut, UserData
 from unimp.serve.security import ADMIN, READ, needs
 from unimp.serve.service import Service
@@ -63,6 +63,6 @@ def known_of(service: Service, user: str, log: UserLog) -> dict[str, Any]:
 
 
 @router.delete("/{user:path}/history", dependencies=[Depends(needs(ADMIN))], responses=answered(FORGOTTEN))
-async def forget(user: UserId, service: Served) -> Forgotten:
+async def forget(user: UserId, service: Served, client: Client) -> Forgotten:
     """The right to be forgotten: events are deleted, and the data's history is not used any more."""
-    return Forgotten(user=user, events_deleted=await service.forget(user))
+    return Forgotten(user=user, events_deleted=await service.forget(user, client))
