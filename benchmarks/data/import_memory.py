@@ -1,6 +1,6 @@
 """Peak memory of every importer, of opening and of checking a data folder, on logs that grow.
 
-    python benchmarks/data/import_memory.py [--events 200000,600000] [--layouts "hm;mind"] [--out FILE.json]
+    python benchmarks/data/import_memory.py [--events 150000,450000] [--layouts "hm;mind"] [--out FILE.json]
 
 Each layout is written as published, with the same users and items at every size, so that only the log grows.
 Blocks and runs are a SHRUNK-th of their size, so that the bound shows on small logs. Every step runs in a
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 USERS, ITEMS = 50_000, 10_000
-SHRUNK = 16
+SHRUNK = 64
 """All sizes of blocks and runs are divided by this, so that small logs already reach the bounds."""
 MAIN = "import sys; from unimp.cli.main import main; sys.exit(main())"
 IMPORT = f"""
@@ -241,7 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", default="200000,600000")
+    parser.add_argument("--events", default="150000,450000")
     parser.add_argument("--layouts", default="", help="Some of them, parted by semicolons.")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()

@@ -74,24 +74,23 @@ def write_orders(path: Path, products: int, customers: int, seed: int = 0) -> No
                     rows.writerow([f"#{number}", *of_order, *named])
 
 
-def timed(*arguments: str) -> dict[str, Any]:
-    """One command: what it took, and its last lines."""
+def timed(place: Path, *arguments: str) -> dict[str, Any]:
+    """One command in a folder: what it took, and what it said."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as progress:
-        process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=progress)
+        process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=progress, cwd=place)
         assert process.stdout is not None
         said = process.stdout.read().decode()
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             progress.seek(0)
             raise SystemExit(f"unimp {' '.join(arguments)}: {progress.read().decode()[-500:]}")
-    shown = [argument if "/" not in argument else Path(argument).name for argument in arguments]
     return {
-        "command": f"unimp {' '.join(shown)}",
+        "command": f"unimp {' '.join(arguments)}",
         "wall_seconds": round(time.perf_counter() - started, 1),
         "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_mib": round(usage.ru_maxrss / 1024),
-        "said": said.splitlines()[:6],
+        "said": said.splitlines()[:14],
     }
 
 
@@ -104,15 +103,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        exports, data, run = (Path(place) / name for name in ("exports", "shop", "run"))
+        exports = Path(place) / "exports"
         exports.mkdir()
         write_products(exports / "products_export_1.csv", given.products)
         write_orders(exports / "orders_export_1.csv", given.products, given.customers)
         load = os.getloadavg()[0]
         steps = [
-            timed("data", "import", "shopify", str(exports), "--out", str(data)),
-            timed("train", "--data", str(data), "--out", str(run)),
-            timed("recommend", str(run), "--user", "customer7@shop.example", "-k", "5"),
+            timed(Path(place), "data", "import", "shopify", "exports", "--out", "shop"),
+            timed(Path(place), "train", "--data", "shop", "--out", "run"),
+            timed(Path(place), "recommend", "run", "--user", "customer7@shop.example", "-k", "5"),
         ]
     machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
     result = {
