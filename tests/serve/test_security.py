@@ -386,3 +386,14 @@ def test_a_slow_body_hears_how_long_it_had() -> None:
     with pytest.raises(HTTPException, match=r"took more than 0\.01 seconds") as refused:
         asyncio.run(body(body_seconds=0.01).receive())
     assert refused.value.status_code == 408
+
+
+def test_the_largest_body_is_by_method_and_path() -> None:
+    sizes = BodyLimits(ServeSettings(body_bytes=100, text_bytes=10), frozenset({"/v1/search"}))
+    assert sizes.limit("POST", "/sign-in") == 1024
+    assert sizes.limit("POST", "/v1/search") == 100
+    assert sizes.limit("PUT", "/v1/items/x") == 100
+    assert sizes.limit("DELETE", "/v1/items/x") == 10
+    assert sizes.limit("PUT", "/v1/users/x") == 10
+    small = BodyLimits(ServeSettings(body_bytes=5, text_bytes=10), frozenset())
+    assert small.limit("POST", "/v1/recommend") == 5
