@@ -45,7 +45,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "data/splits": ("tests/data/test_splits.py",),
     "baselines/mmssl": ("tests/baselines/test_mmssl.py",),
     "serve/security": ("tests/serve/test_security.py",),
-    "serve/limits": ("tests/serve/test_security.py", "tests/serve/test_limits.py"),
+    "serve/limits": ("tests/serve/test_security.py",),
 }
 """Module below src/unimp: the tests that are to notice."""
 EQUIVALENT: dict[str, str] = {

@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
+from starlette.types import Message
 
 from unimp.core.errors import ConfigError
 from unimp.serve import limits, security
-from unimp.serve.limits import Rates
+from unimp.serve.limits import BodyLimits, BoundedBody, Rates
 from unimp.serve.security import (
     FRESH_SECONDS,
     MISSED_SECONDS,
@@ -335,4 +336,64 @@ def test_tokens_come_back_with_time_up_to_the_burst(clock: Clock) -> None:
     assert taken() == 1
     clock.now += 100
     assert taken() == 3
-    assert Rates(ServeSettings(requests_per_second=0)).check("a") is None  # type: ignore[func-returns-value]
+
+
+def test_who_is_slowed_down_hears_for_how_long(clock: Clock) -> None:
+    rates = Rates(ServeSettings(requests_per_second=0.25, burst=1))
+    rates.check("a")
+    with pytest.raises(HTTPException) as refused:
+        rates.check("a")
+    assert refused.value.headers == {"Retry-After": "4"}
+
+
+def test_a_rate_of_zero_is_none() -> None:
+    rates = Rates(ServeSettings(requests_per_second=0, burst=1))
+    for _ in range(5):
+        rates.check("a")
+    assert not rates.buckets
+
+
+def body(*messages: dict[str, Any], **settings: Any) -> BoundedBody:
+    """A body whose parts arrive at once; behind the last one nothing comes."""
+    coming = list(messages)
+
+    async def receive() -> Message:
+        if coming:
+            return coming.pop(0)
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    chosen = ServeSettings(**settings)
+    return BoundedBody(BodyLimits(chosen, frozenset()), 10, receive, is_file=False)
+
+
+def test_a_body_ends_with_its_last_part_or_with_the_client() -> None:
+    part = {"type": "http.request", "body": b"abc", "more_body": True}
+    last = {"type": "http.request", "body": b"d"}
+    gone = {"type": "http.disconnect"}
+    for end, size in ((last, 4), (gone, 3)):
+        taken = body(part, end)
+        assert asyncio.run(taken.receive()) == part
+        assert not taken.ended
+        assert asyncio.run(taken.receive()) == end
+        assert taken.ended
+        assert taken.limits.held == size
+        taken.release()
+        assert taken.limits.held == 0
+
+
+def test_a_slow_body_hears_how_long_it_had() -> None:
+    with pytest.raises(HTTPException, match=r"took more than 0\.01 seconds") as refused:
+        asyncio.run(body(body_seconds=0.01).receive())
+    assert refused.value.status_code == 408
+
+
+def test_the_largest_body_is_by_method_and_path() -> None:
+    sizes = BodyLimits(ServeSettings(body_bytes=100, text_bytes=10), frozenset({"/v1/search"}))
+    assert sizes.limit("POST", "/sign-in") == 1024
+    assert sizes.limit("POST", "/v1/search") == 100
+    assert sizes.limit("PUT", "/v1/items/x") == 100
+    assert sizes.limit("DELETE", "/v1/items/x") == 10
+    assert sizes.limit("PUT", "/v1/users/x") == 10
+    small = BodyLimits(ServeSettings(body_bytes=5, text_bytes=10), frozenset())
+    assert small.limit("POST", "/v1/recommend") == 5
