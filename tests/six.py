@@ -27,7 +27,13 @@ SIX: dict[str, Any] = {
     "sentence": {"fields": ["category"]},
     "tokenizer": {"size": 400},
     "content": {"text": 8},
-    "vision": {"height": 16, "image_width": 16, "token_width": 8, "pretrain_epochs": 1},
+    "vision": {
+        "kind": "catalogue",
+        "height": 16,
+        "image_width": 16,
+        "token_width": 8,
+        "pretrain_epochs": 1,
+    },
     "image_tokenizer": {
         "enabled": True,
         "height": 16,
@@ -38,7 +44,7 @@ SIX: dict[str, Any] = {
         "blocks": 1,
         "epochs": 1,
     },
-    "model": {"width": 16, "layers": 2, "heads": 2, "hidden": 32, "dropout": 0.1},
+    "model": {"width": 16, "layers": 2, "heads": 2, "hidden": 32, "dropout": 0.1, "likeness": 8},
     "structure": {"kind": "cosine", "neighbours": 10},
     "train": {"epochs": 2, "lr": 5e-3, "batch_positions": 512, "threads": 1, "valid_users": 12},
 }

@@ -1,17 +1,20 @@
-"""The importer of tables against mutated tables: no traceback, no hang, bounded memory.
+"""The readers of tables and pictures against mutated files: no traceback, no hang, bounded memory.
 
-    python benchmarks/data/fuzz_tables.py [--tables 10000] [--seed 0] [--keep DIR] [--out FILE.json]
+    python benchmarks/data/fuzz_tables.py [--tables 10000] [--pictures 10000] [--seed 0] [--keep DIR]
+        [--out FILE.json]
 
-Hypothesis draws every table: a good shop in some dialect, then mutations of its bytes, fields and rows, and
-options.
-Each is imported in this process, which may take MEMORY. An import must end as a data folder that opens, or as
-an error of UniMP on one line that leaves nothing behind; anything else is printed, once per place.
+Hypothesis draws every table: a good shop in some dialect, as CSV or JSON, then mutations of its bytes, fields
+and rows, and options; and every picture: small ones of all formats and modes, then mutations of their bytes.
+A picture must come out in RGB, or as an error of UniMP on one line. Each table is imported in this process,
+which may take MEMORY; that must end as a data folder that opens, or as an error of UniMP on one line that
+leaves nothing behind. Anything else is printed, once per place.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import io
 import json
 import resource
 import signal
@@ -20,6 +23,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,9 +31,11 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from PIL import Image
 
 from unimp.core.errors import UnimpError
 from unimp.data.importing import import_dataset
+from unimp.data.pictures import MAX_PIXELS, open_picture, reading_mark
 from unimp.data.raw import ImportOptions
 
 SECONDS = 30
@@ -185,14 +191,26 @@ def mutated(draw: DrawFn, table: list[list[str]]) -> bytes:
             "long": [[*rows[at], "more"]], "none": [rows[at]],
         }[change]  # fmt: skip
         rows = rows or [[]]
-    mark = draw(st.sampled_from([",", ",", ";", "\t", "|"]))
-    quoted = draw(st.sampled_from(["never", "needed", "always"]))
+    if draw(st.integers(0, 9)) == 0:
+        return broken(draw, as_json(rows, listed=draw(st.booleans())).encode("utf-8", "replace"))
+    mark = draw(st.sampled_from([",", ",", ";", "\t", "|", "||"]))
+    quoted = draw(st.sampled_from(["never", "needed", "always", "backslash"]))
     end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r"]))
     text = end.join(mark.join(field(value, mark, quoted) for value in row) for row in rows) + draw(
         st.sampled_from(["", end, end + end])
     )
     encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1"]))
-    data = text.encode(encoding, "replace")
+    return broken(draw, text.encode(encoding, "replace"))
+
+
+def as_json(rows: list[list[str]], *, listed: bool) -> str:
+    """A list of objects, or an object a line."""
+    objects = [json.dumps(dict(zip(rows[0], row, strict=False))) for row in rows[1:]]
+    return f"[{', '.join(objects)}]" if listed else "\n".join(objects)
+
+
+def broken(draw: DrawFn, data: bytes) -> bytes:
+    """A few bytes changed, or packed and cut off."""
     for _ in range(draw(st.sampled_from([0, 0, 0, 0, 0, 1, 2]))):
         at = draw(st.integers(0, len(data)))
         data = data[:at] + draw(st.sampled_from(BYTES)) + data[at + draw(st.integers(0, 3)) :]
@@ -200,6 +218,8 @@ def mutated(draw: DrawFn, table: list[list[str]]) -> bytes:
 
 
 def field(value: str, mark: str, quoted: str) -> str:
+    if quoted == "backslash" and '"' in value:
+        return '"' + value.replace('"', '\\"') + '"'
     if quoted == "always" or (quoted == "needed" and any(sign in value for sign in (mark, '"', "\n", "\r"))):
         return '"' + value.replace('"', '""') + '"'
     return value
@@ -210,8 +230,9 @@ def attempt(items: bytes, events: bytes, options: dict[str, Any]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         shop, out = Path(folder) / "shop", Path(folder) / "out"
         shop.mkdir()
-        (shop / "items.csv").write_bytes(items)
-        (shop / "events.csv").write_bytes(events)
+        for name, data in (("items", items), ("events", events)):
+            ending = "json" if data[:1] in b"[{" and data else "csv"
+            (shop / f"{name}.{ending}").write_bytes(data)
         try:
             import_dataset("csv", shop, out, ImportOptions.parse(options, "fuzz"))
         except UnimpError as error:
@@ -225,6 +246,56 @@ def attempt(items: bytes, events: bytes, options: dict[str, Any]) -> str:
         return "imported"
 
 
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr")
+SAVED = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+def whole_pictures() -> list[bytes]:
+    """A small picture of every mode in every format that takes it, turned by EXIF and animated too."""
+    found = []
+    for mode in MODES:
+        for form in SAVED:
+            image = Image.new(mode, (24, 16), 90)
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            for further in ({}, {"exif": exif}, {"save_all": True, "append_images": [image]}):
+                buffer = io.BytesIO()
+                try:
+                    image.save(buffer, form, **further)
+                except (OSError, ValueError, TypeError, KeyError, AttributeError):
+                    continue
+                found.append(buffer.getvalue())
+    return found
+
+
+@st.composite
+def pictures(draw: DrawFn, whole: list[bytes]) -> bytes:
+    """The bytes of a picture, a few of them changed, doubled or gone."""
+    data = draw(st.sampled_from(whole))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        end = at + draw(st.sampled_from([0, 1, 2, 4, 40]))
+        change = draw(
+            st.one_of(st.binary(max_size=4), st.sampled_from([b"", b"\xff" * 4, b"\0" * 4, data[at:end] * 2]))
+        )
+        data = data[:at] + change + data[end:]
+    return data[: draw(st.integers(0, len(data)))] if draw(st.integers(0, 9)) == 0 else data
+
+
+def attempt_picture(data: bytes) -> str:
+    """How reading a picture ends: `read`, or the kind of the error."""
+    reading_mark(data)
+    try:
+        image = open_picture(data, "picture")
+    except UnimpError as error:
+        if "\n" in str(error) or len(str(error)) > 400:
+            raise AssertionError(f"an error of several lines, or too long: {str(error)[:300]!r}") from error
+        return type(error).__name__
+    if image.mode != "RGB" or image.width * image.height > MAX_PIXELS:
+        raise AssertionError(f"{image.mode}, {image.size}")
+    return "read"
+
+
 def late(signum: int, frame: FrameType | None) -> None:
     raise TimeoutError(f"took more than {SECONDS} seconds")
 
@@ -236,8 +307,14 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
 
 
-def fuzz(count: int, number: int, keep: Path | None) -> dict[str, Any]:
-    """Import `count` tables drawn from the seed `number`; what came of them."""
+def fuzz(
+    drawn_from: st.SearchStrategy[Any],
+    attempt: Callable[..., str],
+    count: int,
+    number: int,
+    keep: Path | None,
+) -> dict[str, Any]:
+    """Try `count` inputs drawn from the seed `number`; what came of them."""
     ends: Counter[str] = Counter()
     failures: dict[str, str] = {}
     slowest = 0.0
@@ -250,13 +327,13 @@ def fuzz(count: int, number: int, keep: Path | None) -> dict[str, Any]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(tables())
-    def run(drawn: tuple[bytes, bytes, dict[str, Any]]) -> None:
+    @given(drawn_from)
+    def run(drawn: Any) -> None:
         nonlocal slowest
         started = time.perf_counter()
         signal.alarm(SECONDS)
         try:
-            ends[attempt(*drawn)] += 1
+            ends[attempt(*drawn) if isinstance(drawn, tuple) else attempt(drawn)] += 1
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -267,7 +344,7 @@ def fuzz(count: int, number: int, keep: Path | None) -> dict[str, Any]:
                 print(f"{place}: {str(error)[:300]!r}\n  {drawn!r}", flush=True)
                 if keep is not None:
                     keep.mkdir(parents=True, exist_ok=True)
-                    (keep / f"{len(failures)}.txt").write_text(repr((place, drawn)))
+                    (keep / f"{attempt.__name__}-{len(failures)}.txt").write_text(repr((place, drawn)))
         finally:
             signal.alarm(0)
         slowest = max(slowest, time.perf_counter() - started)
@@ -275,7 +352,7 @@ def fuzz(count: int, number: int, keep: Path | None) -> dict[str, Any]:
     run()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return {
-        "tables": sum(ends.values()),
+        "inputs": sum(ends.values()),
         "seed": number,
         "ends": dict(ends),
         "failures": failures,
@@ -289,18 +366,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tables", type=int, default=10_000)
+    parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="Folder for the tables that failed.")
-    parser.add_argument("--out", type=Path, help="Result file.")
+    parser.add_argument("--out", type=Path, help="Result file, to which runs are added.")
     given_arguments = parser.parse_args()
     signal.signal(signal.SIGALRM, late)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    result = fuzz(given_arguments.tables, given_arguments.seed, given_arguments.keep)
+    number, keep = given_arguments.seed, given_arguments.keep
+    result = {
+        "tables": fuzz(tables(), attempt, given_arguments.tables, number, keep),
+        "pictures": fuzz(pictures(whole_pictures()), attempt_picture, given_arguments.pictures, number, keep),
+    }
     print(json.dumps(result, indent=2))
     if given_arguments.out is not None:
-        given_arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        given_arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    sys.exit(bool(result["failures"]))
+        out = given_arguments.out
+        out.parent.mkdir(parents=True, exist_ok=True)
+        runs = json.loads(out.read_text())["runs"] if out.exists() else []
+        out.write_text(json.dumps({"runs": [*runs, result]}, indent=2) + "\n")
+    sys.exit(any(part["failures"] for part in result.values()))
 
 
 if __name__ == "__main__":

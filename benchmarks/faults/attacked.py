@@ -6,14 +6,15 @@ import argparse
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,58 +27,72 @@ sys.path.append(str(BENCHMARKS.parent))
 from served import Server  # noqa: E402
 
 Facts = dict[str, Any]
+MIB = 2**20
 RETURN_SECONDS = 60.0
 """After this memory must have been given back."""
 
 
 @dataclass
 class Watch:
-    """Samples a server's resident memory and `/healthz` until it is stopped."""
+    """Another process samples a server's resident memory and `/healthz`: the attack keeps this one busy."""
 
     server: Server
-    idle: int = 0
-    peak: int = 0
-    slowest: float = 0.0
-    unanswered: int = 0
-    stopped: threading.Event = field(default_factory=threading.Event)
+    idle: int
+    process: subprocess.Popen[str]
 
-    def resident(self) -> int:
-        """Bytes."""
-        status = Path(f"/proc/{self.server.process.pid}/status").read_text()
-        return 1024 * int(re.findall(r"VmRSS:\s+(\d+)", status)[0])
+    @classmethod
+    def start(cls, server: Server) -> Watch:
+        command = [sys.executable, __file__, str(server.process.pid), server.url]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return cls(server, resident(server.process.pid), process)
 
-    def run(self) -> None:
-        while not self.stopped.wait(0.05):
-            self.peak = max(self.peak, self.resident())
-            started = time.monotonic()
-            try:
-                httpx.get(f"{self.server.url}/healthz", timeout=60)
-            except httpx.TransportError:
-                self.unanswered += 1
-            self.slowest = max(self.slowest, time.monotonic() - started)
-
-    def facts(self) -> Facts:
-        mib = 2**20
-        return {
-            "idle_mib": round(self.idle / mib),
-            "peak_above_idle_mib": round((self.peak - self.idle) / mib),
-            "slowest_healthz_s": round(self.slowest, 2),
-            "healthz_without_answer": self.unanswered,
-        }
+    def end(self) -> Facts:
+        """What was seen; memory is that above idle."""
+        seen: Facts = json.loads(self.process.communicate()[0])
+        peak = seen.pop("peak")
+        above = round((max(peak, self.idle) - self.idle) / MIB)
+        return {"idle_mib": round(self.idle / MIB), "peak_above_idle_mib": above, **seen}
 
 
-@contextmanager
-def watched(server: Server) -> Iterator[Watch]:
-    """The watch, running."""
-    watch = Watch(server)
-    watch.idle = watch.peak = watch.resident()
-    thread = threading.Thread(target=watch.run)
-    thread.start()
-    try:
-        yield watch
-    finally:
-        watch.stopped.set()
-        thread.join()
+def resident(process: int) -> int:
+    """Bytes of memory that the process and its children hold."""
+    family = [process]
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            family += map(int, children.read_text().split())
+    held = 0
+    for member in family:
+        with suppress(OSError):
+            found = re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{member}/status").read_text())
+            held += 1024 * int(found[0]) if found else 0
+    return held
+
+
+def watch(process: int, url: str) -> None:
+    """Sample until the standard input ends; then print what was seen."""
+    peak, times, late, unanswered, ended = 0, [0.0], 0.0, 0, threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set())).start()
+    asleep = time.monotonic()
+    while not ended.wait(0.05):
+        late = max(late, time.monotonic() - asleep - 0.05)
+        peak = max(peak, resident(process))
+        started = time.monotonic()
+        try:
+            httpx.get(f"{url}/healthz", timeout=60)
+        except httpx.TransportError:
+            unanswered += 1
+        asleep = time.monotonic()
+        times.append(asleep - started)
+    times.sort()
+    seen = {
+        "peak": peak,
+        "slowest_healthz_s": round(times[-1], 2),
+        "healthz_p99_s": round(times[int(0.99 * (len(times) - 1))], 2),
+        "healthz_asked": len(times) - 1,
+        "healthz_without_answer": unanswered,
+        "slowest_wakeup_s": round(late, 2),  # of the watching process: what the machine itself costs
+    }
+    print(json.dumps(seen))
 
 
 def in_threads(calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -107,27 +122,65 @@ def counted(statuses: Sequence[str]) -> dict[str, int]:
     return dict(sorted(Counter(statuses).items()))
 
 
+def attacked(
+    attack: Callable[[Server], Facts], run: Path, options: Sequence[str], checkout: Path | None, wait: bool
+) -> Facts:
+    """Attack a fresh server; what came of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server.start(run, f"sqlite:///{folder}/store.db", options=options, checkout=checkout)
+        try:
+            httpx.post(f"{server.url}/v1/recommend", json={"history": []}, timeout=60)
+            watching = Watch.start(server)
+            time.sleep(1.0)
+            try:
+                facts = attack(server)
+            finally:
+                seen = watching.end()
+            facts |= seen
+            if wait:
+                time.sleep(RETURN_SECONDS)
+                facts["after_a_minute_mib"] = round((resident(server.process.pid) - watching.idle) / MIB)
+        finally:
+            server.end()
+    return facts | {"load_average": round(os.getloadavg()[0], 1)}
+
+
 def main(
     fault: str, attack: Callable[[Server], Facts], options: Sequence[str] = (), *, wait: bool = True
 ) -> None:
-    """Attack a fresh server, and print what came of it."""
+    """Attack a fresh server, and one of a former state if asked; print and write what came of it."""
+    in_both_states(fault, lambda run, checkout: attacked(attack, run, options, checkout, wait))
+
+
+def in_both_states(fault: str, measure: Callable[[Path, Path | None], Facts]) -> None:
+    """Call `measure` with a run and the checkout of the server's code, of the former state first if asked."""
     parser = argparse.ArgumentParser(description=fault)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--checkout", type=Path, help="Run the server from this checkout's src.")
+    parser.add_argument("--before", type=Path, help="Checkout of a former state, which is attacked first.")
+    parser.add_argument("--before-run", type=Path, help="The same run as the former state reads it.")
+    parser.add_argument("--out", type=Path, help="File for the same document.")
     arguments = parser.parse_args()
-    if arguments.checkout is not None:
-        os.environ["PYTHONPATH"] = str(arguments.checkout / "src")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server.start(arguments.run, f"sqlite:///{folder}/store.db", options=options)
+    document: Facts = {"fault": fault}
+    if arguments.before is not None:
+        before_run = arguments.before_run or arguments.run
         try:
-            httpx.post(f"{server.url}/v1/recommend", json={"history": []}, timeout=60)
-            with watched(server) as watch:
-                facts = attack(server)
-            facts |= watch.facts()
-            if wait:
-                time.sleep(RETURN_SECONDS)
-                facts["after_a_minute_mib"] = round((watch.resident() - watch.idle) / 2**20)
-        finally:
-            server.end()
-    print(json.dumps({"fault": fault, **facts}, indent=1))
+            document["before"] = measure(before_run, arguments.before)
+        except Exception as error:  # the attack went through: the server is gone, or does not answer
+            document["before"] = {"server": f"did not survive: {type(error).__name__}"}
+        write(document, arguments.out)
+    document["now"] = measure(arguments.run, None)
+    print(write(document, arguments.out))
+
+
+def write(document: Facts, out: Path | None) -> str:
+    """As JSON, into the file if there is one."""
+    text = json.dumps(document, indent=1)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n")
+    return text
+
+
+if __name__ == "__main__":
+    watch(int(sys.argv[1]), sys.argv[2])

@@ -32,7 +32,7 @@ from typing import Any
 
 import httpx
 
-BENCHMARKS = Path(__file__).parents[2]
+BENCHMARKS = Path(__file__).parents[1]
 sys.path.append(str(BENCHMARKS / "serving"))
 sys.path.append(str(BENCHMARKS.parent))
 from served import Facts, Load, Server, serving  # noqa: E402
@@ -121,9 +121,9 @@ def postgresql(run: Path) -> Facts:
 
 
 def disk(run: Path) -> Facts:
-    """A store on a file system of 4 MiB that something else fills up, and later leaves."""
+    """A store on a file system of 16 MiB, four times SQLite's write-ahead log, that something fills up."""
     folder = Path(tempfile.mkdtemp())
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=True)
     try:
         with serving(run, f"sqlite:///{folder}/store.db") as server:
             load = Load(server, an_item(server), events_per_second=50, questions_per_second=10)

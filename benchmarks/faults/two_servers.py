@@ -1,82 +1,197 @@
-"""Two servers on one SQLite file: random events, forgets, upserts and removals through either; both agree."""
+"""Two servers on one store, their clocks 240 s apart: what one of them is sent, the other must know soon.
+
+Streams of random events, forgets, upserts and removals, each with users and items of its own, write through
+either server; after every write the stream asks the other server until that answers as a model of the store
+says. At the end both must give equal answers to everything. `--store postgresql` starts Debian's PostgreSQL.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import random
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-from attacked import Server
+import numpy as np
+from attacked import Facts, Server
+from tests.postgresql import postgresql_programs, running_postgresql
 
-SEEN_SECONDS = 2.0
-USERS = [f"user {number}" for number in range(20)]
-
-
-def compared(clients: list[httpx.Client], items: list[str], chance: random.Random) -> list[str]:
-    """What the two answer differently."""
-    wrong = []
-    for user in chance.sample(USERS, 4):
-        answers = [client.post("/v1/recommend", json={"user": user, "k": 50}).json() for client in clients]
-        if answers[0]["history"] != answers[1]["history"]:
-            wrong.append(f"history of {user}")
-        elif [i["item_id"] for i in answers[0]["items"]] != [i["item_id"] for i in answers[1]["items"]]:
-            wrong.append(f"items for {user}")
-    for item in chance.sample(items, 4):
-        views = [client.get(f"/v1/items/{item}") for client in clients]
-        if [view.status_code for view in views] != [views[0].status_code] * 2 or views[0].text != views[
-            1
-        ].text:
-            wrong.append(f"item {item}")
-    return wrong
+SEEN_SECONDS, GIVEN_UP_SECONDS = 2.0, 30.0
+CLOCKS = (-120.0, 120.0)
+FIRST_LOOK, PAUSE = 0.9, 0.1
+"""Seconds until the other server is asked first, and between two questions."""
+KINDS = {"event": 82, "forget": 6, "upsert": 8, "remove": 4}
 
 
-def write(client: httpx.Client, items: list[str], number: int, chance: random.Random) -> str:
-    """One random write; what it was."""
-    kind = chance.choices(["event", "forget", "upsert", "remove"], [90, 4, 4, 2])[0]
-    user, item = chance.choice(USERS), chance.choice(items)
-    if kind == "event":
-        answer = client.post("/v1/events", json={"event_id": f"e{number}", "user": user, "item": item})
-    elif kind == "forget":
-        answer = client.delete(f"/v1/users/{user}/history")
-    elif kind == "upsert":
-        answer = client.put(
-            f"/v1/items/{item}", json={"attributes": {"category": chance.choice(["mug", "bag"])}}
+@dataclass
+class Found:
+    """What came of all streams."""
+
+    writes: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    """From a write's answer until the other server knew."""
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Stream:
+    """One after the other; `history` and `items` are what the store must hold."""
+
+    number: int
+    clients: list[httpx.AsyncClient]
+    known: list[str]
+    found: Found
+    chance: random.Random
+    history: dict[str, list[str]] = field(default_factory=dict)
+    items: dict[str, bool] = field(default_factory=dict)
+    """Item -> whether it may be answered with."""
+    sent: int = 0
+
+    async def write(self) -> None:
+        kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
+        user, item = f"{self.number}-{self.chance.randrange(2)}", f"item-{self.number}-{self.sent % 2}"
+        writer, reader = self.chance.sample(self.clients, 2)
+        if kind == "event":
+            met = self.chance.choice(self.known)
+            event = {"event_id": f"{self.number}:{self.sent}", "user": user, "item": met}
+            answer = await writer.post("/v1/events", json=event)
+            self.history.setdefault(user, []).append(met)
+        elif kind == "forget":
+            answer = await writer.delete(f"/v1/users/{user}/history")
+            self.history[user] = []
+        elif kind == "upsert" or not self.items.get(item):
+            category = self.chance.choice(["mug", "bag", "lamp"])
+            answer = await writer.put(f"/v1/items/{item}", json={"attributes": {"category": category}})
+            kind, self.items[item] = "upsert", True
+        else:
+            answer = await writer.delete(f"/v1/items/{item}")
+            self.items[item] = False
+        self.sent += 1
+        self.found.writes[f"{kind} {answer.status_code}"] += 1
+        await self.seen(
+            reader, f"{kind} of {user}, {item}", user, item if kind in {"upsert", "remove"} else None
         )
-    else:
-        answer = client.delete(f"/v1/items/{item}")
-    return f"{kind} {answer.status_code}"
+
+    async def seen(self, reader: httpx.AsyncClient, what: str, user: str, item: str | None) -> None:
+        """Ask until the answer is right."""
+        started = time.monotonic()
+        await asyncio.sleep(FIRST_LOOK)
+        while not await (self.knows_user(reader, user) if item is None else self.knows_item(reader, item)):
+            if time.monotonic() - started > GIVEN_UP_SECONDS:
+                self.found.wrong.append(what)
+                return
+            await asyncio.sleep(PAUSE)
+        self.found.seconds.append(time.monotonic() - started)
+
+    async def knows_user(self, client: httpx.AsyncClient, user: str) -> bool:
+        answer = await client.post("/v1/recommend", json={"user": user, "k": 1})
+        return bool(answer.json()["history"] == self.history.get(user, []))
+
+    async def knows_item(self, client: httpx.AsyncClient, item: str) -> bool:
+        answer = await client.post("/v1/rate", json={"history": [], "item": item})
+        return (answer.status_code == 200) == self.items.get(item, False)
+
+    async def differences(self) -> list[str]:
+        """What the two answer differently at the end."""
+        wrong = []
+        for user in self.history:
+            asked = {"user": user, "k": 20}
+            first, second = [
+                (await client.post("/v1/recommend", json=asked)).json() for client in self.clients
+            ]
+            same = [i["item_id"] for i in first["items"]] == [i["item_id"] for i in second["items"]]
+            if not same or first["history"] != second["history"] or first["history"] != self.history[user]:
+                wrong.append(f"user {user}")
+        for item in self.items:
+            views = [await client.get(f"/v1/items/{item}") for client in self.clients]
+            if views[0].text != views[1].text or (views[0].status_code == 200) != self.items[item]:
+                wrong.append(f"item {item}")
+        return wrong
+
+
+async def run(urls: list[str], writes: int, streams: int, seed: int, minutes: float) -> Facts:
+    limits = httpx.Limits(max_connections=streams, keepalive_expiry=2)
+    clients = [httpx.AsyncClient(base_url=url, timeout=60, limits=limits) for url in urls]
+    answer = await clients[0].post("/v1/recommend", json={"history": [], "k": 60})
+    known = [item["item_id"] for item in answer.json()["items"]]
+    found = Found()
+    made = [Stream(n, clients, known, found, random.Random(f"{seed}-{n}")) for n in range(streams)]
+
+    until = time.monotonic() + 60 * minutes
+
+    async def work(stream: Stream) -> None:
+        while sum(found.writes.values()) < writes and time.monotonic() < until:
+            await stream.write()
+
+    await asyncio.gather(*(work(stream) for stream in made))
+    await asyncio.sleep(SEEN_SECONDS)
+    different = [what for stream in made for what in await stream.differences()]
+    for client in clients:
+        await client.aclose()
+    late = sum(seconds > SEEN_SECONDS for seconds in found.seconds)
+    p50, p99 = np.percentile(np.array(found.seconds), [50, 99]).round(2).tolist()
+    return {
+        "writes": dict(sorted(found.writes.items())),
+        "never_seen": found.wrong,
+        "seen_after_s": {"p50": p50, "p99": p99, "slowest": round(max(found.seconds), 2)},
+        "seen_later_than_2_s": late,
+        "different_at_the_end": different,
+    }
+
+
+@contextmanager
+def store(kind: str) -> Iterator[str]:
+    """The URL of an empty one."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/store.db"
+        return
+    programs = postgresql_programs()
+    if programs is None:
+        raise SystemExit("needs PostgreSQL's initdb and pg_ctl (Debian: apt-get install postgresql)")
+    with running_postgresql(programs) as database:
+        yield database.url
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
-    parser.add_argument("--writes", type=int, default=1000)
+    parser.add_argument("--store", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--writes", type=int, default=10_000)
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--minutes", type=float, default=60, help="Stop writing after so long.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    chance, counts, wrong = random.Random(arguments.seed), dict[str, int](), list[str]()
-    with tempfile.TemporaryDirectory() as folder:
-        store = f"sqlite:///{folder}/store.db"
-        servers = [Server.start(arguments.run, store) for _ in range(2)]
-        clients = [httpx.Client(base_url=server.url, timeout=60) for server in servers]
-        found: dict[str, Any] = clients[0].post("/v1/recommend", json={"history": [], "k": 60}).json()
-        items = [item["item_id"] for item in found["items"]]
-        for number in range(arguments.writes):
-            done = write(chance.choice(clients), items, number, chance)
-            counts[done] = counts.get(done, 0) + 1
-            if number % 50 == 49:
-                time.sleep(SEEN_SECONDS)
-                wrong += [f"after {number + 1}: {what}" for what in compared(clients, items, chance)]
-        for client, server in zip(clients, servers, strict=True):
-            client.close()
-            server.end()
-    print(json.dumps({"fault": "two servers, one store", "writes": counts, "different": wrong}, indent=1))
+    with store(arguments.store) as url, ExitStack() as stack:
+        servers = []
+        for clock in CLOCKS:
+            servers.append(Server.start(arguments.run, url, clock=clock))
+            stack.callback(servers[-1].end)
+        urls = [server.url for server in servers]
+        facts = asyncio.run(run(urls, arguments.writes, arguments.streams, arguments.seed, arguments.minutes))
+    document: dict[str, Any] = {
+        "fault": "two servers, one store",
+        "store": arguments.store,
+        "clocks_s": CLOCKS,
+    }
+    text = json.dumps(document | facts | {"load_average": round(os.getloadavg()[0], 1)}, indent=1)
+    print(text)
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n")
 
 
 if __name__ == "__main__":

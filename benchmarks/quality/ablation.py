@@ -99,16 +99,22 @@ def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None
 
 
 def table(out: Path) -> None:
+    print("\n".join(table_lines(out)))
+
+
+def table_lines(out: Path) -> list[str]:
+    """Markdown: each variant's headline per task, and its difference from the full model."""
     reports = load_variants(out, FULL)
     full, values = reports.pop(FULL)
     tasks = list(full["tasks"])
-    print("| variant | " + " | ".join(f"{t} ({full['tasks'][t]['headline']})" for t in tasks) + " |")
-    print("|---" * (len(tasks) + 1) + "|")
+    lines = ["| variant | " + " | ".join(f"{t} ({full['tasks'][t]['headline']})" for t in tasks) + " |"]
+    lines.append("|---" * (len(tasks) + 1) + "|")
     own = [f"{full['tasks'][t]['metrics'][full['tasks'][t]['headline']]:.4f}" for t in tasks]
-    print(f"| {FULL} | " + " | ".join(own) + " |")
+    lines.append(f"| {FULL} | " + " | ".join(own) + " |")
     for label, (report, cases) in reports.items():
         cells = [cell(report["tasks"].get(t), cases, values, t) for t in tasks]
-        print(f"| {label} | " + " | ".join(cells) + " |")
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def cell(section: dict[str, Any] | None, cases: pl.DataFrame, full: pl.DataFrame, task: str) -> str:

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import jinja2
+from ablation import table_lines as ablation_lines
 
 from unimp.core.config import dotted
 from unimp.evaluate.bench.publish import as_markdown
@@ -66,7 +67,12 @@ def lead(name: str, metric: str) -> str:
 def page() -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     template = environment.from_string((Path(__file__).parent / "tables.md.jinja").read_text("utf-8"))
-    return template.render(table=lambda name: as_markdown(table(name)), figure=figure, leads=leads)
+    return template.render(
+        table=lambda name: as_markdown(table(name)),
+        figure=figure,
+        leads=leads,
+        ablation=lambda name: "\n".join(ablation_lines(RESULTS / "ablation" / name)),
+    )
 
 
 def readme() -> str:
@@ -80,9 +86,13 @@ def readme() -> str:
 
 README_ROWS = (
     ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion"),
+    ("ItemKNN with recency, with the learned ranker", "fusion/hm", "itemknn-recency", "learned fusion"),
+    ("EASE with the learned ranker", "fusion/hm", "ease", "learned fusion"),
     ("features only, learned ranker (no neural network)", "fusion/hm", "features", "learned fusion"),
     ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
+    ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion"),
     ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
+    ("ItemKNN with recency alone", "hm", "itemknn-recency", "models alone"),
     ("EASE alone", "hm", "ease", "models alone"),
     ("UniMP alone (TF-IDF)", "fusion/hm", "unimp", "models alone"),
     ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", "models alone"),
@@ -111,18 +121,24 @@ def hm_rows() -> list[str]:
 
 MULTITASK_ROWS = (
     ("MovieLens", "movies", "search", "NDCG@5", "BM25"),
+    ("MovieLens", "movies", "search", "satisfied@5", "BM25"),
     ("MovieLens", "movies", "rating", "RMSE", "biased MF"),
     ("MovieLens", "movies", "selection", "accuracy", "popularity"),
     ("H&M", "hm", "search", "NDCG@5", "BM25"),
+    ("H&M", "hm", "search", "satisfied@5", "BM25"),
     ("H&M", "hm", "selection", "accuracy", "content (text)"),
     ("H&M", "hm", "imagination", "FID", "without history"),
+    ("H&M", "hm", "imagination", "agreement", "without history"),
     ("H&M", "hm", "imagination", "agreement-colour_group_name", "nearest real picture"),
     ("H&M", "hm", "imagination", "agreement-product_type_name", "nearest real picture"),
     ("Instruments", "instruments", "rating", "RMSE", "biased MF"),
     ("Instruments", "instruments", "explanation", "ROUGE-L", "retrieved sentence"),
+    ("Instruments", "instruments", "explanation", "BLEU-1", "retrieved sentence"),
     ("Instruments", "instruments", "explanation", "BLEU-4", "retrieved sentence"),
 )
 """Set, file below results/multitask/, task, metric, the best simple reference."""
+LEAD_OF = {"RMSE": "squared error"}
+"""What a metric's lead is counted in case by case, where that has another name."""
 
 
 def multitask_rows() -> list[str]:
@@ -134,8 +150,10 @@ def multitask_rows() -> list[str]:
     for label, name, task, metric, reference in MULTITASK_ROWS:
         section = json.loads((RESULTS / "multitask" / f"{name}.json").read_text("utf-8"))["tasks"][task]
         other = section["references"][reference]
-        lead = other.get("lead")
-        interval = f"{lead['of']} {lead['low']:+.3f} to {lead['high']:+.3f}" if lead else "–"
+        lead = other.get("lead") or {"of": ""}
+        # A figure of a whole corpus, such as BLEU, has no cases and no interval.
+        own = lead["of"] == LEAD_OF.get(metric, metric.partition("-")[0] if task == "imagination" else metric)
+        interval = f"{lead['of']} {lead['low']:+.3f} to {lead['high']:+.3f}" if own else "–"
         ours, theirs = (f"{found['metrics'][metric]:.3f}" for found in (section, other))
         lines.append(f"| {label} | {task} | {metric} | {ours} | {reference} {theirs} | {interval} |")
     return lines

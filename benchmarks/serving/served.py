@@ -1,8 +1,9 @@
-"""A server process of our own and a steady load on it, for `faults.py`."""
+"""A server process of our own and a steady load on it, for measurements and faults."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -33,6 +34,8 @@ class Server:
     port: int
     process: subprocess.Popen[bytes]
     options: tuple[str, ...] = ()
+    checkout: Path | None = None
+    """Another checkout, whose `src` the server runs; None: the one that is imported here."""
 
     @property
     def url(self) -> str:
@@ -40,19 +43,38 @@ class Server:
 
     @classmethod
     def start(
-        cls, run: Path, store: str, port: int = 0, options: Sequence[str] = (), *, variant: bool = False
+        cls,
+        run: Path,
+        store: str,
+        port: int = 0,
+        options: Sequence[str] = (),
+        *,
+        variant: bool = False,
+        checkout: Path | None = None,
+        clock: float | None = None,
     ) -> Server:
-        """`unimp serve`, or with `variant` the program `serve_variant.py`, which has other options."""
+        """`unimp serve`, or with `variant` the program `serve_variant.py`, which has other options.
+
+        `clock`: seconds by which the server's clock is wrong.
+        """
         if not port:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
-        program = ["-m", "unimp.cli.main", "serve", "--threads", "1"]
+        module, environment = "unimp.cli.main", dict(os.environ)
+        if checkout is not None:
+            environment["PYTHONPATH"] = str(checkout / "src")
+            if (checkout / "src" / "unimp" / "app").is_dir():
+                module = "unimp.app.cli.main"
+        arguments = ["-m", module, "serve", "--threads", "1"]
+        if clock is not None:
+            skewed = Path(__file__).parents[1] / "faults" / "skewed.py"
+            arguments = [str(skewed), str(clock), "serve", "--threads", "1"]
         if variant:
-            program = [str(Path(__file__).with_name("serve_variant.py"))]
-        command = [sys.executable, *program, str(run), "--store", store, "--port", str(port), *options]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        server = cls(run, store, port, process, tuple(options))
+            arguments = [str(Path(__file__).with_name("serve_variant.py"))]
+        command = [sys.executable, *arguments, str(run), "--store", store, "--port", str(port), *options]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+        server = cls(run, store, port, process, tuple(options), checkout)
         server.wait_until_ready()
         return server
 
@@ -69,7 +91,12 @@ class Server:
 
     def restarted(self) -> Server:
         self.process.wait()
-        return Server.start(self.run, self.store, self.port, self.options)
+        return Server.start(self.run, self.store, self.port, self.options, checkout=self.checkout)
+
+    def cpu_seconds(self) -> float:
+        """Processor time spent so far."""
+        values = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -61,15 +61,11 @@ class Loaded:
         httpx.post(f"{server.url}/v1/recommend", json={"user": user}).raise_for_status()
         return cls(server, round(time.monotonic() - started, 2))
 
-    def cpu_seconds(self) -> float:
-        values = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
-
     def measure(self, case: Case, requests: Sequence[bytes], seconds: float) -> None:
         tally = self.tallies.setdefault(case, Tally())
-        before = self.cpu_seconds()
+        before = self.server.cpu_seconds()
         asyncio.run(run_clients(self.server.port, requests, case[1], seconds, tally))
-        tally.cpu_seconds += self.cpu_seconds() - before
+        tally.cpu_seconds += self.server.cpu_seconds() - before
 
     def requests(self, task: str, users: Sequence[str]) -> list[bytes]:
         return [request(self.server.port, task, {**QUESTIONS[task], "user": user}) for user in users]

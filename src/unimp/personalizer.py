@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.histories import FloatArray, Histories
+from unimp.data.nearest import NearestId
 from unimp.data.pictures import PixelArray, fit_pixels, open_picture, read_upload
 from unimp.data.upserts import Fetch, NewItem
 from unimp.inference.item_index import ItemIndex
@@ -257,9 +258,9 @@ class Personalizer:
         for user, position in zip(users, positions, strict=True):
             if position is None:
                 known = len(interactions.histories)
-                raise DataError(
-                    f'unknown user "{user}" (the data has {known:,}); check the id, or give a history'
-                )
+                near = NearestId(interactions.user_position).find(user)
+                hint = "check the id, or give a history" if near is None else f'it has "{near}"'
+                raise DataError(f'unknown user "{user}" (the data has {known:,}); {hint}')
         return interactions.histories.select([position for position in positions if position is not None])
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from unimp.baselines.bsarec import BSARec, BSARecConfig, BSARecNetwork, FrequencyFilter, low_pass_kernel
+from unimp.baselines.bsarec import BSARec, BSARecConfig, FrequencyFilter, low_pass_kernel
+from unimp.baselines.shared.filtering import FilterNetwork
 from unimp.core.errors import ConfigError
 from unimp.testing.rankers import RankerContract
 from unimp.testing.world import toy_world
@@ -50,26 +51,26 @@ def test_filter_scales_the_high_part() -> None:
 
 
 @pytest.fixture
-def network() -> BSARecNetwork:
+def network() -> FilterNetwork:
     torch.manual_seed(3)
-    network = BSARecNetwork(BSARecConfig(width=8, max_events=6), num_items=20).eval()
+    network = BSARec(BSARecConfig(width=8, max_events=6)).build(num_items=20).eval()
     for values in network.parameters():
         values.data.normal_(std=0.5)
     return network
 
 
-def test_a_later_event_never_moves_an_earlier_state(network: BSARecNetwork) -> None:
+def test_a_later_event_never_moves_an_earlier_state(network: FilterNetwork) -> None:
     before, after = network(torch.tensor([[1, 2, 3, 4, 5]])), network(torch.tensor([[1, 2, 3, 9, 5]]))
     torch.testing.assert_close(before[:, :3], after[:, :3], rtol=0, atol=0)
     assert not torch.allclose(before[:, 3:], after[:, 3:])
 
 
-def test_padding_moves_nothing(network: BSARecNetwork) -> None:
+def test_padding_moves_nothing(network: FilterNetwork) -> None:
     short, padded = network(torch.tensor([[1, 2, 3]])), network(torch.tensor([[1, 2, 3, 0, 0, 0]]))
     torch.testing.assert_close(short, padded[:, :3])
 
 
-def test_block_mixes_filter_and_attention(network: BSARecNetwork) -> None:
+def test_block_mixes_filter_and_attention(network: FilterNetwork) -> None:
     block, x = network.blocks[0], torch.randn(1, 4, 8)
     attended = block.norm_attention(x + block.attention(x))
     mixed = 0.7 * block.filter(x) + 0.3 * attended

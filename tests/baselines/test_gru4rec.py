@@ -27,8 +27,8 @@ class TestGRU4Rec(RankerContract):
 
 
 class TestGRU4RecCrossEntropy(RankerContract):
-    method = "gru4rec"
-    settings = {**SMALL, "loss": "cross-entropy", "epochs": 45, "patience": 45}  # noqa: RUF012
+    method = "gru4rec-ce"
+    settings = {**SMALL, "epochs": 45, "patience": 45}  # noqa: RUF012
     floor = 0.5
     order_matters = True
 

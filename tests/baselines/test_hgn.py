@@ -25,8 +25,8 @@ class TestHGN(RankerContract):
 
 
 class TestHGNCrossEntropy(RankerContract):
-    method = "hgn"
-    settings = {**SMALL, "loss": "cross-entropy", "targets": 1}  # noqa: RUF012
+    method = "hgn-ce"
+    settings = {**SMALL, "targets": 1}  # noqa: RUF012
     floor = 0.5
     order_matters = True
 

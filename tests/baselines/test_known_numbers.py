@@ -37,6 +37,7 @@ def beauty() -> tuple[Split, Catalog]:
         ("pop", (0.0068, 0.0039, 0.0110, 0.0053)),
         ("itemknn", (0.0392, 0.0268, 0.0568, 0.0325)),
         ("itemknn-recency", (0.0468, 0.0338, 0.0652, 0.0398)),
+        ("ease", (0.0431, 0.0278, 0.0664, 0.0352)),
     ],
 )
 def test_beauty(beauty: tuple[Split, Catalog], method: str, expected: tuple[float, ...]) -> None:

@@ -123,3 +123,69 @@ def test_folding_in_repeats_the_networks_pass(prepared: MMSSL) -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ConfigError, match="width 10 is not a multiple of heads 4"):
         MMSSL(MMSSLConfig(width=10)).fit(toy_world().training, seed=0)
+
+
+class Parts:
+    """One batch of the prepared method, and what its loss is made of, computed again here."""
+
+    def __init__(self, method: MMSSL) -> None:
+        random = np.random.default_rng(0)
+        self.batch = next(method.pairs.epoch(64, random))
+        self.users = torch.unique(self.batch.users)[:8]
+        self.views = method.module(method.graph, method.structures)
+        users, items = self.views.users, self.views.items
+        triple = users[self.batch.users], items[self.batch.positives], items[self.batch.negatives[:, 0]]
+        margins = (triple[0] * (triple[1] - triple[2])).sum(dim=1)
+        self.bpr = torch.log1p(torch.exp(-margins)).mean()
+        self.final_norm = sum(part.square().sum() for part in triple) / (2 * len(margins))
+        contents = [*self.views.user_contents, *self.views.item_contents]
+        self.content_norm = sum(part.square().sum() for part in contents) / (2 * 61)
+        fused = self.views.user_fused[self.users]
+        temperature = method.config.temperature
+        self.contrast = sum(
+            cross_modal_loss(view[self.users], fused, temperature) for view in self.views.user_ids
+        )
+
+
+def test_loss_is_the_sum_of_its_parts_at_their_weights(
+    prepared: MMSSL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts(prepared)
+    monkeypatch.setattr(MMSSL, "adversarial_loss", lambda self, views, users: torch.tensor(7.0))
+    prepared.config = prepared.config.model_copy(update={"l2": 0.3, "contrast": 0.2, "adversary": 0.5})
+    found = prepared.loss(parts.views, parts.batch, parts.users)
+    norms = 0.3 * (parts.final_norm + parts.content_norm)
+    torch.testing.assert_close(found, parts.bpr + norms + 0.2 * parts.contrast + 3.5)
+    prepared.config = prepared.config.model_copy(update={"adversary": 0.0})
+    without = prepared.loss(parts.views, parts.batch, parts.users)
+    torch.testing.assert_close(found - without, torch.tensor(3.5))
+
+
+def test_adversary_shows_the_critic_the_log_and_is_paid_by_what_it_makes_of_the_generator(
+    prepared: MMSSL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, shown = Parts(prepared), []
+
+    def step(critic: Critic, seen: torch.Tensor, own: torch.Tensor, fakes: torch.Tensor) -> None:
+        shown.append((critic, seen, own, fakes))
+        wasserstein_step(critic, seen, own, fakes)
+
+    monkeypatch.setattr("unimp.baselines.mmssl.wasserstein_step", step)
+    before = [values.clone() for values in prepared.critic.parameters()]
+    loss = prepared.adversarial_loss(parts.views, parts.users)
+    ((critic, seen, own, fakes),) = shown
+    assert critic is prepared.critic
+    assert any(not torch.equal(old, new) for old, new in zip(before, critic.parameters(), strict=True))
+    assert torch.equal(seen, prepared.seen_rows(parts.users))
+    views = parts.views
+    expected = [
+        unseen_similarity(users[parts.users], items, seen)
+        for users, items in zip(views.user_contents, views.item_contents, strict=True)
+    ]
+    torch.testing.assert_close(fakes, torch.cat(expected))
+    torch.testing.assert_close(own, unseen_similarity(views.users[parts.users], views.items, seen))
+    assert not fakes.requires_grad
+    assert not own.requires_grad
+    torch.testing.assert_close(loss, -critic(fakes).mean())  # by the critic as it is after its step
+    (slope,) = torch.autograd.grad(loss, prepared.module.projections[0].weight)
+    assert slope.abs().sum() > 0

@@ -122,3 +122,18 @@ def test_heads_must_divide_the_width() -> None:
 def test_loading_what_is_not_there(tmp_path) -> None:
     with pytest.raises(CheckpointError, match="not a saved SASRec"):
         SASRec.load(tmp_path)
+
+
+class TestSASRecWithProductsInBfloat16(RankerContract):
+    method = "sasrec"
+    settings = {**SMALL, "softmax_products": "bfloat16"}  # noqa: RUF012
+    floor = 0.6
+    order_matters = True
+
+
+def test_precision_is_recorded_where_it_is_not_the_usual_one() -> None:
+    assert "softmax_products" not in SASRecConfig().model_dump(mode="json")
+    lower = SASRecConfig(softmax_products="bfloat16")
+    assert lower.model_dump(mode="json")["softmax_products"] == "bfloat16"
+    assert SASRecConfig.model_validate_json(lower.model_dump_json()) == lower
+    assert SASRecConfig.model_validate_json(SASRecConfig().model_dump_json()) == SASRecConfig()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.six import Six
 from unimp.answer import RankedItem
 from unimp.batch.lines import as_text
 from unimp.cli import batch, serve
-from unimp.core.errors import CheckpointError, ConfigError, DataError
+from unimp.core.errors import CheckpointError, ConfigError, DataError, MissingExtra
 from unimp.personalizer import Personalizer
 from unimp.runs.folder import BEST
 from unimp.runs.open_run import TrainedRun
@@ -87,6 +88,37 @@ def test_shards_hold_the_personalizers_answers_and_are_resumed(
     assert pl.read_parquet(out / "*.parquet").equals(first)
     with pytest.raises(ConfigError, match=r"another k \(4, now 5\)"):
         call(*command[:-1], 5)
+
+
+def test_partitions_by_user_hold_the_same_answers(run: Path, users: list[str], tmp_path: Path) -> None:
+    """Whoever comes twice is in one part; the parts are those of a hash, the same on every machine."""
+    listed, out = tmp_path / "users.txt", tmp_path / "out"
+    listed.write_text("\n".join(users[:20] + users[:3]))
+    command = ["batch", run, "--task", "recommendation", "--users", listed, "-k", 4]
+    call(*command, "--out", tmp_path / "plain")
+    call(*command, "--out", out, "--partitions", 4)
+    parts = [pl.read_parquet(path) for path in sorted(out.glob("*.parquet"))]
+    assert 1 < len(parts) <= 4
+    members = [set(part["user_id"]) for part in parts]
+    assert sum(map(len, members)) == 20
+    together = {row["user_id"]: row for part in parts for row in part.iter_rows(named=True)}
+    plain = pl.read_parquet(tmp_path / "plain" / "*.parquet")
+    assert sum(part.height for part in parts) == plain.height == 23
+    for row in plain.iter_rows(named=True):
+        close_rankings(ranked(together[row["user_id"]]), ranked(row))
+    with pytest.raises(ConfigError, match=r"another shard \(None, now 10000\)"):
+        call(*command, "--out", out)
+
+
+def test_ray_is_an_extra_and_its_address_needs_it(run: Path, users: list[str], tmp_path: Path) -> None:
+    listed = tmp_path / "users.txt"
+    listed.write_text(users[0])
+    command = ["batch", run, "--task", "recommendation", "--users", listed, "--out", tmp_path / "out"]
+    with pytest.raises(ConfigError, match="only with --engine ray"):
+        call(*command, "--address", "127.0.0.1:1")
+    if find_spec("ray") is None:
+        with pytest.raises(MissingExtra, match=r"unimp\[scale\]"):
+            call(*command, "--engine", "ray")
 
 
 def ranked(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -162,6 +194,9 @@ def test_users_that_the_data_do_not_know_come_with_their_history(
     assert again["item_ids"][0].to_list() == found["item_ids"][0].to_list()
     table.write_text("user_id,history\nnew,gone\nunknown,\n")
     with pytest.raises(DataError, match=r'table\.csv:2: unknown item "gone" in the history'):
+        scored(run, "recommendation", table)
+    table.write_text(f"user_id,history\nnew,{items[1]}.0\n")
+    with pytest.raises(DataError, match=rf'unknown item "{items[1]}\.0" .*; the catalogue has "{items[1]}"'):
         scored(run, "recommendation", table)
     skipped = ["--skip-wrong", "--out", tmp_path / "x"]
     table.write_text(f"user_id,history\nunknown,\nnew,{items[1]}\n")

@@ -91,6 +91,7 @@ def test_mistakes_are_one_line(
 
     assert 'unknown item "9"' in says("recommend", run_folder, "--history", "i01,9")
     assert 'unknown user "x"' in says("recommend", run_folder, "--user", "x")
+    assert '; it has "u001"' in says("recommend", run_folder, "--user", " U001")
     assert "either --user ID or --history ID" in says("recommend", run_folder)
     assert "not both" in says("recommend", run_folder, "--user", "u001", "--history", "i01")
     assert "has no task 'rating'" in says("evaluate", run_folder, "--task", "rating")
@@ -115,7 +116,16 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The disk fills up at the second validation; with room again the same command goes on."""
-    arguments = ("train", "--data", tiny_dataset.folder, "--out", tmp_path / "run", *SETTINGS)
+    arguments = (
+        "train",
+        "--data",
+        tiny_dataset.folder,
+        "--recipe",
+        "small",
+        "--out",
+        tmp_path / "run",
+        *SETTINGS,
+    )
     original, written = safetensors.torch.save_file, 0
 
     def full(*positional: object, **named: object) -> None:
@@ -156,3 +166,26 @@ def test_a_killed_command_goes_on_where_it_stopped(tiny_dataset: Dataset, tmp_pa
     first, second = (read_tensors(tmp_path / out / "model.safetensors")[0] for out in ("killed", "whole"))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_explain_prints_choices_and_trains_nothing(
+    tiny_dataset: Dataset,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    text = call(capsys, monkeypatch, "train", "--data", tiny_dataset.folder, "--explain")
+    assert "structure   ease" in text
+    document = json.loads(
+        call(
+            capsys,
+            monkeypatch,
+            *("train", "--data", tiny_dataset.folder, "--explain", "--json", "--set", "model.width=32"),
+        )
+    )
+    assert document["facts"]["items"] == 20
+    assert document["recipe"]["model"]["width"] == 32
+    assert {choice["what"] for choice in document["choices"]} >= {"structure", "softmax", "horizon"}
+    assert sorted(tmp_path.rglob("*")) == before
+    assert "--out" in refused(capsys, monkeypatch, "train", "--data", tiny_dataset.folder)

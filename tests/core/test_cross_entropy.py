@@ -100,3 +100,19 @@ def test_both_losses_are_one_where_nothing_is_weighted() -> None:
     torch.testing.assert_close(
         torch.autograd.grad(plain, (hidden, table)), torch.autograd.grad(weighted, (hidden, table))
     )
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0])  # below and above what needs no maximum taken out
+def test_products_in_bfloat16_give_nearly_the_same_loss_and_gradients(scale: float) -> None:
+    torch.manual_seed(0)
+    found = {}
+    hidden, items = torch.randn(300, 16), torch.randn(500, 16) * scale
+    targets = torch.randint(0, 500, (300,))
+    for products in (torch.float32, torch.bfloat16):
+        h, w = hidden.clone().requires_grad_(), items.clone().requires_grad_()
+        loss = full_cross_entropy(h, w, targets, products=products)
+        found[products] = loss.detach(), *torch.autograd.grad(loss, (h, w))
+    for exact, rounded in zip(found[torch.float32], found[torch.bfloat16], strict=True):
+        assert rounded.dtype == torch.float32
+        assert (rounded - exact).norm() <= 0.02 * exact.norm()
+    assert not torch.equal(found[torch.float32][1], found[torch.bfloat16][1])

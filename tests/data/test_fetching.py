@@ -268,7 +268,10 @@ def test_fetched_pictures_become_the_items_own(server: Shop, tmp_path: Path) -> 
     before = Dataset.load(out).data_hash
     report = fetch_pictures(out, OPTIONS)
     assert (report.fetched, report.there, report.items, report.without) == (2, 0, 3, 1)
-    assert sorted(report.failed.values()) == ["not a picture of a known format", "status 404"]
+    assert sorted(report.failed.values()) == [
+        "a web page (HTML), not a picture that can be read",
+        "status 404",
+    ]
     dataset = Dataset.load(out, verify=True)
     assert dataset.data_hash == report.data_hash != before
     source, references = dataset.catalog.pictures, dataset.catalog.picture_references

@@ -62,6 +62,7 @@ def test_a_condition(tmp_path: Path, where: str, kept: list[str]) -> None:
     [
         ("colour = 'red'", r'events\.csv has no column "colour"; '),
         ("what = 'buy", "--where what = 'buy: not a condition"),
+        ('what = "buy"', "a text stands in single quotes: 'buy'"),
         ("n", "--where n: not a condition"),
         ("n > 'x' + 1", "not a condition"),
         ("read_csv('x')", "not a condition"),
@@ -72,6 +73,11 @@ def test_a_condition_that_is_none(tmp_path: Path, where: str, message: str) -> N
     with pytest.raises(ConfigError, match=message) as raised:
         imported(tmp_path, LOG, where=where)
     assert "\n" not in str(raised.value)
+
+
+def test_a_condition_that_no_event_fits(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^--where what = 'x': no event fits, of \d+; check its values$"):
+        imported(tmp_path, LOG, where="what = 'x'")
 
 
 def test_weights_and_returns(tmp_path: Path) -> None:

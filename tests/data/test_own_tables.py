@@ -19,8 +19,9 @@ import pytest
 import unimp
 from tests.data.csv_shop import import_from
 from unimp.core.errors import ConfigError, DataError
-from unimp.data import csv_reading
+from unimp.data import csv_reading, json_lists, reading, tables
 from unimp.data.dataset import Dataset
+from unimp.data.raw import ROW, BadRows
 
 ITEMS = "item_id,title,price\nm1,Mug,3.50\nm2,Größe L,4.25\nm3,Jug,12.00\n"
 EVENTS = (
@@ -107,6 +108,48 @@ def test_a_table_as_people_have_it(tmp_path: Path, way: str) -> None:
     assert as_read(import_from("csv", folder, tmp_path / "out", map=MAP)) == EXPECTED
 
 
+@pytest.mark.parametrize(
+    ("items", "titles"),
+    [
+        ('item_id,title\nm1,12" pipe\nm2,x\nm3,y\n', ['12" pipe', "x", "y"]),
+        ('item_id,title\nm1,"12\\" pipe, long"\nm2,x\nm3,"a \\"b\\""\n', ['12" pipe, long', "x", 'a "b"']),
+        ('item_id,title\nm1,"C:\\dir\\"\nm2,"a ""b"""\nm3,y\n', ["C:\\dir\\", 'a "b"', "y"]),
+        ("item_id,title\nm1,x,,\nm2,y\nm3,z, ,\n", ["x", "y", "z"]),
+        ("item_id,title,\nm1,x\nm2,y\nm3,z\n", ["x", "y", "z"]),
+        ("item_id||title||\nm1||x||\nm2||y||\nm3||z||\n", ["x", "y", "z"]),
+        (
+            "Stock list, May\n\nitem_id,title\nm1,x\n".replace(", May", " of May") + "m2,y\nm3,z\n",
+            ["x", "y", "z"],
+        ),
+        ("Item ID,Title\nm1,x\nm2,y\nm3,z\n", ["x", "y", "z"]),
+        ("item_id,title\nm1,x\nm2,y\nm1,x\nm3,z\n\x1a", ["x", "y", "z"]),
+    ],
+)
+def test_quotes_and_blank_fields_where_people_have_them(
+    tmp_path: Path, items: str, titles: list[str]
+) -> None:
+    dataset = import_from("csv", shop(tmp_path / "shop", items), tmp_path / "out")
+    assert dataset.catalog.title is not None
+    assert dataset.catalog.items[dataset.catalog.title].to_list() == titles
+
+
+def test_rows_keep_their_numbers_below_a_title(tmp_path: Path) -> None:
+    events = "Orders of May\n\n" + EVENTS.replace("ann,m2", "ann,m9")
+    with pytest.raises(DataError, match=r'^events\.csv:6: unknown item "m9"'):
+        import_from("csv", shop(tmp_path / "shop", events=events), tmp_path / "out")
+
+
+def test_categories_parted_by_commas_are_said_and_read(tmp_path: Path) -> None:
+    items = 'item_id,kinds\nm1,"red, blue"\nm2,"green, red"\nm3,\n'
+    folder, given = shop(tmp_path / "shop", items), ("kinds=categories",)
+    dataset = import_from("csv", folder, tmp_path / "out", map=given)
+    assert dataset.catalog.items["kinds"].to_list() == [["red, blue"], ["green, red"], None]
+    said = 'kinds: a value such as "red, blue" is one category; --separator , parts it'
+    assert said in dataset.manifest.notes
+    parted = import_from("csv", folder, tmp_path / "parted", map=given, separator=",")
+    assert parted.catalog.items["kinds"].to_list() == [["red", "blue"], ["green", "red"], None]
+
+
 def test_an_encoding_that_is_given(tmp_path: Path) -> None:
     folder = shop(tmp_path / "shop", ITEMS.encode("latin-1"))
     with pytest.raises(
@@ -174,6 +217,15 @@ def test_workbooks_and_archives_say_what_to_do(tmp_path: Path) -> None:
         import_from("csv", folder, tmp_path / "out", items="items.zip")
 
 
+def test_a_zip_is_called_like_the_table_or_like_what_is_in_it(tmp_path: Path) -> None:
+    folder = shop(tmp_path / "shop")
+    for name in ("items", "events"):
+        packed = zipped((folder / f"{name}.csv").read_bytes())
+        (folder / f"{name}.csv").unlink()
+        (folder / f"{name}.zip").write_bytes(packed)
+    assert as_read(import_from("csv", folder, tmp_path / "out", map=MAP)) == EXPECTED
+
+
 def test_long_fields_and_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reading, "BLOCK_BYTES", 64)
     text = "x\n" * 300
@@ -229,11 +281,60 @@ def test_other_files_of_the_same_tables(tmp_path: Path) -> None:
     items.write_ipc(folder / "items.arrow")
     events.write_ipc(folder / "events.feather")
     assert as_read(import_from("csv", folder, tmp_path / "c", map=MAP)) == EXPECTED
-    (folder / "list.json").write_text(json.dumps(items.to_dicts()))
-    with pytest.raises(
-        DataError, match=r"list\.json: one JSON list, not JSON lines; write one object a line"
-    ):
-        import_from("csv", folder, tmp_path / "d", items="list.json")
+    for indent in (None, 2):
+        text = json.dumps(items.to_dicts(), indent=indent).encode()
+        (folder / "list.json").write_bytes(text if indent else zstd(text))
+        listed = import_from(
+            "csv", folder, tmp_path / f"list {indent}", items="list.json", events="events.feather", map=MAP
+        )
+        assert as_read(listed) == EXPECTED
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "parquet"])
+def test_long_texts_come_in_small_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    rows = pl.DataFrame({"item_id": [f"m{n}" for n in range(20)], "text": ["x" * 100_000] * 20})
+    path = tmp_path / f"items.{ending}"
+    if ending == "parquet":
+        rows.with_columns(pl.col("text") + pl.col("item_id")).write_parquet(path)
+    else:
+        listed = [json.dumps(row) for row in rows.to_dicts()]
+        path.write_text("[" + ",".join(listed) + "]" if ending == "json" else "\n".join(listed))
+    monkeypatch.setattr(reading, "JSON_BYTES", 300_000)
+    monkeypatch.setattr(json_lists, "BLOCK", 1000)
+    monkeypatch.setattr(tables, "CHUNK_BYTES", 300_000)
+    table = tables.open_table(path)
+    parts = [part.frame for part in table.chunks(table.columns, BadRows(0))]
+    assert 5 <= len(parts) <= 12
+    read = pl.concat(parts)
+    assert read["item_id"].to_list() == rows["item_id"].to_list()
+    assert read[ROW].to_list() == list(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('[{"item_id": "m1"}, {"item_id": ', "element 2 is malformed"),
+        ('[{"item_id": "m1"}, {"item_id": m2}]', "element 2 is malformed"),
+        ('[{"item_id": "m1"}', "it is never closed"),
+        ("[1, 2]", "no element of the list is a JSON object"),
+        ("[]", "no element of the list is a JSON object"),
+        ('{"items": [{"item_id": "m1"}, {"item_id": "m2"}]}', r'whose "items" is the list.*jq \'\.\["items"'),
+    ],
+)
+def test_a_json_list_that_cannot_be_read(tmp_path: Path, content: str, message: str) -> None:
+    folder = shop(tmp_path / "shop", content, file="items.json")
+    with pytest.raises(DataError, match=message):
+        import_from("csv", folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_element_that_is_no_object_is_a_bad_row(tmp_path: Path) -> None:
+    lines = json.loads(json.dumps(pl.read_csv(ITEMS.encode()).to_dicts()))
+    folder = shop(tmp_path / "shop", json.dumps([*lines, "m9"]), file="items.json")
+    with pytest.raises(DataError, match=r'items\.json:4: malformed line \(not an object\): ""m9""'):
+        import_from("csv", folder, tmp_path / "out", map=MAP)
+    dataset = import_from("csv", folder, tmp_path / "out", map=MAP, max_bad_rows=1)
+    assert as_read(dataset) == EXPECTED
 
 
 def test_broken_json_lines_are_bad_rows(tmp_path: Path) -> None:
@@ -271,6 +372,26 @@ def test_frames(tmp_path: Path, kind: str) -> None:
         item_columns={"price": "number"},
     )
     assert as_read(dataset) == EXPECTED
+
+
+def test_frames_of_pandas_kinds(tmp_path: Path) -> None:
+    ids = ["m1", 2, "m3"]
+    items = pandas.DataFrame(
+        {"item_id": pandas.Series(ids, dtype=object), "took": pandas.to_timedelta([1] * 3)}
+    )
+    events = pandas.DataFrame(
+        {
+            "user_id": "ann",
+            "item_id": pandas.Series(ids, dtype=object),
+            "timestamp": pandas.period_range("2021-01", periods=3, freq="M"),
+        }
+    )
+    dataset = unimp.import_tables(items=items, events=events, out=tmp_path / "out")
+    assert dataset.catalog.item_ids == ["m1", "2", "m3"]
+    assert dataset.interactions.events["timestamp"].to_list() == [1609459200, 1612137600, 1614556800]
+    twice = pandas.DataFrame([["m1", "m2"]], columns=["item_id", "item_id"])
+    with pytest.raises(DataError, match=r"^items: is not readable .*unique column names"):
+        unimp.import_tables(items=twice, events=events, out=tmp_path / "twice")
 
 
 def test_frames_of_numbers_and_lists(tmp_path: Path) -> None:
@@ -350,6 +471,37 @@ FOUND = {
         r'items\.csv:4: not utf-8 text: "m3,\\xff"',
     ),
 }
+
+
+def test_names_of_columns_over_several_lines(tmp_path: Path) -> None:
+    named = {"item_id": "Article\nNo", "price": "price\n(EUR)"}
+    items = pl.read_csv(ITEMS.encode()).rename(named)
+    events = shop(tmp_path / "e").joinpath("events.csv").read_text()
+    given = ("Article No=id", "price (EUR)=number")
+    for number, (ending, write) in enumerate(
+        {
+            "json": lambda path: path.write_text(json.dumps(items.to_dicts())),
+            "parquet": items.write_parquet,
+            "arrow": items.write_ipc,
+        }.items()
+    ):
+        folder = tmp_path / f"s{number}"
+        folder.mkdir()
+        (folder / "events.csv").write_text(events)
+        write(folder / f"items.{ending}")
+        dataset = import_from("csv", folder, tmp_path / f"out{number}", map=given)
+        assert dataset.catalog.items["price (EUR)"].to_list() == [3.5, 4.25, 12.0]
+        with pytest.raises(
+            ConfigError, match=r"no column is the id; .*; known: Article No, title, price \(EUR\)$"
+        ):
+            import_from("csv", folder, tmp_path / f"no{number}")
+    dataset = unimp.import_tables(
+        items=items,
+        events=pl.read_csv(events.encode()),
+        out=tmp_path / "frame",
+        item_columns={"Article No": "id"},
+    )
+    assert dataset.catalog.texts["price (EUR)"][0] == "3.5"
 
 
 @pytest.mark.parametrize("name", FOUND)

@@ -30,12 +30,18 @@ def huge_png(width: int, height: int) -> bytes:
 
 
 BROKEN = {
-    "not a picture": (b"<html>not found</html>", "not a picture of a known format"),
-    "empty": (b"", "not a picture of a known format"),
+    "a web page": (b"<html>not found</html>", r"a web page \(HTML\), not a picture"),
+    "from a telephone": (
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60),
+        "HEIC, as telephones save it, not a",
+    ),
+    "a drawing": (b'<svg xmlns="x"/>', "an SVG drawing, not a picture"),
+    "not a picture": (b"what is this", "not a picture of a known format"),
+    "empty": (b"", "an empty file, not a picture"),
     "truncated": (jpeg(width=96, height=144)[:-200], "picture cannot be decoded .*truncated"),
     "100 megapixels": (huge_png(10_000, 10_000), "picture has 10000x10000 pixels, more than 50,000,000"),
     "400 megapixels": (huge_png(20_000, 20_000), "picture cannot be decoded .*400000000 pixels"),
-    "a program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture of a known format"),
+    "a program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript, not a picture"),
 }
 
 

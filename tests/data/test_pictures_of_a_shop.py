@@ -13,7 +13,7 @@ from tests.data.csv_shop import CsvShop, import_csv, import_from, jpeg, shop, wr
 from unimp.core.errors import DataError
 from unimp.data.dataset import Dataset
 from unimp.data.picture_cells import PictureFinder, split_cell
-from unimp.data.picture_check import LISTED
+from unimp.data.picture_check import LISTED, pictures_by_id
 from unimp.data.pictures import PictureSource
 from unimp.data.placeholders import find_placeholders
 
@@ -33,6 +33,10 @@ from unimp.data.placeholders import find_placeholders
         ("https://s.example/a.png,https://s.example/b.png", ["https://s.example/a.png", "https://s.example/b.png"]),
         ("https://s.example/a.png https://s.example/b.png", ["https://s.example/a.png", "https://s.example/b.png"]),
         ("https://s.example/a?x=1&amp;y=2", ["https://s.example/a?x=1&y=2"]),
+        ("//cdn.s.example/f/a.png", ["https://cdn.s.example/f/a.png"]),
+        ("//a.png", ["//a.png"]),
+        ("<p><img alt='x' src='https://s.example/a.png?x=1&amp;y=2'><img src=b.png></p>",
+         ["https://s.example/a.png?x=1&y=2", "b.png"]),
         ("  ", []),
     ],
 )  # fmt: skip
@@ -44,7 +48,7 @@ def test_the_pictures_of_a_cell(cell: str, expected: list[str]) -> None:
 def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
-    for name in ("a.png", "B.JFIF", "sub/c d.tif", "sub/deep.webp"):
+    for name in ("a.png", "B.JFIF", "sub/c d.tif", "sub/deep.webp", "Mu\u0308tze.png"):
         (folder / name).write_bytes(jpeg())
     return folder
 
@@ -59,6 +63,9 @@ FOUND = [
     ("sub/c%20d.tif", "sub/c d.tif"),
     ("sub/c d", "sub/c d.tif"),
     ("https://cdn.example/x/A.png?v=2", "a.png"),
+    ("C:\\shop\\photos\\A.png", "a.png"),
+    ("/home/ann/shop/deep.webp", "sub/deep.webp"),
+    ("M\u00fctze.png", "Mu\u0308tze.png"),
     ("https://cdn.example/", None),
     ("../photos.txt", None),
     ("/etc/hosts", None),
@@ -81,6 +88,26 @@ def test_an_absolute_path_inside_the_folder_is_found(photos: Path) -> None:
     finder = PictureFinder(PictureSource(photos))
     assert finder.find(str(photos / "sub" / "deep.webp")) == "sub/deep.webp"
     assert finder.find(f"file://{photos}/a.png") == "a.png"
+
+
+def test_a_picture_that_can_be_read_comes_before_one_of_a_telephone(tmp_path: Path) -> None:
+    for name in ("00.heic", "00.png", "01.heic"):
+        (tmp_path / name).write_bytes(jpeg())
+    assert pictures_by_id(PictureSource(tmp_path)) == {"00": "00.png", "01": "01.heic"}
+
+
+def test_a_column_of_pictures_without_the_role_is_noted(tmp_path: Path) -> None:
+    made = own(*(f"https://s.example/{n}.jpg?v=1" for n in range(4)))
+    folder = written(tmp_path / "shop", made, "images/00.jpg")
+    table = (folder / "items.csv").read_text().replace("price,picture", "price,Image Src")
+    (folder / "items.csv").write_text(table)
+    dataset = import_csv(folder, tmp_path / "out")
+    said = 'Image Src: "https://s.example/0.jpg?v=1" is a picture; --map Image Src=picture uses it'
+    assert said in dataset.manifest.notes
+    assert read_all(dataset)[0] == "00.jpg"
+    assert not any("is a picture" in note for note in import_csv(
+        written(tmp_path / "other", own()), tmp_path / "o2").manifest.notes
+    )  # fmt: skip
 
 
 def own(*pictures: str) -> CsvShop:
@@ -164,7 +191,7 @@ def test_broken_and_missing_pictures_count_as_bad_rows_and_the_item_stays(tmp_pa
     (folder / "pictures" / "b.jpg").write_bytes(b"<html>")
     with pytest.raises(DataError, match=r'^items\.csv:4: item "02" names missing image "gone\.jpg"'):
         import_csv(folder, tmp_path / "out")
-    with pytest.raises(DataError, match=r'2 bad rows, 1 allowed.*item "01", pictures/b\.jpg: not a picture'):
+    with pytest.raises(DataError, match=r'2 bad rows, 1 allowed.*item "01", pictures/b\.jpg: a web page'):
         import_csv(folder, tmp_path / "out", max_bad_rows=1)
     dataset = import_csv(folder, tmp_path / "out", max_bad_rows=2)
     assert read_all(dataset) == ["a.jpg", None, None, None]

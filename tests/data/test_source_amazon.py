@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from tests.data.csv_shop import import_from
+from tests.data.csv_shop import import_from, jpeg
 from unimp.core.errors import ConfigError, DataError
 
 REVIEW_2014: dict[str, Any] = {
@@ -56,6 +57,8 @@ def test_2014_with_literal_metadata(tmp_path: Path) -> None:
     assert events["review"][0] == "Fine & loud"
     assert events["summary"][0] == "good"
     assert dataset.manifest.counts["metadata_repeats"] == 1
+    listed = pl.read_parquet(tmp_path / "out" / "pictures.parquet")
+    assert listed.rows() == [("B1", 0, "http://x/1.jpg", True)]
     assert dataset.manifest.counts["items_without_metadata"] == 1
 
 
@@ -84,11 +87,23 @@ def test_2023_has_milliseconds_and_parents(tmp_path: Path) -> None:
         for i in range(3)
     ]  # fmt: skip
     write_lines(tmp_path / "All_Beauty.jsonl", records)
-    meta = [{"parent_asin": f"P{i}", "title": f"Thing {i}", "store": "Shop", "price": None} for i in range(3)]
+    images = [{"thumb": "https://x/t.jpg", "large": "https://x/l.jpg", "variant": "MAIN", "hi_res": None}]
+    images += [{"large": None, "hi_res": "https://x/h.jpg"}]
+    meta = [
+        {"parent_asin": f"P{i}", "title": f"Thing {i}", "store": "Shop", "price": None, "images": images[:i]}
+        for i in range(3)
+    ]
     write_lines(tmp_path / "meta_All_Beauty.jsonl", meta)
     dataset = import_from("amazon", tmp_path, tmp_path / "out", k_core=0)
     assert dataset.interactions.events.row(0) == ("U", 0, 1_588_687_728, 4.0, "T", "words")
     assert dataset.catalog.item(1).attributes == {"title": "Thing 1", "brand": "Shop"}
+    assert dataset.manifest.counts["pictures_on_the_web"] == 2
+    listed = pl.read_parquet(tmp_path / "out" / "pictures.parquet")
+    assert listed["reference"].to_list() == ["https://x/l.jpg", "https://x/l.jpg", "https://x/h.jpg"]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "P0.jpg").write_bytes(jpeg())
+    own = import_from("amazon", tmp_path, tmp_path / "o2", k_core=0, pictures=tmp_path / "own")
+    assert own.catalog.picture_references == ["P0.jpg", None, None]
 
 
 def test_metadata_is_never_evaluated(tmp_path: Path) -> None:

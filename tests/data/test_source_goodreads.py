@@ -59,6 +59,36 @@ def test_the_published_layout(tmp_path: Path) -> None:
     assert dataset.manifest.counts["pictures_on_the_web"] == 1
 
 
+def test_the_full_log_is_a_csv_whose_books_have_other_numbers(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "g")
+    (folder / "goodreads_interactions_fantasy.json.gz").unlink()
+    rows = "0,7,1,5,0\n0,8,1,0,0\n0,7,0,3,1\n"
+    (folder / "goodreads_interactions.csv").write_text("user_id,book_id,is_read,rating,is_reviewed\n" + rows)
+    with pytest.raises(DataError, match=r"has no book_id_map\.csv, which goodreads_interactions\.csv needs"):
+        import_from("goodreads", folder, tmp_path / "out", k_core=0)
+    (folder / "book_id_map.csv").write_text("book_id_csv,book_id\n7,1\n8,2\n")
+    dataset = import_from("goodreads", folder, tmp_path / "out", k_core=0)
+    assert sorted(pasts(dataset)["0"]) == ["1", "1", "2"]
+    events = dataset.interactions.events
+    assert sorted(rating or 0 for rating in events["rating"]) == [0, 3, 5]
+    assert events["timestamp"].null_count() == 3
+    assert any(note.startswith("no times: ") for note in dataset.manifest.notes)
+
+
+def test_reviews_marked_for_spoilers_have_days(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "g")
+    (folder / "goodreads_interactions_fantasy.json.gz").unlink()
+    days = [("2", "2017-08-30"), ("1", "2017-03-22"), ("2", "2017-08-31")]
+    lines = [
+        {"user_id": "a", "timestamp": day, "review_sentences": [[0, "Gold."]], "rating": 5,
+         "has_spoiler": False, "book_id": book, "review_id": "r"}
+        for book, day in days
+    ]  # fmt: skip
+    (folder / "goodreads_reviews_spoiler.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    dataset = import_from("goodreads", folder, tmp_path / "out", k_core=0)
+    assert pasts(dataset) == {"a": ["1", "2", "2"]}
+
+
 def test_bad_rows_and_missing_files(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "g")
     (folder / "goodreads_reviews_fantasy.json").write_text('{"user_id": "a", "book_id": "1"}\n')

@@ -7,6 +7,7 @@ import pytest
 from tests.data.csv_shop import import_from
 from tests.data.shop_exports import ORDER_HEADER, PRODUCT_HEADER, write_export, write_shopify
 from unimp.core.errors import DataError
+from unimp.data import csv_reading
 from unimp.data.dataset import Dataset
 
 
@@ -71,7 +72,7 @@ def test_bad_rows_and_missing_files(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "s")
     late = {"Name": "#9", "Email": "bo@shop.example", "Created at": "last week", "Lineitem name": "Mug"}
     write_export(folder / "orders_export_3.csv", ORDER_HEADER, late)
-    with pytest.raises(DataError, match=r'timestamp is not a time: "last week"; this layout'):
+    with pytest.raises(DataError, match=r'timestamp is not a time: "last week"; expected a date or time'):
         import_from("shopify", folder, tmp_path / "out")
     assert import_from("shopify", folder, tmp_path / "out", max_bad_rows=1).manifest.counts["bad_rows"] == 1
     for path in folder.glob("orders*"):
@@ -84,6 +85,53 @@ def test_bad_rows_and_missing_files(tmp_path: Path) -> None:
     (folder / "products_export_1.csv").unlink()
     with pytest.raises(DataError, match="has no export of products"):
         import_from("shopify", folder, tmp_path / "x")
+
+
+def test_an_order_over_two_blocks_and_a_sheet_saved_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    write_export(folder / "products.csv", PRODUCT_HEADER, *PRODUCTS)
+    order = {"Name": "#1", "Email": "ann@shop.example", "Created at": "5/17/2024 10:00"}
+    more = [{"Name": "#1", "Lineitem name": name} for name in ("Cap", "Mug", "Organic Tee - Blue") * 20]
+    write_export(folder / "orders.csv", ORDER_HEADER, order | {"Lineitem name": "Mug"}, *more)
+    text = (folder / "orders.csv").read_text(encoding="utf-8")
+    (folder / "orders.csv").write_bytes(text.replace(",", ";").encode("utf-16"))
+    monkeypatch.setattr(csv_reading, "BLOCK_BYTES", 256)
+    dataset = import_from("shopify", folder, tmp_path / "out")
+    assert pasts(dataset) == {"ann@shop.example": ["mug", *["cap", "mug", "tee"] * 20]}
+    assert dataset.interactions.events["timestamp"].unique().to_list() == [1_715_940_000]
+
+
+def test_products_under_the_names_of_2024(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "s")
+    old = import_from("shopify", folder, tmp_path / "old")
+    table = folder / "products_export_1.csv"
+    names = {"Handle": "URL handle", "Body (HTML)": "Description", "Product Category": "Product category",
+             "Option1 Value": "Option1 value", "Option2 Value": "Option2 value", "Variant SKU": "SKU",
+             "Variant Price": "Price", "Image Src": "Product image URL"}  # fmt: skip
+    header, rest = table.read_text().split("\n", 1)
+    renamed = [names.get(name.strip(), name.strip()) for name in header.split(",")]
+    table.write_text(",".join(renamed) + "\n" + rest)
+    new = import_from("shopify", folder, tmp_path / "new")
+    assert new.catalog.items.equals(old.catalog.items)
+    assert pasts(new) == pasts(old)
+
+
+def test_days_and_months_are_not_guessed(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "s")
+    for path in folder.glob("orders*"):
+        text = (
+            path.read_text().replace(MAY, "1/5/2024 10:00").replace("2024-05-02 09:00:00 -0400", "2/5/2024")
+        )
+        path.write_text(text)
+    with pytest.raises(DataError, match=r"may have its day or its month first.*--time-format"):
+        import_from("shopify", folder, tmp_path / "out")
+    for path in folder.glob("orders*"):
+        path.write_text(path.read_text().replace("2/5/2024", "2/5/2024 09:00"))
+    dataset = import_from("shopify", folder, tmp_path / "out", time_format="%d/%m/%Y %H:%M")
+    assert dataset.interactions.events["timestamp"][0] == 1_714_557_600
 
 
 def test_a_whole_shop(tmp_path: Path) -> None:

@@ -85,6 +85,45 @@ def test_a_report_with_a_row_per_order(tmp_path: Path) -> None:
     assert names_in(None) == []
 
 
+def test_lines_within_a_row_per_order(tmp_path: Path) -> None:
+    """As WebToffee's plug-in writes them, in a column each."""
+    folder = folder_of(tmp_path / "w")
+    header = (
+        "order_id",
+        "order_date",
+        "status",
+        "customer_id",
+        "customer_email",
+        "line_item_1",
+        "line_item_2",
+    )
+    mug, tee = "name:Mug, large|product_id:20|sku:MUG|quantity:1|total:9.00", "name:Tee - Red|sku:|quantity:2"
+    cap = "name:Cap|product_id:30|quantity:1"
+    rows = [
+        ("2", "5/19/2024 9:00:00", "completed", "7", "a@b.example", mug, ""),
+        ("1", "5/18/2024 9:00:00", "completed", "7", "a@b.example", tee, cap),
+        ("3", "5/20/2024 9:00:00", "cancelled", "7", "a@b.example", cap, ""),
+    ]
+    write(folder / "orders.csv", header, rows)
+    dataset = import_from("woocommerce", folder, tmp_path / "out")
+    assert pasts(dataset) == {"7": ["10", "30", "20"]}
+    write(  # SkyVerge's, all in one
+        folder / "orders.csv",
+        ("order_number", "date", "status", "billing_email", "line_items"),
+        [("1", "2024-05-18 09:00:00", "processing", "a@b.example", f"{tee};{cap};{mug}")],
+    )
+    dataset = import_from("woocommerce", folder, tmp_path / "out2")
+    assert pasts(dataset) == {"a@b.example": ["10", "30", "20"]}
+
+
+def test_what_was_sent_back_is_no_purchase(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "w")
+    rows = [(*row, quantity) for row, quantity in zip(LINES[:4], ("1", "1", "0", "1"), strict=True)]
+    write(folder / "orders.csv", (*LINES_HEADER, "Quantity (- Refund)"), [*rows, (*LINES[0], "2")])
+    dataset = import_from("woocommerce", folder, tmp_path / "out")
+    assert pasts(dataset) == {"7": ["10", "10", "20", "20"]}
+
+
 def test_bad_rows_and_missing_files(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "w")
     write(folder / "orders.csv", LINES_HEADER, [*LINES, ("9", "completed", "soon", "7", "20", "", "")])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from unimp.core.errors import DataError
 from unimp.data.histories import Cases, Histories, Split
-from unimp.data.splits import leave_one_out, new_domain, new_users, temporal
+from unimp.data.splits import last_n, leave_one_out, new_domain, new_users, temporal
 
 NUM_ITEMS = 12
 
@@ -64,6 +64,29 @@ def test_leave_one_out(log: Histories) -> None:
         assert split.test.histories.items_of(case)[-1] == split.valid.target_rows[case]
     assert split.test.histories.user_ids.tolist() == log.user_ids[log.lengths >= 3].tolist()
     assert split.train.user_ids.tolist() == log.user_ids.tolist()
+
+
+@given(logs(), st.integers(1, 4))
+def test_last_n_asks_for_each_of_a_users_last_events(log: Histories, count: int) -> None:
+    split = split_or_skip(last_n, log, NUM_ITEMS, count=count)
+    check_cases(split.valid, log)
+    check_cases(split.test, log)
+    long_enough = np.flatnonzero(log.lengths >= count + 2)
+    ends = log.offsets[1:][long_enough]
+    expected = (ends[:, None] - count + np.arange(count)).ravel()
+    assert split.test.target_events.tolist() == expected.tolist()
+    assert split.valid.target_events.tolist() == (ends - count - 1).tolist()
+    rest = set(range(log.num_events)) - held_out(split)
+    assert set(split.train.event_rows.tolist()) == rest
+
+
+def test_last_one_is_leave_one_out() -> None:
+    log = Histories.from_lists([[0, 1, 2, 3], [4, 5], [6, 7, 8]])
+    last, usual = last_n(log, NUM_ITEMS, count=1), leave_one_out(log, NUM_ITEMS)
+    for field in fields(Histories):
+        for a, b in ((last.train, usual.train), (last.test.histories, usual.test.histories)):
+            np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name))
+    assert last.test.target_rows.tolist() == usual.test.target_rows.tolist()
 
 
 @given(logs(repeats=False))
@@ -149,3 +172,8 @@ def test_users_with_fewer_than_three_events_only_train() -> None:
     assert split.train.item_rows.tolist() == [0, 1, 2]
     assert split.test.target_rows.tolist() == [4]
     assert split.trained_items.tolist() == [True, True, True, False, False, False]
+
+
+def test_last_n_says_how_many_events_a_user_needs() -> None:
+    with pytest.raises(DataError, match="split last-n: no user has 7 events; use leave-one-out"):
+        last_n(Histories.from_lists([[0, 1, 2, 3, 4, 5]]), NUM_ITEMS)

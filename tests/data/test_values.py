@@ -30,6 +30,9 @@ def read(values: list[str | None], decimal: Decimal = "auto") -> tuple[list[floa
         (["£4", "¥500", "Rs. 20", "45 kr", "10 zł"], [4, 500, 20, 45, 10]),
         (["1,299,000", "12"], [1_299_000, 12]),
         (["1.299.000"], [1_299_000]),
+        (["AU$5", "HK$ 6", "AED 7", "8 SGD", "RM9", "10 TL", "-$2"], [5, 6, 7, 8, 9, 10, -2]),
+        (["kr 1.299,-", "5,-", "3,– "], [1299, 5, 3]),
+        (["(12.50)", "$(3)", "4.5-"], [-12.5, -3, -4.5]),
         (["0,125", "1234,567"], [0.125, 1234.567]),
         (["NULL", "nan", "-", "N/A", "NA", None, "", "4"], [None] * 7 + [4]),
     ],
@@ -49,7 +52,17 @@ def test_a_comma_that_could_be_either_is_not_guessed() -> None:
     assert read(["1.299"], ",")[0] == [1299]
 
 
-@pytest.mark.parametrize("value", ["cheap", "inf", "12-14", "1,2,3", "1.2.3"])
+def test_points_that_could_part_thousands_are_read_and_said() -> None:
+    found, bad = read(["Rp 12.000", "1.250", "7"])
+    assert found == [12, 1.25, 7]
+    assert bad.notes == (
+        'x: numbers such as "Rp 12.000" read with a decimal point; --decimal , reads thousands',
+    )
+    assert read(["12.000", "1.5"])[1].notes == ()
+    assert read(["12.000", "1.5"])[0] == [12, 1.5]
+
+
+@pytest.mark.parametrize("value", ["cheap", "from $5", "5 each", "ABC 5", "inf", "12-14", "1,2,3", "1.2.3"])
 def test_what_is_no_number(value: str) -> None:
     found, bad = read(["1", value])
     assert found == [1]

@@ -3,12 +3,17 @@ import pytest
 
 from unimp.core.errors import ConfigError
 from unimp.data.histories import Histories
+from unimp.features import item_graph
 from unimp.features.item_graph import (
+    GraphConfig,
     ItemGraph,
+    content_graph,
     cosine_graph,
     ease_graph,
+    fit_graphs,
     keep_largest,
     mirror_upper,
+    slim_graph,
     user_item_matrix,
 )
 
@@ -111,8 +116,121 @@ def test_ease_with_neighbours_is_sparse() -> None:
 
 
 def test_ease_refuses_what_cannot_be_held() -> None:
-    with pytest.raises(ConfigError, match="use cosine neighbours instead"):
+    with pytest.raises(ConfigError, match="use neighbours instead"):
         ease_graph(LOG, 30_000, l2=1.0)
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 100, 10**6])
+@pytest.mark.parametrize("neighbours", [None, 3])
+def test_blocks_of_items_give_the_graph_of_the_whole_product(
+    pairs: int, neighbours: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, num_items = random_log(3, 90, 25), 25
+    users = user_item_matrix(log, num_items).toarray()
+    together = users.T @ users
+    counts = np.maximum(np.diag(together), 1.0)
+    expected = together / (np.sqrt(np.outer(counts, counts)) + 2.0)
+    np.fill_diagonal(expected, 0.0)
+    monkeypatch.setattr(item_graph, "BLOCK_PAIRS", pairs)
+    blocks = list(item_graph.co_occurrences(user_item_matrix(log, num_items)))
+    assert (len(blocks) > 1) == (pairs < 10**6)
+    found = dense(cosine_graph(log, num_items, neighbours=neighbours, shrink=2.0).weights)
+    if neighbours is not None:
+        assert ((found > 0).sum(axis=1) <= neighbours).all()
+        np.testing.assert_allclose(np.sort(found)[:, -3:], np.sort(expected)[:, -3:], rtol=1e-5)
+        expected = np.where(found > 0, expected, 0.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_slim_with_all_neighbours_is_ease() -> None:
+    """Where every item met fewer than 32 others, its regression on them is the regression on all."""
+    log, num_items, l2 = random_log(4, 200, 15), 15, 8.0
+    full = ease_graph(log, num_items, l2=l2).weights
+    found = dense(slim_graph(log, num_items, l2=l2, neighbours=num_items).weights)
+    np.testing.assert_allclose(found, full, rtol=2e-3, atol=2e-5)
+
+
+def test_slim_regresses_an_item_on_its_neighbours_alone() -> None:
+    import scipy.sparse as sp
+
+    from unimp.features.neighbour_ridge import neighbour_ridge
+
+    log, num_items, l2, k = random_log(5, 120, 20), 20, 5.0, 4
+    users = user_item_matrix(log, num_items).toarray().astype(np.float64)
+    gram = users.T @ users
+    counts = np.diag(gram).astype(np.float32)
+    together = gram - np.diag(np.diag(gram))
+    found = neighbour_ridge(sp.csr_matrix(together.astype(np.float32)), counts, l2=l2, regressors=k).toarray()
+    for item in range(num_items):
+        chosen = np.flatnonzero(found[:, item])
+        assert 0 < len(chosen) <= k
+        assert together[chosen, item].sum() == np.sort(together[:, item])[-k:].sum()
+        ridge = np.linalg.solve(gram[np.ix_(chosen, chosen)] + l2 * np.eye(len(chosen)), gram[chosen, item])
+        np.testing.assert_allclose(found[chosen, item], ridge, rtol=1e-3, atol=1e-5)
+
+
+def test_an_item_without_company_has_no_slim_weights() -> None:
+    weights = dense(slim_graph(Histories.from_lists([[0, 1], [0, 1], [2]]), 5, l2=1.0, neighbours=3).weights)
+    assert weights[0, 1] > 0
+    assert not weights[2:].any()
+    assert not weights[:, 2:].any()
+
+
+def clustered_content(num_items: int) -> np.ndarray:
+    """Unit rows around 60 directions; the last two items have no text."""
+    rng = np.random.default_rng(6)
+    centres = rng.normal(size=(60, 12))
+    rows = centres[rng.integers(60, size=num_items)] + rng.normal(scale=0.5, size=(num_items, 12))
+    rows[-2:] = 0.0
+    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def test_near_content_is_the_exact_content_when_all_cells_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = clustered_content(150)
+    exact = content_graph(content, neighbours=10, threshold=0.6).weights
+    monkeypatch.setattr(item_graph, "EXACT_CONTENT_ITEMS", 10)
+    near = content_graph(content, neighbours=10, threshold=0.6).weights  # no more cells than are compared
+    assert exact.nnz > 500
+    np.testing.assert_allclose(near.toarray(), exact.toarray(), atol=1e-6)
+
+
+def test_near_content_finds_most_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = clustered_content(3000)
+    exact = content_graph(content, neighbours=10, threshold=0.6).weights
+    monkeypatch.setattr(item_graph, "EXACT_CONTENT_ITEMS", 10)
+    near = content_graph(content, neighbours=10, threshold=0.6).weights
+    shared = exact.multiply(near > 0).nnz
+    assert shared > 0.9 * exact.nnz
+    assert np.diff(near.indptr).max() <= 10
+    assert not near.diagonal().any()
+    assert not np.diff(near.indptr)[-2:].any()
+
+
+def test_a_catalogue_without_text_has_an_empty_content_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_graph, "EXACT_CONTENT_ITEMS", 10)
+    assert content_graph(np.zeros((20, 3), dtype=np.float32)).weights.nnz == 0
+
+
+def test_heavy_histories_are_capped_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    log = Histories.from_lists([list(range(12)), [0, 1], [10, 11]])
+    config = GraphConfig(kind="cosine", history_cap=3, content=False)
+    found = dense(fit_graphs(log, None, 12, config, show=True)["log"].weights)
+    assert found[9, 10] > 0
+    assert not found[2].any()
+    assert "1 histories have more than 3 events" in capsys.readouterr().err
+    whole = fit_graphs(log, None, 12, GraphConfig(kind="cosine", content=False), show=True)["log"]
+    assert dense(whole.weights)[2].any()
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 40])
+def test_ease_counts_together_in_blocks(monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:
+    log = Histories.from_lists([[0, 1, 2, 5], [1, 2], [4, 3, 1], [5]])
+    whole = ease_graph(log, 6, l2=2.0).weights
+    monkeypatch.setattr(item_graph, "BLOCK_PAIRS", pairs)
+    np.testing.assert_array_equal(ease_graph(log, 6, l2=2.0).weights, whole)
 
 
 @pytest.mark.parametrize("block", [1, 3, 7, 100])

@@ -16,11 +16,13 @@ from unimp.features.vision.config import VisionConfig
 from unimp.features.vision.encoder import PreparedPictures, SavedVision, VisionEncoder, encoder_class
 
 OWN = {"height": 16, "image_width": 24, "token_width": 8, "pretrain_epochs": 1}
-KINDS = ["own, frozen", "own, trained", "pretrained, frozen", "pretrained, trained"]
+KINDS = ["catalogue, frozen", "own, frozen", "own, trained", "pretrained, frozen", "pretrained, trained"]
 
 
 def config_of(kind: str, tmp_path: Path, **changes: Any) -> VisionConfig:
     values: dict[str, Any] = {**OWN, "trainable": kind.endswith("trained"), **changes}
+    if kind.startswith("catalogue"):
+        values["kind"] = "catalogue"
     if kind.startswith("pretrained"):
         values["encoder"] = str(vision_folder(tmp_path / "clip", "clip_vision_model"))
     return VisionConfig(**values)
@@ -64,7 +66,7 @@ def test_contract(tiny_dataset: Dataset, tmp_path: Path, kind: str) -> None:  # 
     assert first.requires_grad == encoder.trained
 
 
-@pytest.mark.parametrize("kind", ["own, frozen", "pretrained, frozen"])
+@pytest.mark.parametrize("kind", ["catalogue, frozen", "own, frozen", "pretrained, frozen"])
 def test_a_frozen_network_gives_the_features(tiny_dataset: Dataset, tmp_path: Path, kind: str) -> None:  # noqa: F811
     from unimp.features.pixels import load_pixels
     from unimp.model.vision import pixels_from_bytes

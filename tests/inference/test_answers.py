@@ -45,7 +45,7 @@ def test_a_forecast_is_a_distribution_over_the_scale(six: Six) -> None:
 
 def test_more_weight_moves_the_forecast_towards_the_closed_form(six: Six) -> None:
     """In proportion, within the scale, for every user."""
-    asked, factors = (six.split.test.histories, six.split.test.target_rows), six.artifacts.factors
+    asked, factors = (six.split.test.histories, six.split.test.target_rows), six.artifacts.ratings
     assert factors is not None
     own, other = rater_of(six).rate(*asked), np.clip(factors.rate(*asked), 1.004, 4.996)
     for weight in (0.0, 0.25, 0.5, 1.0):

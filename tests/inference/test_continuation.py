@@ -45,7 +45,7 @@ def histories(six: Six, lengths: Sequence[int]) -> list[Writer]:
 def full(six: Six, model: UnimpModel, sentences: Sequence[EncodedSentence]) -> torch.Tensor:
     """[B, D] the last hidden states, each sentence read by itself."""
     state = model.item_state(six.artifacts.items)
-    parts = [read(model, state, collate([one]))[0, -1] for one in sentences]
+    parts = [read(model, state, collate([one]))[0, -1, : model.width] for one in sentences]
     return torch.stack(parts)
 
 
@@ -63,7 +63,7 @@ def test_alignment_at_the_end_changes_no_last_state(six: Six, answers: str) -> N
     sentences = encode(encoder, [writer.done() for writer in writers])
     state = model.item_state(six.artifacts.items)
     expected = full(six, model, sentences)
-    padded = last_hidden(model, state, sentences)
+    padded = last_hidden(model, state, sentences)[:, : model.width]
     aligned = Continuation(model, state, sentences, 0).hidden_BD
     torch.testing.assert_close(padded, expected, **CLOSE)
     torch.testing.assert_close(aligned, expected, **CLOSE)

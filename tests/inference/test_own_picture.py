@@ -56,3 +56,22 @@ def test_every_catalogue_picture_brings_its_item(six: Six) -> None:
         found = catalog.row_of[first]
         assert pictures[found] @ pictures[row] > 0.9999  # it, or one that looks the same to this encoder
     assert len(rows) > 3
+
+
+def test_a_cropped_picture_brings_the_item_whose_descriptor_is_nearest(six: Six) -> None:
+    import io
+
+    from PIL import Image
+
+    run = TrainedRun(six.dataset.folder, {}, {}, six.artifacts, six.model(), {}, six.dataset)
+    personalizer, catalog = Personalizer(run, run.answerer), six.dataset.catalog
+    row = next(row for row, name in enumerate(catalog.picture_references) if name is not None)
+    assert catalog.pictures is not None
+    ((_, data),) = catalog.pictures.read([catalog.picture_references[row] or ""])
+    file = io.BytesIO()
+    Image.open(io.BytesIO(data)).convert("RGB").crop((1, 1, 15, 15)).save(file, "JPEG", quality=40)
+    found = personalizer.search(picture=file.getvalue(), history=[], k=1).items[0].item_id
+    seen = personalizer.answerer.see(personalizer.item_pixels(file.getvalue(), "photo")[None])
+    known = personalizer.answerer.seeing(seen).decoder(SearchTask).sources.pictures
+    assert known is not None
+    assert catalog.row_of[found] == int(np.argmax(known[:-1] @ known[-1]))

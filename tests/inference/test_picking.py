@@ -27,6 +27,7 @@ def parts_of(six: Six) -> tuple[ModelImageGenerator, PictureReranker]:
     return imaginer, imaginer.reranker
 
 
+@torch.inference_mode()
 def test_a_catalogue_picture_scores_as_the_search_head_reads_it(six: Six) -> None:
     """The score is the picture's part in the item's logit."""
     _, reranker = parts_of(six)
@@ -37,8 +38,9 @@ def test_a_catalogue_picture_scores_as_the_search_head_reads_it(six: Six) -> Non
     vectors = reranker.state.pictures_ID
     assert vectors is not None
     sentence = reranker.encoder.encode(reranker.question(HISTORIES, 0, QUERIES[0]))
-    hidden = last_hidden(reranker.model, reranker.state, [sentence])
-    np.testing.assert_allclose(scores, hidden @ vectors[[3, 8]].T, rtol=2e-2, atol=1e-4)
+    sought = reranker.model.sought(last_hidden(reranker.model, reranker.state, [sentence]))
+    expected = sought[:, : vectors.shape[1]] @ vectors[[3, 8]].T
+    np.testing.assert_allclose(scores, expected, rtol=2e-2, atol=1e-4)
     assert abs(scores[0, 0] - scores[0, 1]) > 1e-3
 
 

@@ -67,6 +67,7 @@ def test_a_graph_is_told_the_recency(sources: ScoreSources) -> None:
 def test_names_are_of_what_can_say_something(sources: ScoreSources) -> None:
     assert sources.names(None) == ["log", POPULARITY]
     assert sources.names([Query("red")]) == [WORDS, "log", POPULARITY]
+    assert sources.names([Query("", picture_row=0)]) == [WORDS, PICTURE, "log", POPULARITY]
     assert sources.names([Query("red"), Query("", picture_row=1)]) == [WORDS, PICTURE, "log", POPULARITY]
     assert ScoreSources(POPULAR).names([Query("red", picture_row=1)]) == [POPULARITY]
 

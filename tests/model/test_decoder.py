@@ -40,3 +40,29 @@ def test_order_matters(decoder: CompactDecoder) -> None:
     x = torch.randn(1, 4, 16)
     swapped = x[:, [1, 0, 2, 3]]
     assert not torch.allclose(decoder(x)[:, -1], decoder(swapped)[:, -1], atol=1e-4)
+
+
+def test_rows_aligned_at_their_ends_read_as_they_would_alone(decoder: CompactDecoder) -> None:
+    x = torch.randn(2, 7, 16)
+    starts = torch.tensor([0, 3])
+    found = decoder(x, decoder.new_cache(batch=2, capacity=7, starts_B=starts))
+    torch.testing.assert_close(found[0], decoder(x[:1])[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[1, 3:], decoder(x[1:, 3:])[0], rtol=1e-4, atol=1e-5)
+
+
+def test_keys_read_alone_are_continued_at_their_own_positions(decoder: CompactDecoder) -> None:
+    """Two prefixes of 5 and 2 positions, laid into one cache behind each other's ends, then three more."""
+    x = [torch.randn(1, 5, 16), torch.randn(1, 2, 16)]
+    more = torch.randn(2, 3, 16)
+    together = decoder.new_cache(batch=2, capacity=8, starts_B=torch.tensor([0, 3]))
+    for row, prefix in enumerate(x):
+        alone = decoder.new_cache(batch=1, capacity=5)
+        decoder(prefix, alone)
+        length = prefix.shape[1]
+        together.keys[:, row, :, 5 - length : 5] = alone.keys[:, 0, :, :length]
+        together.values[:, row, :, 5 - length : 5] = alone.values[:, 0, :, :length]
+    together.used, together.own_positions = 5, True
+    found = decoder(more, together)
+    for row, prefix in enumerate(x):
+        whole = decoder(torch.cat([prefix, more[row : row + 1]], dim=1))
+        torch.testing.assert_close(found[row], whole[0, -3:], rtol=1e-4, atol=1e-5)

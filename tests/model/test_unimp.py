@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from unimp.core.errors import ConfigError
 from unimp.inference import forward
 from unimp.inference.forward import as_inputs
+from unimp.model.cross_attention import GatedCrossAttention
 from unimp.model.inputs import ItemInputs
 from unimp.model.unimp import ModelConfig, UnimpModel
 from unimp.model.vision import ConvEncoder
@@ -87,6 +89,20 @@ def test_closed_gates_are_bit_equal_to_no_vision() -> None:
     assert not torch.equal(read(open_gates(seeing), batch, items), read(blind, batch, items))
 
 
+def test_without_cross_attention_no_picture_moves_a_state() -> None:
+    """The model that is blind to pictures: through the item table they enter only where it pools them."""
+    blind, seeing = make_model(sees=False), open_gates(make_model())
+    batch, items = collate([sentence([1, 2], answer=True)]), make_items()
+    assert items.visual_IVE is not None
+    other = ItemInputs(items.content, None, items.visual_IVE + 1.0, items.has_picture_I)
+    assert torch.equal(read(blind, batch, items), read(blind, batch, other))
+    for block in seeing.cross_attention:  # with the gates alone shut again, the same model is blind too
+        block.gate.data.zero_()
+    assert torch.equal(read(seeing, batch, items), read(seeing, batch, other))
+    open_gates(seeing)
+    assert not torch.equal(read(seeing, batch, items), read(seeing, batch, other))
+
+
 def test_another_users_pictures_and_padding_move_nothing() -> None:
     model, items = open_gates(make_model()), make_items()
     mine = sentence([1, 2])
@@ -136,14 +152,15 @@ def test_a_missing_picture_is_seen_by_nobody() -> None:
 def test_view_equals_a_dense_masked_attention() -> None:
     """The grouped attention against the textbook form: every token over all pictures, with mask M."""
     model, items = open_gates(make_model()), make_items()
-    batch = collate([sentence([1, 2, 1], answer=True), sentence([5])])
+    # The answers see two pictures and one: a group that sees fewer must not read what fills its row.
+    batch = collate([sentence([1, 2, 1], answer=True), sentence([5], answer=True)])
     block = model.cross_attention[0]
     assert items.visual_IVE is not None
     x = torch.randn(*batch.items.shape, 16)
     visual = items.visual_IVE[batch.picture_rows]
     got = block(x, block.keys_values(visual), as_inputs(batch).views)
     rows = batch.picture_rows.tolist()
-    seen = {0: {1: [1], 2: [1], 3: [2], 4: [2], 5: [1], 6: [1], 7: [1, 2]}, 1: {1: [5], 2: [5]}}
+    seen = {0: {1: [1], 2: [1], 3: [2], 4: [2], 5: [1], 6: [1], 7: [1, 2]}, 1: {1: [5], 2: [5], 3: [5]}}
     expected = x.clone()
     for user, positions in seen.items():
         for position, pictures in positions.items():
@@ -168,3 +185,22 @@ def test_gradients_reach_the_vision_encoder(answer: bool) -> None:
     forward.read(model, state, batch).square().sum().backward()
     assert model.vision is not None
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.vision.parameters())
+
+
+def test_a_picture_of_zeros_adds_nothing_and_a_token_that_asks_nothing_reads_the_mean() -> None:
+    """No projection has a bias; the gate is open."""
+    block = open_gates(make_model()).cross_attention[0]
+    views, x = as_inputs(collate([sentence([1])])).views, torch.randn(1, 3, 16)
+    assert torch.equal(block(x, block.keys_values(torch.zeros(1, 4, VISUAL)), views), x)
+    visual = torch.randn(1, 4, VISUAL)
+    block.norm.weight.data.zero_()
+    read_out = block.out(block.key_value(visual[0])[:, 16:].mean(dim=0))
+    found = block(x, block.keys_values(visual), views) - x
+    torch.testing.assert_close(found[0, 1], torch.tanh(block.gate[0]) * read_out, rtol=1e-4, atol=1e-5)
+
+
+def test_inner_width_of_cross_attention_is_the_models_unless_given() -> None:
+    assert GatedCrossAttention(16, VISUAL, 2, 0.0).query.out_features == 16
+    assert GatedCrossAttention(16, VISUAL, 2, 0.0, inner=8).query.out_features == 8
+    with pytest.raises(ConfigError, match=r"model\.heads is 3, which does not divide 16"):
+        GatedCrossAttention(16, VISUAL, 3, 0.0)

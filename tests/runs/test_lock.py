@@ -119,7 +119,7 @@ def test_a_folder_of_something_else_stays_as_it_is(
     assert [path.name for path in folder.iterdir()] == ["chapter.txt"]
 
 
-def test_past_the_limit_of_ease_cosine_stands_in_and_says_so(
+def test_past_the_limit_of_ease_slim_stands_in_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = Histories.from_lists([[0, 1, 2], [0, 1], [1, 2], [0, 2, 3]])
@@ -130,6 +130,7 @@ def test_past_the_limit_of_ease_cosine_stands_in_and_says_so(
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(item_graph, "EASE_MAX_ITEMS", 3)
     large = fit(log, None, 4, StructureConfig(l2=1.0), show=True)["log"].weights.toarray()
-    cosine = fit(log, None, 4, StructureConfig(kind="cosine"))["log"].weights.toarray()
-    np.testing.assert_array_equal(large, cosine)
-    assert "4 items, EASE takes 3 at most: cosine neighbours instead" in capsys.readouterr().err
+    slim = fit(log, None, 4, StructureConfig(kind="slim", l2=1.0))["log"].weights.toarray()
+    np.testing.assert_array_equal(large, slim)
+    said = "4 items, EASE takes 3 at most: each item is regressed on its nearest neighbours alone"
+    assert said in capsys.readouterr().err

@@ -52,6 +52,8 @@ def test_roles_are_those_of_what_is_predicted() -> None:
     ratings = tokens.kinds == Kind.RATING
     assert tokens.positions[ratings].tolist() == [4]
     assert tokens.roles[ratings].tolist() == [Role.ANSWER]
+    assert tokens.shares[ratings].tolist() == [1.0], "one token alone counts as one"
+    assert tokens.parts.tolist() == [[1.0]] * len(tokens.labels), "one right answer each"
     titles = tokens.where(tokens.kinds == Kind.ATTRIBUTE)
     assert set(titles.positions.tolist()) == {3, 6}
     assert set(titles.roles.tolist()) == {Role.CONTEXT}

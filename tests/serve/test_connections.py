@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,13 @@ HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 @pytest.fixture(scope="module")
 def port(personalizer: Personalizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder: Path = tmp_path_factory.mktemp("connections")
-    hasty = {"head_bytes": 2000, "head_seconds": 0.2, "body_seconds": 0.2}
+    hasty = {
+        "head_bytes": 2000,
+        "head_seconds": 0.2,
+        "body_seconds": 0.2,
+        "unread_seconds": 0.2,
+        "idle_seconds": 1,
+    }
     with running(personalizer, f"sqlite:///{folder / 'store.db'}", **hasty) as number:
         yield number
 
@@ -65,10 +72,55 @@ def test_what_is_not_http_is_refused(port: int) -> None:
     assert (status, "not valid HTTP" in detail) == (400, True)
 
 
+def test_connecting_through_is_refused(port: int) -> None:
+    status, detail = said(port, b"CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert (status, detail.startswith("CONNECT is for proxies")) == (400, True)
+
+
+def test_requests_may_follow_without_waiting_but_not_without_end(port: int) -> None:
+    """They are answered in their order; far more than a client needs end the connection."""
+    one = HEAD + b"\r\n"
+    unknown = one.replace(b"/healthz", b"/unknown")
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(one + unknown + HEAD + b"Connection: close\r\n\r\n")
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(one * 1000)
+        answer = b""
+        try:
+            while chunk := connection.recv(65_536):
+                answer += chunk
+        except ConnectionResetError:
+            pass
+    assert answer.count(b"HTTP/1.1 ") < 100
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", b"Content-Length: 4\r\nContent-Length: 5\r\n"],
+)
+def test_a_body_of_two_lengths_is_refused(port: int, headers: bytes) -> None:
+    """Or a proxy and the server would take different bytes for the next request."""
+    head = HEAD.replace(b"GET /healthz", b"POST /v1/recommend")
+    assert said(port, head + headers + b"\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n")[0] == 400
+
+
 def test_silence_ends_the_connection(port: int) -> None:
     assert said(port) == (0, "")
     status, detail = said(port, HEAD)
     assert (status, "took more than 0.2 seconds" in detail) == (408, True)
+
+
+def test_silence_after_an_answer_ends_the_connection(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        for _ in range(2):
+            connection.sendall(HEAD + b"\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        while connection.recv(65_536):
+            pass
 
 
 def test_a_body_that_does_not_arrive_ends_the_connection(port: int) -> None:
@@ -81,6 +133,23 @@ def test_a_body_that_does_not_arrive_ends_the_connection(port: int) -> None:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 403")
         while connection.recv(65_536):  # ends: the server does not wait for the rest of the body
             pass
+
+
+def test_an_answer_that_is_not_read_ends_the_connection(port: int) -> None:
+    """Or whoever reads nothing keeps answers and connections for ever."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", port))
+        connection.settimeout(20)
+        asked = HEAD.replace(b"/healthz", b"/openapi.json") + b"\r\n"
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            send_for_ever(connection, asked)
+
+
+def send_for_ever(connection: socket.socket, data: bytes) -> None:
+    while True:
+        connection.sendall(data)
+        time.sleep(0.001)
 
 
 def test_connections_are_bounded() -> None:

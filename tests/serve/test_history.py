@@ -107,3 +107,15 @@ def test_a_store_that_is_away_is_a_503_and_comes_back(
     assert site.get("/readyz").status_code == 200
     assert site.ok("/v1/recommend", asked)["history"] == [ids[0]]
     assert site.ok("/v1/events", sent) == {"accepted": 0, "duplicates": 1}
+
+
+def test_items_met_before_the_latest_events_do_not_come_back(make_site: MakeSite, ids: list[str]) -> None:
+    """However few of the events are read, what a user met is not recommended as new."""
+    site = make_site(history_events=3)
+    asked = {"user": "busy", "k": 200, "exclude_history": True}
+    first = [item["item_id"] for item in site.ok("/v1/recommend", asked)["items"]][:8]
+    batch = [event(n, item, user="busy", time=100 + n) for n, item in enumerate([*first, *first[:2]])]
+    site.ok("/v1/events/batch", {"events": batch})
+    answer = site.ok("/v1/recommend", asked)
+    assert not set(first) & {item["item_id"] for item in answer["items"]}
+    assert answer["history"] == [*first[2:7], first[7], *first[:2]]

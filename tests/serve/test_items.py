@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -66,6 +67,32 @@ def test_a_replaced_picture_is_never_shown_in_its_old_version(make_site: MakeSit
     assert later is not None
     assert address.version != later.version
     assert "version" not in here.get("/v1/items/x").json()
+
+
+def test_another_servers_picture_is_not_shown_in_its_old_version(make_site: MakeSite) -> None:
+    """Before this server hears of the upsert, the page's address names the new version already."""
+    here, elsewhere = make_site(), make_site()
+
+    def put(colour: str) -> str:
+        file = io.BytesIO()
+        Image.new("RGB", (20, 16), colour).save(file, "PNG")
+        sent = base64.b64encode(file.getvalue()).decode()
+        assert here.put("/v1/items/x", {"attributes": {}, "picture": sent}).status_code == 200
+        view = here.service.items.view("x")
+        assert view is not None
+        return view.version
+
+    def shown(version: str) -> tuple[Any, str]:
+        answer = elsewhere.get(f"/v1/items/x/picture?v={version}")
+        colour = Image.open(io.BytesIO(answer.content)).convert("RGB").getpixel((1, 1))
+        return colour, answer.headers["cache-control"]
+
+    former = put("red")
+    elsewhere.runner.run(elsewhere.sync.sync())
+    assert shown(former) == ((255, 0, 0), "private, max-age=86400")
+    latest = put("blue")
+    assert shown(latest) == ((0, 0, 255), "private, max-age=86400")
+    assert shown("no version")[1] == "private, no-cache"
 
 
 def test_all_that_is_kept_of_a_user_is_told(site: Site, ids: list[str]) -> None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import Message
 
 from tests.serve.site import MakeSite, Site
-from unimp.core.errors import ConfigError
+from unimp.core.errors import ConfigError, DataError
+from unimp.serve.decoding import DecodingBudget, PictureDecoder
+from unimp.serve.errors import Busy
 from unimp.serve.limits import BodyLimits, BoundedBody
+from unimp.serve.pictures import decoding_bytes
+from unimp.serve.queue import TaskQueue
 from unimp.serve.schemas import ItemIn
 from unimp.serve.security import check_key_name, client_address
-from unimp.serve.settings import ServeSettings
+from unimp.serve.settings import BODY_COPIES, PIXEL_BYTES, WORKING_BYTES, ServeSettings, parse_bytes
 from unimp.serve.store.records import Added
 from unimp.serve.store.store import Store, StoreUnavailable
 
@@ -78,6 +85,80 @@ def test_the_bodies_of_all_requests_together_are_bounded() -> None:
         held.release()
     assert limits.held == 0
     asyncio.run(second.receive())
+
+
+def test_pictures_are_decoded_as_far_as_their_bytes_fit() -> None:
+    budget = DecodingBudget(100)
+    running: set[str] = set()
+    most: list[set[str]] = []
+    opened = threading.Event()
+
+    def work(name: str) -> str:
+        running.add(name)
+        most.append(set(running))
+        assert opened.wait(20)
+        running.discard(name)
+        return name
+
+    async def ask() -> list[str]:
+        sizes = {"a": 60, "b": 30, "leaves": 30, "c": 10, "huge": 1000, "d": 1}
+        tasks = {
+            name: asyncio.ensure_future(budget.run(size, partial(work, name))) for name, size in sizes.items()
+        }
+        while len(running) < 2:
+            await asyncio.sleep(0.001)
+        assert budget.bytes == 90
+        tasks.pop("leaves").cancel()
+        opened.set()
+        return list(await asyncio.gather(*tasks.values()))
+
+    assert asyncio.run(ask()) == ["a", "b", "c", "huge", "d"]
+    assert max(map(len, most)) == 2
+    assert [names for names in most if "huge" in names] == [{"huge"}]
+    assert (budget.bytes, budget.running, len(budget.waiting)) == (0, 0, 0)
+
+
+def test_a_decoder_that_ends_is_replaced() -> None:
+    """Native code may fall over a stranger's bytes: the server does not."""
+    decoder, file = PictureDecoder(), io.BytesIO()
+    Image.new("RGB", (30, 20), "red").save(file, "PNG")
+    assert decoder.pixels(file.getvalue(), "picture", 2, 3).tolist() == [[[255, 0, 0]] * 3] * 2
+    with pytest.raises(DataError, match="item: not a picture of a known format"):
+        decoder.pixels(b"no picture", "item", 2, 3)
+    process = decoder.idle.get()
+    assert process is not None
+    process.kill()
+    process.wait()
+    decoder.idle.put(process)
+    with pytest.raises(DataError, match="item: cannot be decoded"):
+        decoder.png(file.getvalue(), "item", 10)
+    assert Image.open(io.BytesIO(decoder.png(file.getvalue(), "item", 10))).size == (10, 7)
+    decoder.close()
+
+
+def test_the_clients_pictures_are_decoded_in_turns() -> None:
+    budget, order, opened = DecodingBudget(1), list[str](), threading.Event()
+
+    def work(name: str) -> None:
+        assert opened.wait(20)
+        order.append(name)
+
+    async def ask() -> None:
+        names = ["a1", "a2", "a3", "b1", "c1", "b2"]
+        calls = [asyncio.ensure_future(budget.run(1, partial(work, name), name[0])) for name in names]
+        await asyncio.sleep(0)
+        opened.set()
+        await asyncio.gather(*calls)
+
+    asyncio.run(ask())
+    assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_a_pictures_memory_is_known_before_it_is_decoded() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(file, "PNG")
+    assert decoding_bytes(file.getvalue()) == 300 * 200 * 16
+    assert decoding_bytes(b"no picture") == 0
 
 
 def test_wrong_keys_do_not_lock_right_ones_out(make_site: MakeSite) -> None:
@@ -181,12 +262,56 @@ def test_a_slow_store_does_not_hold_known_keys_up(
 def test_what_is_held_is_shown_with_its_bound(site: Site) -> None:
     site.ok("/v1/recommend", {"user": "somebody"})
     value = site.service.metrics.registry.get_sample_value
-    for name in ("prefixes", "histories", "pictures", "bodies", "decoders"):
+    for name in ("prefixes", "histories", "pictures", "questions", "bodies", "decoders"):
         held, bound = (value(f"unimp_held_bytes{end}", {"of": name}) for end in ("", "_bound"))
         assert held is not None
         assert bound is not None
         assert 0 <= held <= bound
     assert value("unimp_held_bytes", {"of": "histories"})
+
+
+@pytest.mark.parametrize("memory", ["1GiB", "2GiB", "64GB"])
+def test_one_budget_is_divided_over_all_caches_and_queues(memory: str) -> None:
+    resident, total = 400 * 2**20, parse_bytes(memory)
+    settings = ServeSettings().within(total, resident)
+    bounds = {name: value for name, value in settings.model_dump().items() if name.endswith("_bytes")}
+    caches = ("prefix_cache_bytes", "history_cache_bytes", "picture_cache_bytes")
+    held = sum(bounds[name] for name in (*caches, "decoding_bytes", "waiting_bytes"))
+    assert held + BODY_COPIES * bounds["held_bytes"] + resident + WORKING_BYTES <= total
+    assert held + BODY_COPIES * bounds["held_bytes"] + resident + WORKING_BYTES > 0.99 * total
+    assert settings.picture_pixels * PIXEL_BYTES <= settings.decoding_bytes
+    assert settings.held_bytes >= settings.body_bytes
+    assert min(bounds.values()) > 0
+
+
+def test_too_little_memory_is_one_line() -> None:
+    with pytest.raises(ConfigError, match="400 MiB; give at least 721MiB"):
+        ServeSettings().within(500 * 2**20, 400 * 2**20)
+    with pytest.raises(ConfigError, match="write it as 2GiB"):
+        parse_bytes("much")
+    assert [parse_bytes(text) for text in ("2GiB", "1.5 MB", "3k", "7")] == [2 * 2**30, 1_500_000, 3000, 7]
+
+
+def test_questions_that_wait_are_bounded_in_bytes(make_site: MakeSite) -> None:
+    site = make_site(waiting_bytes=10_000)
+    worker, opened = site.service.worker, threading.Event()
+    queue: TaskQueue[str, str] = worker.add_queue(
+        "slow", lambda asked: opened.wait(20) and asked, batched=False
+    )
+
+    async def ask() -> list[Any]:
+        calls = [asyncio.ensure_future(worker.ask(queue, name, num_bytes=6000)) for name in "abc"]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        calls.append(asyncio.ensure_future(worker.ask(queue, "d", num_bytes=6000)))
+        await asyncio.sleep(0)
+        opened.set()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = site.runner.run(ask())
+    assert answers.count("a") == 1
+    assert any(isinstance(answer, Busy) for answer in answers)
+    assert worker.bytes == 0
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a\nb", " a"])
@@ -204,3 +329,31 @@ def test_a_store_is_the_owners_and_is_not_made_by_mistake(tmp_path: Path) -> Non
     Store.open(f"sqlite:///{file}").close()
     assert file.stat().st_mode & 0o077 == 0
     Store.open(f"sqlite:///{file}", create=False).close()
+
+
+def test_a_failed_read_of_a_history_leaves_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any) -> Any:
+        raise StoreUnavailable("store: not available")
+
+    monkeypatch.setattr(site.service.store, "user_log", away)
+    for number in range(3):
+        assert site.post("/v1/recommend", {"user": f"u{number}"}).status_code == 503
+    assert not site.service.histories.readers
+
+
+def test_what_waits_is_counted(site: Site) -> None:
+    worker, opened = site.service.worker, threading.Event()
+    queue: TaskQueue[str, str] = worker.add_queue(
+        "gate", lambda asked: opened.wait(20) and asked, batched=False
+    )
+
+    async def ask() -> float | None:
+        calls = [asyncio.ensure_future(worker.ask(queue, name)) for name in "abc"]
+        while len(queue.waiting) != 2:
+            await asyncio.sleep(0.001)
+        shown = site.service.metrics.registry.get_sample_value("unimp_waiting")
+        opened.set()
+        await asyncio.gather(*calls)
+        return shown
+
+    assert site.runner.run(ask()) == 2

@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from tests.postgresql import PostgreSQL
 from unimp.core.errors import ConfigError
 from unimp.serve.store.changes import KEPT_SECONDS, log_changes
-from unimp.serve.store.records import StoredEvent, StoredItem
+from unimp.serve.store.records import WHEN_STORED, StoredEvent, StoredItem
 from unimp.serve.store.store import EventConflict, Store, StoreUnavailable, digest
 from unimp.serve.store.tables import changes, metadata
 
@@ -165,6 +165,18 @@ def test_the_servers_clock_does_not_count(open_store: OpenStore, monkeypatch: py
     assert found.complete
 
 
+def test_events_without_a_time_are_ordered_by_the_databases_clock(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, before = open_store(), int(time.time())
+    for number, hours in ((1, 48), (2, -48)):
+        monkeypatch.setattr(time, "time", lambda hours=hours: before + 3600 * hours)
+        store.add_events([replace(event(number), time=WHEN_STORED)])
+    found = store.user_log("ann").events
+    assert [one.event_id for one in found] == [event(1).event_id, event(2).event_id]
+    assert all(before - 60 <= one.time <= before + 600 for one in found)
+
+
 def test_who_has_not_read_for_long_is_told(open_store: OpenStore) -> None:
     store = open_store()
     cursor = store.cursor()
@@ -287,6 +299,36 @@ def test_a_locked_or_full_sqlite_is_unavailable_and_recovers(
     assert store.user_log("x" * 100).events == ()
     store.engine.dispose()
     assert store.add_events([event(1)]).accepted == 1
+    store.close()
+
+
+def test_a_deleted_file_is_noticed(tmp_path: Path) -> None:
+    """Its connections would go on writing to a file that has no name any more."""
+    file, aside = tmp_path / "store.db", tmp_path / "aside.db"
+    store = Store.open(f"sqlite:///{file}")
+    store.add_events([event(1)])
+    file.rename(aside)
+    with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+        store.add_events([event(2)])
+    file.write_bytes(b"")
+    with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+        store.ping()
+    aside.replace(file)
+    store.add_events([event(3)])
+    assert {one.event_id for one in store.user_log("ann").events} == {event(1).event_id, event(3).event_id}
+    store.close()
+
+
+def test_what_is_written_while_the_file_is_deleted_is_not_acknowledged(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    store = Store.open(f"sqlite:///{file}")
+
+    @sa.event.listens_for(store.engine, "commit")
+    def delete(_: object) -> None:
+        file.unlink()
+
+    with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+        store.add_events([event(1)])
     store.close()
 
 

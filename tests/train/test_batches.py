@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.six import Six, six_recipe
@@ -94,3 +95,26 @@ def test_only_recommendation_looks_further_ahead(six: Six) -> None:
     for planned in sentences.plan(0):
         wide = sentences.batch(planned).item_targets.labels.shape[1]
         assert wide == (3 if planned.task.name == "recommendation" else 1)
+
+
+def test_a_large_log_is_batched_by_estimated_lengths_and_keeps_few_sentences(
+    six: Six, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unimp.train import batches
+
+    exact = TrainingSentences(six.artifacts, six.split.train)
+    monkeypatch.setattr(batches, "KEPT", 20)
+    monkeypatch.setattr(batches, "SAMPLE", 15)
+    large = TrainingSentences(six.artifacts, six.split.train)
+    task = six.task("recommendation")
+    windows = task.windows(six.split.train, 50, np.random.default_rng(0))
+    assert len(windows) > 20
+    true = np.array([len(exact.encode(task, window)) for window in windows])
+    estimated = large.lengths(task, windows)
+    assert np.corrcoef(true, estimated)[0, 1] > 0.9
+    plan = large.plan(0)
+    assert len(large._encoded) == 20
+    # Every sentence is there once, whatever it was taken to be long.
+    spoken = [window for planned in plan if planned.task is task for window in planned.windows]
+    assert sorted(spoken, key=lambda window: window.user) == windows
+    assert {len(one) for planned in plan for one in planned.sentences} >= set(true.tolist())

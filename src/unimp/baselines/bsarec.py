@@ -11,23 +11,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork
-from unimp.baselines.shared.transformer import SelfAttention, check_heads, draw_small
+from unimp.baselines.shared.causal import CausalBaseline
+from unimp.baselines.shared.filtering import FilterConfig, FilterNetwork
+from unimp.baselines.shared.transformer import SelfAttention, check_heads
 from unimp.core.errors import ConfigError
 from unimp.core.search_space import Choice, Real, SearchSpace
 
 
-class BSARecConfig(CausalConfig):
-    width: int = Field(default=64, ge=1)
-    """Size of item vectors and hidden states."""
-    layers: int = Field(default=2, ge=1)
-    """Blocks."""
+class BSARecConfig(FilterConfig):
     heads: int = Field(default=1, ge=1)
     """Attention heads; must divide the width."""
-    expansion: int = Field(default=4, ge=1)
-    """Inner width of the feed-forward layer, in widths."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    """On the input, in attention and behind every sub-layer."""
     filter_share: float = Field(default=0.7, ge=0, le=1)
     """α: the filter's share of a layer's output; the rest is self-attention's."""
     cutoff: int = Field(default=5, ge=1)
@@ -91,25 +84,6 @@ class BSARecBlock(nn.Module):
         return normed
 
 
-class BSARecNetwork(CausalNetwork):
-    """Items and positions through the blocks; the item table is read at both ends."""
-
-    def __init__(self, config: BSARecConfig, num_items: int) -> None:
-        super().__init__()
-        self.items = nn.Embedding(num_items, config.width)
-        self.positions = nn.Embedding(config.max_events, config.width)
-        self.blocks = nn.ModuleList(BSARecBlock(config) for _ in range(config.layers))
-        self.norm, self.drop = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
-        draw_small(self)
-
-    def forward(self, rows_BT: Tensor) -> Tensor:
-        """[B, T, D]."""
-        x_BTD = self.drop(self.norm(self.items(rows_BT) + self.positions.weight[: rows_BT.shape[1]]))
-        for block in self.blocks:
-            x_BTD = block(x_BTD)
-        return x_BTD
-
-
 class BSARec(CausalBaseline[BSARecConfig]):
     """Beyond self-attention for sequential recommendation (Shin et al., AAAI 2024).
 
@@ -122,13 +96,13 @@ class BSARec(CausalBaseline[BSARecConfig]):
 
     config_class = BSARecConfig
 
-    def build(self, num_items: int) -> BSARecNetwork:
+    def build(self, num_items: int) -> FilterNetwork:
         check_heads("bsarec", self.config.width, self.config.heads)
         if self.config.cutoff % 2 == 0:
             raise ConfigError(
                 f"bsarec: cutoff {self.config.cutoff} is even; frequencies come in pairs ±f, so odd"
             )
-        return BSARecNetwork(self.config, num_items)
+        return FilterNetwork(self.config, num_items, lambda: BSARecBlock(self.config))
 
 
 def low_pass_kernel(length: int, cutoff: int) -> Tensor:

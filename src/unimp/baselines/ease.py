@@ -10,7 +10,7 @@ from unimp.baselines.baseline import Arrays, Baseline, TrainingData
 from unimp.core.config import Config
 from unimp.core.search_space import Real, SearchSpace
 from unimp.data.histories import FloatArray, Histories
-from unimp.features.item_graph import ItemGraph, ease_graph
+from unimp.features.item_graph import ItemGraph, capped, ease_graph
 
 
 class EASEConfig(Config):
@@ -32,7 +32,7 @@ class EASE(Baseline[EASEConfig]):
     graph: ItemGraph
 
     def learn(self, data: TrainingData, *, seed: int, show_progress: bool) -> None:
-        self.graph = ease_graph(data.train, data.num_items, l2=self.config.l2)
+        self.graph = ease_graph(capped(data.train), data.num_items, l2=self.config.l2)
 
     def score_known(self, histories: Histories) -> FloatArray:
         return self.graph.score(histories, self.config.recency)

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from unimp.baselines.sasrec import SASRecConfig, SASRecNetwork
 from unimp.baselines.shared.causal import CausalBaseline
@@ -56,16 +57,37 @@ class GSASRec(CausalBaseline[GSASRecConfig]):
 
     def position_loss(self, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
         config, num_items = self.config, self.module.items.num_embeddings
-        groups = -(-len(targets_N) // config.share)
-        drawn_GK = torch.randint(num_items, (groups, config.negatives), device=hidden_ND.device)
-        filled_ND = F.pad(hidden_ND, (0, 0, 0, groups * config.share - len(targets_N)))
-        hidden_GSD = filled_ND.view(groups, config.share, -1)
-        negative_GSK = hidden_GSD @ self.module.items(drawn_GK).transpose(1, 2)
-        negative_NK = negative_GSK.flatten(0, 1)[: len(targets_N)]
-        positive_N = (hidden_ND * self.module.items(targets_N)).sum(dim=1)
+        found = sampled_scores(hidden_ND, targets_N, self.module.items, config.negatives, config.share)
         beta = gbce_power(config.negatives, num_items, config.calibration)
         shift = prior_log_odds(config.negatives, beta)
-        return gbce(positive_N + shift, negative_NK + shift, beta)
+        return gbce(found.positive_N + shift, found.negative_NK + shift, beta)
+
+
+@dataclass(frozen=True)
+class SampledScores:
+    """Scores of targets and of drawn negatives."""
+
+    positive_N: Tensor
+    negative_NK: Tensor
+    drawn_NK: Tensor
+    """Item rows of the negatives, any item at all."""
+
+
+def sampled_scores(
+    hidden_ND: Tensor, targets_N: Tensor, items: nn.Embedding, negatives: int, share: int
+) -> SampledScores:
+    """Of N positions; `share` neighbouring ones use the same drawing, uniform over the catalogue."""
+    count = len(targets_N)
+    groups = -(-count // share)
+    drawn_GK = torch.randint(items.num_embeddings, (groups, negatives), device=hidden_ND.device)
+    filled_ND = F.pad(hidden_ND, (0, 0, 0, groups * share - count))
+    hidden_GSD = filled_ND.view(groups, share, -1)
+    negative_GSK = hidden_GSD @ items(drawn_GK).transpose(1, 2)
+    return SampledScores(
+        (hidden_ND * items(targets_N)).sum(dim=1),
+        negative_GSK.flatten(0, 1)[:count],
+        drawn_GK.repeat_interleave(share, dim=0)[:count],
+    )
 
 
 def gbce_power(negatives: int, num_items: int, calibration: float) -> float:

@@ -11,7 +11,7 @@ from unimp.baselines.baseline import Arrays, Baseline, TrainingData
 from unimp.core.config import Config
 from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.data.histories import FloatArray, Histories
-from unimp.features.item_graph import ItemGraph, cosine_graph
+from unimp.features.item_graph import ItemGraph, capped, cosine_graph
 
 
 class ItemKNNConfig(Config):
@@ -41,7 +41,7 @@ class ItemKNN(Baseline[ItemKNNConfig]):
 
     def learn(self, data: TrainingData, *, seed: int, show_progress: bool) -> None:
         self.graph = cosine_graph(
-            data.train, data.num_items, neighbours=self.config.neighbours, shrink=self.config.shrink
+            capped(data.train), data.num_items, neighbours=self.config.neighbours, shrink=self.config.shrink
         )
 
     def score_known(self, histories: Histories) -> FloatArray:

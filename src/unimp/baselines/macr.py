@@ -25,6 +25,8 @@ from unimp.data.histories import Histories
 class MACRConfig(NeuralConfig):
     width: int = Field(default=64, ge=1)
     """Size of user and item vectors; the paper's is 64."""
+    init_std: float = Field(default=0.1, gt=0)
+    """Standard deviation of the first vectors."""
     item_branch: float = Field(default=1e-3, ge=0)
     """α, weight of the item branch's own loss; the paper's is 1e-3."""
     user_branch: float = Field(default=1e-3, ge=0)
@@ -48,15 +50,15 @@ class MACRConfig(NeuralConfig):
         "l2": Real(1e-4, 0.2, log=True),
         "item_branch": Real(1e-4, 0.1, log=True),
         "user_branch": Real(1e-4, 0.1, log=True),
-        "width": Choice((32, 64, 128)),
+        "init_std": Choice((0.01, 0.03, 0.1)),
     }
 
 
 class ThreeBranches(Factors):
     """Matrix factorisation, and a linear read-out of each side alone: σ(item) and σ(user)."""
 
-    def __init__(self, num_users: int, num_items: int, width: int) -> None:
-        super().__init__(num_users, num_items, width)
+    def __init__(self, num_users: int, num_items: int, width: int, std: float = 0.1) -> None:
+        super().__init__(num_users, num_items, width, std)
         self.read_item, self.read_user = nn.Linear(width, 1), nn.Linear(width, 1)
 
     def branches(self, user_ND: Tensor, item_ND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,7 +83,8 @@ class MACR(FoldInBaseline[MACRConfig]):
     module: ThreeBranches
 
     def build(self, num_items: int) -> ThreeBranches:
-        return ThreeBranches(self.pairs.num_users, num_items, self.config.width)
+        config = self.config
+        return ThreeBranches(self.pairs.num_users, num_items, config.width, config.init_std)
 
     def learn(self, data: TrainingData, *, seed: int, show_progress: bool) -> None:
         super().learn(data, seed=seed, show_progress=show_progress)

@@ -19,14 +19,14 @@ from unimp.baselines.mf import Factors
 from unimp.baselines.shared.foldin import FoldInBaseline, Learnt
 from unimp.baselines.shared.neural import NeuralConfig
 from unimp.baselines.shared.pairs import Pairs, Triples, squared_norm
-from unimp.core.search_space import Real, SearchSpace
+from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.features.item_graph import keep_largest
 
 
 class UltraGCNConfig(NeuralConfig):
     width: int = Field(default=64, ge=1)
     """Size of user and item vectors; the paper's is 64."""
-    negatives: int = Field(default=20, ge=1)
+    negatives: int = Field(default=200, ge=1)
     """Negatives per pair. The paper's settings lie between 200 and 1,500; the weighted mean of fewer is the
     same loss with more noise, and many times quicker."""
     negative_weight: float = Field(default=10.0, gt=0)
@@ -50,7 +50,7 @@ class UltraGCNConfig(NeuralConfig):
         "l2": Real(1e-5, 0.1, log=True),
         "negative_weight": Real(1.0, 300.0, log=True),
         "constraint": Real(0.01, 10.0, log=True),
-        "item_graph": Real(0.1, 10.0, log=True),
+        "negatives": Choice((20, 200, 800)),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from unimp.batch.lines import HISTORY, LINE, request_of
+from unimp.batch.lines import HISTORY, LINE, PLACE, request_of
 from unimp.personalizer import Personalizer
 from unimp.tasks.forms import listed_ids
 from unimp.tasks.task import AnyTask
@@ -28,22 +28,19 @@ class BatchAnswers:
     """Fields that all requests share, such as `k`. A `seed` is that of the first line; every further line has
     the next one."""
 
-    def answer(self, table: pl.DataFrame, start: int) -> pl.DataFrame:
-        """Line by line; `start` is the place of the first in the whole batch."""
-        pieces = [
-            self.piece(table.slice(place, AT_ONCE), start + place)
-            for place in range(0, table.height, AT_ONCE)
-        ]
+    def answer(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Line by line, in the order of the table."""
+        pieces = [self.piece(table.slice(place, AT_ONCE)) for place in range(0, table.height, AT_ONCE)]
         return pl.concat(pieces)
 
-    def piece(self, table: pl.DataFrame, start: int) -> pl.DataFrame:
+    def piece(self, table: pl.DataFrame) -> pl.DataFrame:
         """The answers of at most AT_ONCE lines, by one call of the model."""
         requests = [
-            request_of(row, self.task.Request, self.options_of(start + place))
-            for place, row in enumerate(table.iter_rows(named=True))
+            request_of(row, self.task.Request, self.options_of(row[PLACE]))
+            for row in table.iter_rows(named=True)
         ]
         answers = self.personalizer.answer_all(requests)
-        answered = table.drop(LINE).with_columns(self.task.columns(answers))
+        answered = table.drop(LINE, PLACE).with_columns(self.task.columns(answers))
         if HISTORY not in table.columns:
             return answered
         given = [None if text is None else listed_ids(text) for text in table[HISTORY].to_list()]

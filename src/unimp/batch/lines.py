@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from unimp.core.errors import DataError, UnimpError
+from unimp.data.nearest import NearestId
 from unimp.personalizer import Personalizer
 from unimp.tasks.forms import SEPARATOR, RequestField, batch_fields, listed_ids
 from unimp.tasks.requests import TaskRequest
@@ -21,6 +22,8 @@ HISTORY = "history"
 or not the data know its user; an empty list is a cold start."""
 LINE = "line"
 """Where a row stands: the line of a text file or CSV, the row of a Parquet file counted from 1."""
+PLACE = "place"
+"""Place of a line among those that are answered, counted from 0: it decides the line's seed."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def wrong_lines(
     """Every line that cannot be answered, with the first reason why."""
     users = personalizer.run.dataset.interactions.user_position
     items = personalizer.run.dataset.catalog.row_of
+    nearest = NearestId(items)
     found: list[Wrong] = []
     for row in table.iter_rows(named=True):
         try:
@@ -112,7 +116,9 @@ def wrong_lines(
                 raise DataError(f'unknown user "{user}": give their history in a column "{HISTORY}"')
             for item_id in listed_ids(row.get(HISTORY) or ""):
                 if item_id not in items:
-                    raise DataError(f'unknown item "{item_id}" in the history')
+                    near = nearest.find(item_id)
+                    hint = "" if near is None else f'; the catalogue has "{near}"'
+                    raise DataError(f'unknown item "{item_id}" in the history{hint}')
             request = request_of(row, task.Request, options)
             for item_id in request.item_ids:
                 if item_id not in items:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unimp.core.files import atomic_write
+from unimp.cli.engine import Engine, check_engine
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from unimp.batch.answers import BatchAnswers
+    from unimp.batch.job import BatchJob
     from unimp.batch.lines import Wrong
     from unimp.personalizer import Personalizer
     from unimp.tasks.task import AnyTask
 
-MANIFEST = "batch.json"
 SKIPPED = "skipped.csv"
 
 
@@ -34,6 +35,16 @@ def batch(
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="Items per user.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of generated pictures.")] = 0,
     shard: Annotated[int, typer.Option(min=1, help="Lines per shard.")] = 10_000,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Shards by a hash of the user instead of consecutive lines; --engine ray: by --shard."
+        ),
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="local, or ray: the machines of a cluster.")] = Engine.local,
+    address: Annotated[
+        str | None, typer.Option(help="ray: HOST:PORT of the cluster; default: one of this machine.")
+    ] = None,
     skip_wrong: Annotated[
         bool, typer.Option("--skip-wrong", help=f"Leave wrong lines out, and list them in {SKIPPED}.")
     ] = False,
@@ -43,11 +54,12 @@ def batch(
 ) -> None:
     """Answer for all users of a file; finished shards are skipped when it runs again."""
     from unimp.batch.answers import BatchAnswers
+    from unimp.batch.job import BatchJob, claim, consecutive_parts, parts_by_user, placed
     from unimp.batch.lines import read_lines
-    from unimp.core.progress import progress_bar
     from unimp.personalizer import load
     from unimp.tasks import TASKS
 
+    check_engine(engine, address=address)
     kind = TASKS.find(task)
     table = read_lines(users, kind)
     personalizer = load(run, data=data, device=device)
@@ -58,28 +70,43 @@ def batch(
         name: value for name, value in {"k": k, "seed": seed}.items() if name in kind.Request.model_fields
     }
     table, wrong = right_lines(personalizer, chosen, table, options, users, skip_wrong)
+    if engine is Engine.ray:
+        partitions = partitions or -(-table.height // shard)
     facts = {"task": task, "k": k, "seed": seed, "shard": shard, **identity(personalizer, run, users)}
-    claim(out, facts)
+    claim(out, facts if partitions is None else facts | {"shard": None, "partitions": partitions})
     if wrong:
         write_skipped(wrong, out / SKIPPED)
-    work = BatchAnswers(personalizer, chosen, options)
-    starts = range(0, table.height, shard)
-    written = 0
-    with progress_bar(task, table.height, show=not as_json) as bar:
-        for number, start in enumerate(starts):
-            part, target = table.slice(start, shard), out / f"part-{number:05}.parquet"
-            if not target.exists():
-                write_whole(work.answer(part, start), target)
-                written += 1
-            bar.advance(part.height)
+    table = placed(table)
+    parts = consecutive_parts(table, shard) if partitions is None else parts_by_user(table, partitions)
+    job = BatchJob(run.resolve(), data and data.resolve(), device, task, options, out.resolve())
+    if engine is Engine.ray:
+        from unimp.scale.batch import answer_parts
+
+        written = answer_parts(job, parts, address, show=not as_json)
+    else:
+        work = BatchAnswers(personalizer, chosen, options)
+        written = answer_here(job, work, parts, show=not as_json)
     summary = {"task": task, "answered": table.height, "skipped": len(wrong)}
-    summary |= {"shards": len(starts), "written": written, "out": str(out)}
+    summary |= {"shards": len(parts), "written": written, "out": str(out)}
     if as_json:
         print(json.dumps(summary))
         return
-    print(f"{out}: {table.height:,} answered in {len(starts)} shard(s), {written} written now")
+    print(f"{out}: {table.height:,} answered in {len(parts)} shard(s), {written} written now")
     if wrong:
         print(f"{out / SKIPPED}: {len(wrong):,} wrong line(s) left out")
+
+
+def answer_here(job: BatchJob, work: BatchAnswers, parts: list[pl.DataFrame], *, show: bool) -> int:
+    """Answer the parts that are not there yet, one after the other; how many that were."""
+    from unimp.core.progress import progress_bar
+
+    unfinished = job.unfinished(parts)
+    with progress_bar(job.task, sum(part.height for part in parts), show=show) as bar:
+        for number, part in enumerate(parts):
+            if number in unfinished:
+                job.finish(work, number, part)
+            bar.advance(part.height)
+    return len(unfinished)
 
 
 def right_lines(
@@ -98,7 +125,7 @@ def right_lines(
     wrong = wrong_lines(personalizer, task, table, options)
     if wrong and (not skip_wrong or len(wrong) == table.height):
         raise refuse(path, wrong)
-    return table.filter(~pl.col(LINE).is_in([one.line for one in wrong])), wrong
+    return table.filter(~pl.col(LINE).is_in([wrong_line.line for wrong_line in wrong])), wrong
 
 
 def identity(personalizer: Personalizer, run: Path, users: Path) -> dict[str, Any]:
@@ -110,39 +137,17 @@ def identity(personalizer: Personalizer, run: Path, users: Path) -> dict[str, An
     return {"model": file_hash(run / BEST), "data": dataset.data_hash, "users": file_hash(users)}
 
 
-def claim(out: Path, facts: dict[str, Any]) -> None:
-    """Mark the folder; ConfigError when it holds answers to something else."""
-    from unimp.core.errors import ConfigError
-
-    path = out / MANIFEST
-    if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ConfigError(f"{out}: exists and is not a batch folder; choose another --out")
-        out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(facts, indent=2) + "\n")
-        return
-    before = json.loads(path.read_text())
-    for name, value in facts.items():
-        if before.get(name) != value:
-            raise ConfigError(
-                f"{out}: holds answers with another {name} ({before.get(name)}, now {value}); "
-                "choose another --out"
-            )
-
-
 def write_skipped(wrong: list[Wrong], target: Path) -> None:
     """`line,reason`, in the order of the file."""
     import polars as pl
 
-    table = pl.DataFrame({"line": [one.line for one in wrong], "reason": [one.reason for one in wrong]})
+    table = pl.DataFrame(
+        {
+            "line": [wrong_line.line for wrong_line in wrong],
+            "reason": [wrong_line.reason for wrong_line in wrong],
+        }
+    )
     table.write_csv(target)
-
-
-def write_whole(table: pl.DataFrame, target: Path) -> None:
-    """Under another name first: a shard that is there is whole."""
-    with atomic_write(target) as temporary:
-        table.write_parquet(temporary, compression="zstd")
 
 
 def register(app: typer.Typer) -> None:

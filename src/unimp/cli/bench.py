@@ -84,7 +84,10 @@ def run(
     fusion: str = typer.Option(
         "none", help="Second stages over a fitted method, separated by commas: none, closed, learned."
     ),
-    split: str = typer.Option("leave-one-out", help="leave-one-out, new-users, temporal or new-domain."),
+    split: str = typer.Option(
+        "leave-one-out",
+        help="leave-one-out, last-n (each user's last five), new-users, temporal or new-domain.",
+    ),
     hold_out: str = typer.Option("", help="For new-domain: ATTRIBUTE=VALUE|VALUE, tested and never trained."),
     candidates: str = typer.Option("all", help="For new-domain: rank `all` items or the `held-out` alone."),
     keep_history: bool = typer.Option(False, "--keep-history", help="Do not mask a user's own history."),

@@ -61,6 +61,9 @@ def import_(
     map_: list[str] = typer.Option([], "--map", help="csv: column=role; repeat it (docs/data.md)."),
     mapping: Path | None = typer.Option(None, "--mapping", help="csv: the mapping as a TOML file."),
     rating_scale: str | None = typer.Option(None, "--rating-scale", help="csv: LOW:HIGH:STEP (1:5:1)."),
+    separator: str | None = typer.Option(
+        None, "--separator", help="csv: what parts the values of a categories column (|)."
+    ),
     delimiter: str | None = typer.Option(None, "--delimiter", help="csv: what parts fields, or tab."),
     encoding: str | None = typer.Option(
         None, "--encoding", help="csv: such as latin-1; else UTF-8 or UTF-16."
@@ -95,6 +98,7 @@ def import_(
         "map": tuple(map_) or None,
         "mapping": mapping,
         "rating_scale": rating_scale,
+        "separator": separator,
         "delimiter": delimiter,
         "encoding": encoding,
         "decimal": decimal,
@@ -132,6 +136,7 @@ def show_import(manifest: Manifest, out: Path, as_json: bool) -> None:
     typer.echo(f"{out}: {counts['users']:,} users, {counts['items']:,} items, {counts['events']:,} events")
     for note in manifest.notes:
         typer.echo(f"  {note}")
+    typer.echo(f"next: unimp train --data {out} --out {out.with_name(f'{out.name}-run')}")
 
 
 def accepted(source: str, given: dict[str, Any]) -> dict[str, Any]:

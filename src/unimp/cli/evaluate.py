@@ -56,7 +56,10 @@ def evaluate(
                 "  " + " " * width + "".join(f"  {name:>{max(8, len(name))}}" for name in ("UniMP", *others))
             )
         for metric, value in values["metrics"].items():
-            cells = [("UniMP", value), *((name, one["metrics"].get(metric)) for name, one in others.items())]
+            cells = [
+                ("UniMP", value),
+                *((name, reference["metrics"].get(metric)) for name, reference in others.items()),
+            ]
             print(f"  {metric:{width}}" + "".join(f"  {figure(cell):>{max(8, len(n))}}" for n, cell in cells))
         for kind, words in (("repeat", "already had"), ("explore", "new to them")):
             if kind in values:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from unimp.cli.engine import Engine, check_engine
+
 StoreOption = Annotated[
     str,
     typer.Option(
@@ -45,21 +47,55 @@ def serve(
         list[str] | None,
         typer.Option(help="Address of a reverse proxy whose X-Forwarded-For names the client; repeatable."),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Most memory, as 2GiB: what the loaded model leaves is divided over all caches and queues."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another limit, as connections=1000 (docs/serving.md); repeatable."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads of the model; 0: all cores.")] = 0,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="local, or ray: replicas on a cluster.")] = Engine.local,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="ray: models that answer side by side; 2 where none is said.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="ray: HOST:PORT of the cluster; default: one of this machine.")
+    ] = None,
 ) -> None:
     """Serve a run: JSON under /v1, a page at /."""
     from unimp.core.compute import set_threads
     from unimp.personalizer import load
     from unimp.serve.server import choose_settings, run_server
+    from unimp.serve.settings import parse_bytes, resident_bytes
     from unimp.serve.store.store import Store
 
-    settings = choose_settings(host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or ())
+    most_bytes = None if memory is None else parse_bytes(memory)
+    check_engine(engine, replicas=replicas, address=address)
+    chosen = choose_settings(
+        host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or (), overrides=settings or ()
+    )
+    if engine is Engine.ray:
+        from unimp.core.errors import ConfigError
+        from unimp.scale.serving import serve_on_cluster, served_run
+
+        if memory is not None:
+            raise ConfigError(f"--memory {memory}: is for --engine local; bound the replicas' nodes instead")
+        url = store or f"sqlite:///{(run / 'store.db').resolve()}"
+        served = served_run(run, data, device, url, chosen, threads)
+        serve_on_cluster(served, host, port, replicas or 2, address)
+        return
     set_threads(threads)
     personalizer = load(run, data=data, device=device)
+    if most_bytes is not None:
+        chosen = chosen.within(most_bytes, resident_bytes())
     opened = Store.open(store or f"sqlite:///{run / 'store.db'}")
-    run_server(personalizer, opened, settings, host, port)
+    run_server(personalizer, opened, chosen, host, port)
 
 
 @keys.command("add")

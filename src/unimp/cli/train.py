@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from unimp.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from unimp.data.dataset import Dataset
 
 
 def train(
     data: Annotated[Path, typer.Option(help="Data folder made by `unimp data import`.")],
-    out: Annotated[Path, typer.Option(help="Run folder; an unfinished one is resumed.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder; an unfinished one is resumed.")] = None,
     recipe: Annotated[
-        str, typer.Option(help="Name of a packaged recipe, or a path to a TOML file.")
-    ] = "small",
+        str | None,
+        typer.Option(help="Name of a packaged recipe, or a path to a TOML file; without it the data decide."),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override a recipe key: train.lr=1e-4. Repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print what the data speak for, and why; train nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
 ) -> None:
     """Train UniMP on a data folder. Only validation is looked at; `unimp evaluate` reports the test.
@@ -27,14 +40,28 @@ def train(
     """
     from unimp.runs.recipe import load_recipe
 
-    chosen = load_recipe(recipe, settings or ())
+    if out is None and not explain:
+        raise ConfigError("--out: names no run folder; give one, or --explain to see what would be chosen")
+    chosen = load_recipe(recipe, settings or ()) if recipe is not None else None
+    notes: list[str] = []
     from unimp.core.devices import pick_device
     from unimp.data.dataset import Dataset
+
+    dataset = Dataset.load(data)
+    if explain:
+        explained(dataset, pick_device(device), settings or (), as_json=as_json)
+        return
     from unimp.train.distributed.processes import find_process_group
     from unimp.train.training_run import train as train_run
 
+    assert out is not None
     process_group, place = find_process_group(pick_device(device))
-    result = train_run(Dataset.load(data), chosen, out, device=place, process_group=process_group)
+    if chosen is None:
+        from unimp.runs.choosing import DataFacts, choice_lines, chosen_recipe
+
+        facts = DataFacts.of(dataset, place)
+        chosen, notes = chosen_recipe(facts, settings or ()), choice_lines(facts, settings or ())
+    result = train_run(dataset, chosen, out, device=place, process_group=process_group, notes=notes)
     if not process_group.is_main:
         return
     if as_json:
@@ -55,6 +82,19 @@ def train(
         print(f"  {task:15}alone {steps[0]:.4f}, mixed {steps[-1]:.4f}: {shares or 'nothing'}")
     print(f"seconds        {seconds['preparation']:.0f} preparing, {seconds['training']:.0f} training")
     print(f"peak memory    {result['peak_memory_mib']:,.0f} MiB")
+
+
+def explained(dataset: Dataset, place: torch.device, settings: Sequence[str], *, as_json: bool) -> None:
+    """Print the choices that a data set speaks for."""
+    from unimp.runs.choosing import DataFacts, choice_lines, choices, chosen_recipe
+
+    facts = DataFacts.of(dataset, place)
+    recipe = chosen_recipe(facts, settings)
+    if as_json:
+        rows = [asdict(choice) for choice in choices(facts)]
+        print(json.dumps({"facts": asdict(facts), "choices": rows, "recipe": recipe.model_dump(mode="json")}))
+        return
+    print("\n".join(choice_lines(facts, settings)))
 
 
 def register(app: typer.Typer) -> None:

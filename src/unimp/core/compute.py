@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,24 @@ def peak_memory_mib() -> float:
     """Largest resident size of this process since it began."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def available_memory() -> int | None:
+    """Bytes of main memory that are free for this process, a container's limit included; None: unknown."""
+    found: list[int] = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        cached = [
+            line for line in (group / "memory.stat").read_text().splitlines() if "inactive_file" in line
+        ]
+        if limit.isdigit():
+            found.append(int(limit) - int(used) + int(cached[-1].split()[1]))
+    except (OSError, ValueError, IndexError):
+        pass  # another system, or no container
+    return min(found, default=None)
 
 
 def device_name(device: torch.device) -> str:

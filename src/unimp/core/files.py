@@ -91,6 +91,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, json.loads(header["facts"])
 
 
+def recorded_hash(path: Path) -> str:
+    """The hash of the content that the file was written with; CheckpointError when it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("sha256"))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); train again") from None
+
+
 def write_json(path: Path, document: Any) -> None:
     """Write indented JSON. CheckpointError when the disk is full or the folder read-only."""
     try:

@@ -6,6 +6,7 @@ blank rows count, and a row whose quoted field holds line breaks is one.
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,16 +54,25 @@ class CsvLayout:
 
 
 def csv_layout(
-    path: Path, delimiter: str | None = None, encoding: str | None = None, known: Collection[str] = ()
+    path: Path,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    known: Collection[str] = (),
+    *,
+    options: bool = True,
 ) -> CsvLayout:
-    """How the CSV at `path` is written; what is not given is found out, see dialect.py."""
-    # other sources than csv give the delimiter, and have no such option
-    remedy = "save it as utf-8" if delimiter else "give --encoding latin-1, or save it as utf-8"
+    """How the CSV at `path` is written; what is not given is found out, see dialect.py.
+
+    `options` says whether the user could give these: other sources than csv have no such options.
+    """
+    remedy = "give --encoding latin-1, or save it as utf-8" if options else "save it as utf-8"
     mark = check_delimiter(delimiter) if delimiter else None
     chosen = check_encoding(encoding) if encoding else ""
     with open_binary(path) as file:
         start = file.read(HEADER_BYTES)
         chosen = chosen or detect_encoding(start)
+        if start[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            raise DataError(f"{path}: a web page (HTML), not a table; fetch the file itself")
         if chosen in UTF8 and b"\0" in start[:4096]:
             raise DataError(f"{path}: a binary file, not a text table; check the path, or give --encoding")
         try:
@@ -121,13 +131,15 @@ class CsvReader:
         """Number, below the header, of the last row that was handed out or left out."""
         self.reported = 0
         self.skipped: list[int] = []
+        self.longer: list[tuple[int, list[str | None]]] = []
+        """Rows, by number, whose further fields are blank: they are used."""
         self.failure: DataError | None = None
         """An error that cannot pass through pyarrow."""
 
     def blocks(self, block: int, done: int, *, show_progress: bool) -> Iterator[Rows]:
         """Rows below the header, from number `done + 1` on."""
         path, dialect = self.layout.path, self.layout.dialect
-        self.skipped, self.delivered = [], 0
+        self.skipped, self.longer, self.delivered = [], [], 0
         size = max(1, path.stat().st_size // MEBIBYTE)
         last: pl.DataFrame | None = None
         with (
@@ -147,12 +159,13 @@ class CsvReader:
                     frame = frame.tail(len(fresh))
                     last = frame.tail(1)
                     empty = False
-                    yield self.rows(frame, fresh)
+                    yield self.rows(frame, fresh, done)
                 bar.advance(min(size, raw.tell() // MEBIBYTE) - bar.done)
         if last is not None:
             self.reject_open_quote(last)
-        if empty and done == 0:
-            yield self.rows(pl.DataFrame(schema=dict.fromkeys(dialect.columns, pl.String())), [])
+        if self.longer or (empty and done == 0):
+            self.delivered = max([self.delivered, *(number for number, _ in self.longer)])
+            yield self.rows(pl.DataFrame(schema=dict.fromkeys(dialect.columns, pl.String())), [], done)
 
     def parse(self, stream: Utf8Stream, block: int) -> Iterator[pa.RecordBatch]:
         columns = self.layout.dialect.columns
@@ -164,6 +177,7 @@ class CsvReader:
                 delimiter=self.layout.dialect.delimiter,
                 newlines_in_values=True,
                 ignore_empty_lines=False,  # they count as rows, like in a spreadsheet
+                escape_char="\\" if self.layout.dialect.escape else False,
                 invalid_row_handler=self.skip,
             ),
             pyarrow.csv.ConvertOptions(
@@ -173,7 +187,9 @@ class CsvReader:
 
     def skip(self, row: Any) -> str:
         self.skipped.append(row.number)
-        if row.number > self.reported and not EMPTY.fullmatch(row.text):
+        if (values := self.without_blanks(row)) is not None:
+            self.longer.append((row.number, values))
+        elif row.number > self.reported and not EMPTY.fullmatch(row.text):
             text = " ".join(row.text[:60].split())
             problem = (
                 f"{self.name}:{row.number + self.layout.dialect.header_row}: row has {row.actual_columns} "
@@ -187,6 +203,19 @@ class CsvReader:
                 return "error"
         self.reported = max(self.reported, row.number)
         return "skip"
+
+    def without_blanks(self, row: Any) -> list[str | None] | None:
+        """The values of a row that has too many fields, all of which are blank; None for another row."""
+        if row.actual_columns <= row.expected_columns or EMPTY.fullmatch(row.text):
+            return None
+        try:
+            fields = next(csv.reader([row.text], delimiter=self.layout.dialect.delimiter))
+        except csv.Error:
+            return None
+        more = fields[row.expected_columns :]
+        if len(fields) != row.actual_columns or any(field.strip() for field in more):
+            return None
+        return [field or None for field in fields[: row.expected_columns]]
 
     def numbers(self, count: int) -> Sequence[int]:
         """Numbers below the header of the next `count` rows, the skipped ones left out."""
@@ -204,9 +233,14 @@ class CsvReader:
         self.skipped = [number for number in self.skipped if number > self.delivered]
         return numbers
 
-    def rows(self, frame: pl.DataFrame, numbers: Sequence[int]) -> Rows:
+    def rows(self, frame: pl.DataFrame, numbers: Sequence[int], done: int) -> Rows:
         above = self.layout.dialect.header_row
         numbered = frame.with_columns(pl.Series(ROW, numbers, dtype=pl.Int64) + above)
+        if self.longer:
+            mine = [(*values, n + above) for n, values in self.longer if done < n <= self.delivered]
+            self.longer = [(n, values) for n, values in self.longer if n > self.delivered]
+            more = pl.DataFrame(mine, schema=numbered.schema, orient="row")
+            numbered = pl.concat([numbered, more]).sort(ROW)
         return Rows(self.name, without_blank_rows(numbered).select(*self.wanted, ROW))
 
     def reject_open_quote(self, last: pl.DataFrame) -> None:

@@ -17,9 +17,16 @@ DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 SAMPLED = 50
 """Rows under the header that are looked at."""
-EMPTY = re.compile(r'[\s,;|"]*')
+EMPTY = re.compile(r'[\s,;|"\x1a]*')
+"""A row without a value; old programs end a file with \\x1a."""
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """What Excel writes above the header."""
+UNNAMED = "\ufdd0"
+"""Begins the name of a column that has none: a sign that no text may hold."""
+TITLE_ROWS = 20
+"""Rows above the header that may hold a title or a comment."""
+ESCAPED_QUOTE = re.compile(r'\\"(?=[^,;\t|\r\n"])')
+"""Within a quoted field, where a quote must else be doubled: the file writes quotes as databases do."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +35,19 @@ class Dialect:
 
     delimiter: str
     columns: tuple[str, ...]
-    """One name per field; an unnamed column has "\\0" and its number."""
+    """One name per field; an unnamed column has UNNAMED and its number."""
     header_row: int
     """Number of the header's row, counting all rows of the file from 1."""
     header_bytes: int
     """Bytes (UTF-8) up to the first row of values."""
+    escape: bool = False
+    """Whether a backslash stands before a quote that ends no field."""
+    titles: int = 0
+    """Rows above the header that say something, and are left out."""
 
     @property
     def named(self) -> list[str]:
-        return [name for name in self.columns if not name.startswith("\0")]
+        return [name for name in self.columns if not name.startswith(UNNAMED)]
 
 
 def read_dialect(
@@ -47,13 +58,17 @@ def read_dialect(
     `known` are names of columns that help to tell delimiters apart.
     """
     text = start.decode("utf-8", "surrogateescape")
-    records = split_records(text, SAMPLED + 100, whole=ended)
-    row = 0
-    while row < len(records) and not records[row].strip('\r\n\t ,;|"'):
+    escape = "\\N" not in text and ESCAPED_QUOTE.search(text) is not None
+    records = split_records(text, SAMPLED + 100, delimiter, whole=ended, escape=escape)
+    row = titles = 0
+    while row < len(records) and EMPTY.fullmatch(records[row]):
         row += 1
     if row < len(records) and (announced := SEPARATOR_LINE.fullmatch(records[row])):
         delimiter = delimiter or announced[1]
         row += 1
+    else:
+        titles = title_rows(records[row:], delimiter, known)
+        row += titles
     if row == len(records):
         if not ended:
             raise DataError(f"{path}: no row ends within the first {len(start):,} bytes; check the file")
@@ -64,23 +79,47 @@ def read_dialect(
     if any("\0" in name for name in names):
         raise DataError(f"{path}:{row + 1}: the header has zero bytes; check the file, or its --encoding")
     names = with_trailing(names, [parse_record(path, record, chosen) for record in sample])
-    columns = tuple(name or f"\0{number}" for number, name in enumerate(names, start=1))
+    columns = tuple(name or f"{UNNAMED}{number}" for number, name in enumerate(names, start=1))
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:
         raise DataError(f'{path}:{row + 1}: column "{repeated[0]}" occurs twice; rename one of them')
     size = len("".join(records[: row + 1]).encode("utf-8", "surrogateescape"))
-    return Dialect(chosen, columns, row + 1, size)
+    return Dialect(chosen, columns, row + 1, size, escape, titles)
 
 
-def split_records(text: str, most: int, *, whole: bool) -> list[str]:
+def title_rows(records: Sequence[str], delimiter: str | None, known: Collection[str]) -> int:
+    """How many rows of one field stand above a header that has names of `known`; 0 where none is sure."""
+    marks = (delimiter,) if delimiter else DELIMITERS
+
+    def is_header(record: str) -> bool:
+        parts = [names for mark in marks if len(names := record.strip("\r\n").split(mark)) > 1]
+        return any(name.strip(' "\ufeff') in known for names in parts for name in names)
+
+    for count, record in enumerate(records[:TITLE_ROWS]):
+        if is_header(record):
+            return count
+        if not EMPTY.fullmatch(record) and any(fields(record, mark) > 1 for mark in marks):
+            return 0
+    return 0
+
+
+def split_records(
+    text: str, most: int, delimiter: str | None = None, *, whole: bool, escape: bool = False
+) -> list[str]:
     """The first `most` records with their line breaks; breaks within quotes part none.
 
-    Unless `text` is the `whole` file, its last record is left out, since it may go on.
+    A quote opens a field only where one begins. Unless `text` is the `whole` file, its last record is left
+    out, since it may go on.
     """
-    records, begin, quoted = [], 0, False
-    for mark in re.finditer(r'"|\r\n|\n|\r', text):
+    records, begin, quoted, closed = [], 0, False, -2
+    before = f"{delimiter or ''}{''.join(DELIMITERS)}\r\n\ufeff"
+    for mark in re.finditer(r'\\.|"|\r\n|\n|\r' if escape else r'"|\r\n|\n|\r', text):
+        if mark[0][0] == "\\":
+            continue
         if mark[0] == '"':
-            quoted = not quoted
+            at = mark.start()
+            closed = at if quoted else closed  # "" is a quote within the field, which goes on
+            quoted = not quoted and (at == 0 or text[at - 1] in before or at - 1 == closed)
         elif not quoted:
             records.append(text[begin : mark.end()])
             begin = mark.end()
@@ -141,6 +180,8 @@ def check_delimiter(text: str) -> str:
 
 
 def with_trailing(names: list[str], sample: Sequence[list[str]]) -> list[str]:
-    """One unnamed column more where every row ends with a delimiter that the header lacks."""
+    """One unnamed column more where every row ends with a delimiter that the header lacks, or one less."""
+    if not names[-1] and sample and all(len(row) == len(names) - 1 for row in sample):
+        return names[:-1]
     longer = [row for row in sample if len(row) == len(names) + 1 and not row[-1].strip()]
     return [*names, ""] if sample and len(longer) == len(sample) else names

@@ -12,7 +12,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -34,6 +34,10 @@ class Unpacked(io.RawIOBase):
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._position = 0
+
+    def tell(self) -> int:
+        return self._position
 
     def readable(self) -> bool:
         return True
@@ -41,6 +45,7 @@ class Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
+        self._position += len(data)
         return len(data)
 
 
@@ -120,10 +125,10 @@ def open_member(path: Path, raw: IO[bytes]) -> IO[bytes]:
             f"{path}: begins like a workbook (Excel) or a zip archive, but cannot be opened; "
             "fetch it again, or save the sheet as CSV (UTF-8)"
         ) from None
-    names = [name for name in archive.namelist() if not name.endswith("/")]
+    names = members(archive)
     if any(name.startswith(("xl/", "Index/")) or name == "content.xml" for name in names):
         raise DataError(f"{path}: a workbook (Excel), not a text table; {SAVE_AS_CSV}")
-    tables = [name for name in names if not name.startswith("__MACOSX/") and "/." not in f"/{name}"]
+    tables = visible(names)
     if len(tables) != 1:
         listed = ", ".join(tables[:5]) or "nothing"
         raise DataError(
@@ -131,3 +136,22 @@ def open_member(path: Path, raw: IO[bytes]) -> IO[bytes]:
             "and name the table"
         )
     return archive.open(tables[0])
+
+
+def members(archive: zipfile.ZipFile) -> list[str]:
+    return [name for name in archive.namelist() if not name.endswith("/")]
+
+
+def visible(names: Iterable[str]) -> list[str]:
+    """The names without what macOS adds."""
+    return [name for name in names if not name.startswith("__MACOSX/") and "/." not in f"/{name}"]
+
+
+def only_member(path: Path) -> str:
+    """The name of the one file in a zip archive; empty when there is none, several, or no archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = visible(members(archive))
+    except (OSError, zipfile.BadZipFile):
+        return ""
+    return found[0] if len(found) == 1 else ""

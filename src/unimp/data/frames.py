@@ -8,6 +8,7 @@ from typing import Any
 
 import narwhals as nw
 import polars as pl
+import pyarrow as pa
 
 from unimp.core.errors import DataError
 from unimp.data.dataset import Dataset
@@ -68,17 +69,43 @@ def as_polars(table: Any, name: str) -> pl.DataFrame:
     """Any frame as a polars one; DataError when it is none."""
     try:
         frame = nw.from_native(table)
-        if isinstance(frame, nw.LazyFrame):
-            frame = frame.collect()
-        result: pl.DataFrame = frame.to_polars()
     except TypeError:
         kind = type(table).__name__
         raise DataError(
             f"{name}: a {kind} is no table; give a polars, pandas or Arrow one, or `unimp data import csv`"
         ) from None
-    except (pl.exceptions.PolarsError, ValueError, OverflowError) as error:
+    except nw.exceptions.NarwhalsError as error:
+        raise DataError(
+            f"{name}: is not readable ({' '.join(str(error).split())}); check its columns"
+        ) from None
+    try:
+        if isinstance(frame, nw.LazyFrame):
+            frame = frame.collect()
+        is_pandas = frame.implementation.is_pandas()
+        result: pl.DataFrame = pandas_columns(frame.to_native(), name) if is_pandas else frame.to_polars()
+    except (pl.exceptions.PolarsError, pa.ArrowException, ValueError, OverflowError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{name}: is not readable ({reason}); check its columns") from None
-    if not all(isinstance(column, str) for column in result.columns):
-        raise DataError(f"{name}: the names of columns must be text; rename them")
+    plain = [" ".join(column.split()) for column in result.columns]
+    twice = next((column for column in plain if plain.count(column) > 1), None)
+    if twice is not None:
+        raise DataError(f'{name}: column "{twice}" occurs twice; rename one of them')
+    result.columns = plain
     return result
+
+
+def pandas_columns(table: Any, called: str) -> pl.DataFrame:
+    """A pandas table, column by column: periods as their first moment, values of mixed types as text."""
+    columns: dict[str, pl.Series] = {}
+    for place, name in enumerate(table.columns):
+        column = table.iloc[:, place]
+        if not isinstance(name, str):
+            raise DataError(f"{called}: the names of columns must be text; rename them")
+        if str(column.dtype).startswith("period"):
+            column = column.dt.to_timestamp()
+        try:
+            columns[name] = nw.from_native(column, series_only=True).to_polars()
+        except (pl.exceptions.PolarsError, pa.ArrowException, ValueError, OverflowError, TypeError):
+            texts = [None if gone else str(value) for value, gone in zip(column, column.isna(), strict=True)]
+            columns[name] = pl.Series(name, texts, dtype=pl.String)
+    return pl.DataFrame(columns)

@@ -100,9 +100,9 @@ def import_raw(
     check_target(folder, overwrite)
     bad = BadRows(options.max_bad_rows)
     raw = read(bad)
-    items = valid_items(raw.items, bad)
+    items = valid_items(raw, bad)
     with EventLog(items.frame.height, folder) as log:
-        counts = collect_events(raw, items, log, bad)
+        items, counts = collect_events(raw, items, log, bad)
         bad.settle()
         kept = filter_events(items.frame, log, options, raw.ordered)
         pictured = attach_pictures(
@@ -152,18 +152,18 @@ def write_events(kept: FilteredTables, file: Path) -> None:
             writer.write_table(table.to_arrow(compat_level=level))
 
 
-def valid_items(items: Rows, bad: BadRows) -> Rows:
+def valid_items(raw: RawTables, bad: BadRows) -> Rows:
     """Items with an id that no earlier row has."""
-    items = required_text(items, "item_id", bad)
+    items = required_text(raw.items, "item_id", bad)
     repeated = ~pl.col("item_id").is_first_distinct()
     items = reject(items, repeated, "item_id", "duplicate item id", "delete one of the rows", bad)
-    if items.frame.is_empty():
+    if items.frame.is_empty() and not raw.events_add_items:
         raise bad.explain(f"{items.file}: empty catalogue: no usable item; check that it is the right file")
     return items
 
 
-def collect_events(raw: RawTables, items: Rows, log: EventLog, bad: BadRows) -> dict[str, int]:
-    """Put the events of known items into `log`; what was read, by name."""
+def collect_events(raw: RawTables, items: Rows, log: EventLog, bad: BadRows) -> tuple[Rows, dict[str, int]]:
+    """Put the events of known items into `log`; the items, and what was read, by name."""
     known = items.frame.select(pl.col("item_id"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("item_row"))
     if raw.aliases is not None:
         named = raw.aliases.join(known, on="item_id").select(pl.col("alias").alias("item_id"), "item_row")
@@ -173,18 +173,33 @@ def collect_events(raw: RawTables, items: Rows, log: EventLog, bad: BadRows) -> 
     nearest = NearestId(known["item_id"])
     file = items.file
     lost = 0
+    bare: list[pl.DataFrame] = []
+    described = items.frame.height
     for table in raw.events:
         file = table.file
         valid = required_text(required_text(table, "user_id", bad), "item_id", bad)
         joined = valid.frame.join(known, on="item_id", how="left", maintain_order="left")
-        if joined["item_row"].null_count():
+        if joined["item_row"].null_count() and raw.events_add_items:
+            fresh = joined.filter(pl.col("item_row").is_null()).select("item_id", ROW)
+            bare.append(fresh.unique("item_id", keep="first", maintain_order=True))
+            start = described + sum(part.height for part in bare[:-1])
+            rows = pl.int_range(start, start + pl.len(), dtype=pl.UInt32).alias("item_row")
+            known = pl.concat([known, bare[-1].select("item_id", rows)], rechunk=True)
+            joined = valid.frame.join(known, on="item_id", how="left", maintain_order="left")
+        elif joined["item_row"].null_count():
             lost += reject_unknown(Rows(table.file, joined), nearest, bad)
             joined = joined.filter(pl.col("item_row").is_not_null())
         times = as_times(joined)
         log.add(joined if times is None else joined.with_columns(times))
     if not log.events:
         raise bad.explain(f"{file}: no usable event; check that it is the right file")
-    return {"items_read": items.frame.height, "events_read": log.events, "events_of_bad_items": lost}
+    if bare:
+        items = Rows(items.file, pl.concat([items.frame, *bare], how="diagonal"))
+    log.num_items = items.frame.height
+    counts = {"items_read": items.frame.height, "events_read": log.events, "events_of_bad_items": lost}
+    if bare and described:
+        counts["items_without_metadata"] = items.frame.height - described
+    return items, counts
 
 
 def as_times(events: pl.DataFrame) -> pl.Expr | None:
@@ -270,6 +285,8 @@ def kept_queries(queries: Rows | None, kept: FilteredTables) -> tuple[pl.DataFra
 def filter_notes(counts: dict[str, int], options: ImportOptions) -> tuple[str, ...]:
     """What the filters did, in words; what they did not do is not said."""
     said = []
+    if counts.get("items_without_metadata"):
+        said.append(f"{counts['items_without_metadata']} items without metadata")
     if counts["events_of_bad_items"]:
         said.append(f"{counts['events_of_bad_items']} event(s) of items whose row was bad left out")
     if counts["returned_dropped"]:

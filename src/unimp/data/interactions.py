@@ -59,9 +59,9 @@ class Interactions:
     @cached_property
     def histories(self) -> Histories:
         """Every user's whole history."""
-        ids = self.events["user_id"].to_numpy()
-        starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
-        names = np.array(ids[starts].tolist(), dtype=np.str_)
+        ids = self.events["user_id"]
+        starts = (ids != ids.shift()).fill_null(True).arg_true().to_numpy()
+        names = np.array(ids.gather(starts).to_list(), dtype=np.str_)
         if len(set(names.tolist())) != len(names):
             raise DataError("interactions: a user's events are not contiguous; import the data again")
         return Histories(

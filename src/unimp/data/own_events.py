@@ -30,6 +30,7 @@ class EventReader:
     bad: BadRows
     kinds: Counter[str] = field(default_factory=Counter)
     filtered: int = 0
+    accepted: int = 0
     weightless: int = 0
 
     def __post_init__(self) -> None:
@@ -55,6 +56,7 @@ class EventReader:
         if self.condition is not None:
             kept = self.condition.keep(rows)
             self.filtered += rows.frame.height - kept.frame.height
+            self.accepted += kept.frame.height
             rows = kept
         named = {column: NAMES.get(role, role) for column, role in used.items()}
         rows = Rows(rows.file, rows.frame.select(*used, ROW).rename(named))
@@ -99,6 +101,10 @@ class EventReader:
 
     def note(self) -> None:
         """What was left out, once all has been read."""
+        if self.filtered and not self.accepted and self.condition is not None:
+            raise DataError(
+                f"--where {self.condition.text}: no event fits, of {self.filtered:,}; check its values"
+            )
         if self.filtered:
             self.bad.note(f"{self.filtered} event(s) left out by --where")
         if self.weightless:
@@ -138,6 +144,8 @@ class Condition:
         for name in self.names:
             if name not in roles.table.columns:
                 hint = did_you_mean(name, roles.table.columns)
+                if f'"{name}"' in self.text:
+                    hint = f"; a text stands in single quotes: '{name}'"
                 raise ConfigError(f'--where: {roles.table.name} has no column "{name}"{hint}')
         return self.names
 

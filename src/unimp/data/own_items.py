@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from unimp.data.catalog import Attribute
-from unimp.data.raw import ROW, BadRows, Rows
+from unimp.data.picture_cells import is_picture_name, split_cell
+from unimp.data.raw import ROW, UNLIMITED, BadRows, Rows
 from unimp.data.roles import MappingFile, Roles
 from unimp.data.texts import MISSING, missing_to_null, plain_text, split_terms
 from unimp.data.values import numbers, reject, required_text
 
 PARENT = "\0parent"
-UNLIMITED = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,17 @@ def as_terms(column: pl.Series, separator: str, bad: BadRows) -> pl.Series:
     if column.dtype == pl.List(pl.String):
         column = column.list.join("\0")
         separator = "\0"
-    return split_terms(as_text(column, bad), separator).alias(column.name)
+    text = as_text(column, bad)
+    terms = split_terms(text, separator).alias(column.name)
+    if separator != "," and terms.list.len().max() == 1:
+        listed = terms.list.first()
+        commas = listed.str.contains(", ?\\w").fill_null(False)
+        if 2 * commas.sum() > len(listed.drop_nulls()):
+            bad.note(
+                f'{column.name}: a value such as "{listed.filter(commas)[0]}" is one category; '
+                "--separator , parts it"
+            )
+    return terms
 
 
 def typed_attributes(
@@ -88,6 +98,12 @@ def read_items(roles: Roles, settings: MappingFile, bad: BadRows) -> OwnItems:
     wanted = [column for column, role in roles.of_column.items() if role != "ignore"]
     chunks = list(roles.table.chunks(wanted, bad))
     frame = pl.concat([rows.frame for rows in chunks], how="vertical_relaxed", rechunk=True)
+    single = frame.unique(wanted, keep="first", maintain_order=True)
+    if single.height < frame.height:
+        bad.note(
+            f"{chunks[0].file}: {frame.height - single.height} row(s) wholly the same as another left out"
+        )
+        frame = single
     renamed = (
         {id_column: "item_id"}
         | ({picture: "picture"} if picture else {})
@@ -100,10 +116,24 @@ def read_items(roles: Roles, settings: MappingFile, bad: BadRows) -> OwnItems:
     if picture:
         frame = frame.with_columns(as_text(frame["picture"], bad, html=False).alias("picture"))
     rows = typed_attributes(Rows(chunks[0].file, frame), attributes, settings, bad)
+    if picture is None:
+        note_pictures(rows, attributes, bad)
     title = roles.column("title")
     if not parent:
         return OwnItems(rows, attributes, title)
     return gather_variants(rows, attributes, title, bad)
+
+
+def note_pictures(rows: Rows, attributes: tuple[Attribute, ...], bad: BadRows) -> None:
+    """Say it of a text that is the name or address of a picture in every row looked at."""
+    for attribute in attributes:
+        if attribute.kind != "text":
+            continue
+        values = rows.frame[attribute.name].drop_nulls().head(100).to_list()
+        if values and all(is_picture_name(name) for value in values for name in split_cell(value)):
+            bad.note(
+                f'{attribute.name}: "{values[0][:80]}" is a picture; --map {attribute.name}=picture uses it'
+            )
 
 
 def gather_variants(

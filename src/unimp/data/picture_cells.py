@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
@@ -19,8 +20,25 @@ BETWEEN = re.compile(r"\s*[|;\n]\s*|\s*,\s*(?=https?://)|\s+(?=https?://)|,\s+",
 """Between two pictures of one cell; a comma within a name or an address has no blank behind it."""
 
 
+IMAGE_TAG = re.compile(r"<img\b[^>]*?\bsrc\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
+WITHOUT_SCHEME = re.compile(r"(?<![^\s|;,])//(?=[\w-]+(?:\.[\w-]+)+/)")
+"""`//cdn.shop.example/a.png`, as pages write addresses."""
+
+
+DRIVE = re.compile(r"[a-zA-Z]:/")
+
+
 def is_web(reference: str) -> bool:
     return WEB.match(reference) is not None
+
+
+def is_picture_name(text: str) -> bool:
+    """Whether a name or an address has the ending of a picture, blanks in it aside."""
+    try:
+        path = urlsplit(text).path if is_web(text) else text
+    except ValueError:
+        return False
+    return PurePosixPath(path.lower()).suffix in ENDINGS and ("/" in text or " " not in text)
 
 
 def address_stem(address: str) -> str:
@@ -31,6 +49,8 @@ def address_stem(address: str) -> str:
 def split_cell(text: str) -> list[str]:
     """The pictures of a cell, in order and each once: a JSON list, or parted as people do."""
     text = text.strip()
+    if IMAGE_TAG.search(text):
+        return once(html.unescape(address) for address in IMAGE_TAG.findall(text))
     if text.startswith("["):
         try:
             listed = json.loads(text)
@@ -38,6 +58,7 @@ def split_cell(text: str) -> list[str]:
             listed = None
         if isinstance(listed, list):
             return once(str(part) for part in listed if part)
+    text = WITHOUT_SCHEME.sub("https://", text)
     if WEB.search(text):
         text = html.unescape(text)  # an address from a page has &amp;, whose semicolon parts nothing
     return once(name for part in BETWEEN.split(text) for name in by_commas(part))
@@ -54,6 +75,11 @@ def once(parts: Iterator[str]) -> list[str]:
     return list(dict.fromkeys(stripped for part in parts if (stripped := part.strip())))
 
 
+def small(name: str) -> str:
+    """A name as all spellings of it share it: small letters, accents as one sign (macOS parts them)."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
 class PictureFinder:
     """Finds what a table calls a picture, by the pictures' folder or zip or by the folder of the table."""
 
@@ -68,7 +94,7 @@ class PictureFinder:
     @cached_property
     def by_small_name(self) -> dict[str, str]:
         """Names in small letters -> as they are; the last part alone stands for the one file that has it."""
-        whole = {name.lower(): name for name in sorted(self.names, reverse=True)}
+        whole = {small(name): name for name in sorted(self.names, reverse=True)}
         last = [(PurePosixPath(name).name, name) for name in whole]
         count = Counter(short for short, _ in last)
         return {short: whole[name] for short, name in last if count[short] == 1} | whole
@@ -85,8 +111,8 @@ class PictureFinder:
         for name in self.spellings(reference):
             if self.has(name):
                 return name
-        small = (name.lower() for name in self.spellings(reference))
-        return next((self.by_small_name[name] for name in small if name in self.by_small_name), None)
+        alike = (small(name) for name in self.spellings(reference))
+        return next((self.by_small_name[name] for name in alike if name in self.by_small_name), None)
 
     def fetched(self, address: str) -> str | None:
         """The file that came from an address: as fetch-pictures calls it, else by the address's last part."""
@@ -96,7 +122,7 @@ class PictureFinder:
             name = PurePosixPath(unquote(urlsplit(address).path)).name
         except ValueError:
             return None
-        return self.by_small_name.get(name.lower()) if name else None
+        return self.by_small_name.get(small(name)) if name else None
 
     def has(self, name: str) -> bool:
         return not self.source.missing([name]) if self.is_folder else name in self.names
@@ -106,17 +132,16 @@ class PictureFinder:
         plain = re.sub(r"^file:/+(?=/)", "", reference.replace("\\", "/"))
         for text in dict.fromkeys((plain, unquote(plain))):
             path = PurePosixPath(text)
-            if path.is_absolute():
+            if path.is_absolute() or DRIVE.match(text):
                 own = PurePosixPath(self.source.path.resolve().as_posix())
-                if not path.is_relative_to(own):
-                    continue
-                path = path.relative_to(own)
+                # a path of another machine: only the file's name can be the same here
+                path = path.relative_to(own) if path.is_relative_to(own) else PurePosixPath(path.name)
             shorter = PurePosixPath(*path.parts[1:]) if path.parts[:1] == (self.source.path.stem,) else path
-            for one in dict.fromkeys((path, shorter)):
-                if one.parts:
-                    yield one.as_posix()
-                    if one.suffix.lower() not in ENDINGS:
-                        yield from (f"{one.as_posix()}{ending}" for ending in sorted(ENDINGS))
+            for place in dict.fromkeys((path, shorter)):
+                if place.parts:
+                    yield place.as_posix()
+                    if place.suffix.lower() not in ENDINGS:
+                        yield from (f"{place.as_posix()}{ending}" for ending in sorted(ENDINGS))
 
 
 def lies_beside(source: PictureSource, reference: str) -> bool:

@@ -11,12 +11,14 @@ import polars as pl
 from unimp.core.errors import DataError
 from unimp.core.progress import progress_bar
 from unimp.data.picture_cells import PictureFinder, is_web, joined, lies_beside, split_cell
-from unimp.data.pictures import ENDINGS, PictureSource, open_picture
+from unimp.data.pictures import ENDINGS, UNREADABLE, PictureSource, open_picture
 from unimp.data.placeholders import find_placeholders
 from unimp.data.raw import ROW, BadRows, PictureCheck, Rows
 
 SAMPLE = 4000
 """`--check-pictures sample` decodes at most so many, evenly spread over the catalogue."""
+USUAL_PICTURES = ("pictures", "pictures.zip", "images", "images.zip")
+"""Where a shop's pictures lie, unless it is said."""
 LISTED = "pictures.parquet"
 """In a data folder, every picture that the table of items named."""
 LISTED_COLUMNS: dict[str, pl.DataType] = {
@@ -105,12 +107,12 @@ def pictures_of_ids(items: Rows, source: PictureSource | None) -> Pictured:
 
 
 def pictures_by_id(source: PictureSource) -> dict[str, str]:
-    """File name without suffix -> reference; of several, the first in alphabetical order."""
+    """File name without suffix -> reference; of several, the first that can be read, by the alphabet."""
     found: dict[str, str] = {}
-    for reference in sorted(source.names(), reverse=True):
-        name = PurePosixPath(reference)
+    names = [PurePosixPath(reference) for reference in source.names()]
+    for name in sorted(names, key=lambda name: (name.suffix.lower() in UNREADABLE, name), reverse=True):
         if name.suffix.lower() in ENDINGS:
-            found[name.stem] = reference
+            found[name.stem] = name.as_posix()
     return found
 
 

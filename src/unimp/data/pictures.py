@@ -25,9 +25,25 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *(("AVIF",) if features.
 """Formats that Pillow decodes by itself: others may start a program (PostScript) on a stranger's file."""
 ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-    | ({".avif", ".avifs"} if "AVIF" in FORMATS else set())
+    | {".avif", ".avifs", ".heic", ".heif"}
 )
-"""Endings, in small letters, of files that may be pictures."""
+"""Endings, in small letters, of files that may be pictures, whether or not they can be decoded."""
+UNREADABLE = frozenset({".heic", ".heif"})
+"""Of these, the ones that never can."""
+OTHER_KINDS = {
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file",
+    b"<!doc": "a web page (HTML)",
+    b"<html": "a web page (HTML)",
+    b"%pdf": "a PDF",
+    b"%!ps": "PostScript",
+    b"8bps": "a Photoshop file",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cjxl ": "JPEG XL",
+    b"\0\0\0\x0cjp  ": "JPEG 2000",
+    b"\0\0\x01\0": "an icon",
+}
+"""First bytes, in small letters, of what is taken for a picture and is none that is read here."""
 ORIENTATION = 0x0112
 """The EXIF tag."""
 UPRIGHT = {
@@ -120,12 +136,27 @@ def open_picture(data: bytes, place: str) -> Image.Image:
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError(f"{place}: not a picture of a known format; replace it or leave it empty") from None
+        kind = other_kind(data)
+        problem = f"{kind}, not a picture that can be read" if kind else "not a picture of a known format"
+        raise DataError(f"{place}: {problem}; replace it by a JPEG or PNG, or leave it empty") from None
     except Exception as error:  # decoders raise whatever they stumble over in a stranger's bytes
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"{place}: picture cannot be decoded ({reason}); replace it or leave it empty"
         ) from None
+
+
+def other_kind(data: bytes) -> str:
+    """What a file is that Pillow does not know; empty where that is not known here either."""
+    if not data:
+        return "an empty file"
+    if data[4:8] == b"ftyp":
+        brands = data[8:32]
+        if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")):
+            return "HEIC, as telephones save it"
+        return "AVIF, which this Pillow lacks" if b"avif" in brands else "a film"
+    start = data.lstrip()[:12].lower() if data[:1] in b"<% \r\n\t\xef" else data[:12].lower()
+    return next((name for mark, name in OTHER_KINDS.items() if start.startswith(mark)), "")
 
 
 def open_header(data: bytes) -> Image.Image:

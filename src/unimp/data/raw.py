@@ -23,6 +23,9 @@ ROW = "\0row"
 The name holds a character that no header of a table may hold, so that no user's column collides with it.
 """
 
+UNLIMITED = 1 << 62
+"""An allowance of bad rows for a first pass, whose rows are read again and counted then."""
+
 PictureCheck = Literal["all", "sample", "none"]
 Deduplication = Literal["none", "exact", "first", "last"]
 Decimal = Literal["auto", ".", ","]
@@ -58,6 +61,8 @@ class ImportOptions(Config):
     """csv: a TOML file that says the same as the other csv options."""
     rating_scale: str | None = None
     """csv: `LOW:HIGH:STEP`."""
+    separator: str | None = Field(default=None, min_length=1)
+    """csv: what parts the values of a `categories` column; | unless said."""
     delimiter: str | None = None
     """csv: what parts the fields; found in the header unless said."""
     encoding: str | None = None
@@ -105,10 +110,18 @@ class RawTables:
     """`user_id`, `item_id`, `timestamp`, `text`."""
     aliases: pl.DataFrame | None = None
     """`alias`, `item_id`: further ids under which events name an item (variants of a product)."""
+    events_add_items: bool = False
+    """Whether an item that only events name belongs to the catalogue, with its id alone."""
     ordered: bool = True
     """Whether the order of events without a time means anything; if not, each user's events are shuffled."""
     counts: dict[str, int] = field(default_factory=dict)
+    """Read after the events, whose reader may still enter something."""
     notes: tuple[str, ...] = ()
+
+
+def no_items(file: str) -> Rows:
+    """The items of a source that has no table of them: its events name them all."""
+    return Rows(file, pl.DataFrame(schema={"item_id": pl.String(), ROW: pl.Int64()}))
 
 
 class BadRows:

@@ -17,10 +17,14 @@ import polars as pl
 
 from unimp.core.errors import DataError, did_you_mean
 from unimp.core.progress import progress_bar
-from unimp.data.csv_reading import MAX_ROW_BYTES, MEBIBYTE, csv_chunks, csv_layout
+from unimp.data.csv_reading import BLOCK_BYTES, MAX_ROW_BYTES, MEBIBYTE, csv_chunks, csv_layout
 from unimp.data.encodings import traditional_encoding
 from unimp.data.files import first_bytes, open_binary, open_with_position
+from unimp.data.json_lists import is_json_list, list_elements
 from unimp.data.raw import ROW, BadRows, Rows
+
+JSON_BYTES = 32 * MEBIBYTE
+"""Of JSON, what becomes one frame at most."""
 
 
 @contextmanager
@@ -48,17 +52,36 @@ def read_csv(
     *,
     required: Sequence[str] = (),
     optional: Sequence[str] | None = None,
-    separator: str = ",",
+    separator: str | None = ",",
     encoding: str | None = None,
 ) -> Rows:
-    """The `required` columns and those of `optional` that exist (None: all that have a name), as text."""
-    layout = csv_layout(path, separator, encoding)
+    """`stream_csv` in one table."""
+    chunks = stream_csv(
+        path, bad, required=required, optional=optional, separator=separator, encoding=encoding
+    )
+    return Rows(path.name, pl.concat([rows.frame for rows in chunks], rechunk=True))
+
+
+def stream_csv(
+    path: Path,
+    bad: BadRows,
+    *,
+    required: Sequence[str] = (),
+    optional: Sequence[str] | None = None,
+    separator: str | None = ",",
+    encoding: str | None = None,
+    show_progress: bool = False,
+) -> Iterator[Rows]:
+    """The `required` columns and those of `optional` that exist (None: all that have a name), as text.
+
+    `separator` None is found out. Memory: a few blocks, see `csv_chunks`; the header is checked at once.
+    """
+    layout = csv_layout(path, separator, encoding, (*required, *(optional or ())), options=False)
     require_columns(path, layout.columns, required)
     wanted = layout.columns
     if optional is not None:
         wanted = [name for name in wanted if name in required or name in optional]
-    frames = [rows.frame for rows in csv_chunks(layout, wanted, bad)]
-    return Rows(path.name, pl.concat(frames, rechunk=True))
+    return csv_chunks(layout, wanted, bad, show_progress=show_progress)
 
 
 def read_fields(
@@ -69,17 +92,40 @@ def read_fields(
     *,
     encoding: str = "utf-8",
 ) -> Rows:
+    """`stream_fields` in one table."""
+    chunks = stream_fields(path, bad, names, separator, encoding=encoding)
+    return Rows(path.name, pl.concat([rows.frame for rows in chunks], rechunk=True))
+
+
+def stream_fields(
+    path: Path,
+    bad: BadRows,
+    names: Sequence[str],
+    separator: str,
+    *,
+    encoding: str = "utf-8",
+) -> Iterator[Rows]:
     """A file without header or quotes, its fields parted by `separator`, which may be several characters.
 
-    `encoding` is the one of the published files; a file that is UTF-8 throughout is read as such.
+    `encoding` is the one of the published files; a file that is UTF-8 throughout is read as such. Memory: one
+    frame of about BLOCK_BYTES.
     """
     found = traditional_encoding(path, encoding)
     if found != "utf-8" and found == encoding:
         bad.note(f"{path.name} is not UTF-8 and was read as {encoding}")
     columns: list[list[str]] = [[] for _ in names]
     numbers: list[int] = []
+    size = 0
+
+    def frame() -> Rows:
+        texts = pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String()))
+        blank_to_null = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in names]
+        return Rows(path.name, texts.with_columns(*blank_to_null, pl.Series(ROW, numbers, dtype=pl.Int64)))
+
     with open_text(path, found) as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_ROW_BYTES), ""), start=1):
+            if len(line) == MAX_ROW_BYTES:
+                raise too_long(path, number, f'fields parted by "{separator}"')
             text = line.rstrip("\r\n")
             fields = text.split(separator)
             if len(fields) != len(names):
@@ -93,9 +139,11 @@ def read_fields(
             numbers.append(number)
             for column, value in zip(columns, fields, strict=True):
                 column.append(value)
-    frame = pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String()))
-    blank_to_null = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in names]
-    return Rows(path.name, frame.with_columns(*blank_to_null, pl.Series(ROW, numbers, dtype=pl.Int64)))
+            size += len(text)
+            if size > BLOCK_BYTES:
+                yield frame()
+                columns, numbers, size = [[] for _ in names], [], 0
+    yield frame()
 
 
 def parse_json(line: str) -> Any:
@@ -129,9 +177,16 @@ def json_chunks(
     show_progress: bool = False,
     lines: int = 1 << 16,
 ) -> Iterator[Rows]:
-    """`read_json_lines` in frames of `lines` rows at most, at least one. Memory: one such frame."""
+    """`read_json_lines` in frames of `lines` rows or about JSON_BYTES at most, at least one.
+
+    Memory: one such frame, or the longest line.
+
+    A file that is one JSON list is read element by element, and these are counted.
+    """
     columns: list[list[Any]] = [[] for _ in schema]
     numbers: list[int] = []
+    begun = 0
+    """Position in the unpacked file where the frame begins."""
 
     def frame() -> Rows:
         table = pl.DataFrame(dict(zip(schema, columns, strict=True)), schema=dict(schema), strict=False)
@@ -139,18 +194,16 @@ def json_chunks(
 
     first_bytes(path)  # says that there is no such file before its size is asked
     size = max(1, path.stat().st_size // MEBIBYTE)
+    listed = is_json_list(path)
     # progress in MiB of the file as it lies on disk, packed or not
     with open_with_position(path) as (file, raw), progress_bar(path.name, size, show=show_progress) as bar:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES), b""), start=1):
-            if not line.strip():
-                continue
-            if len(line) == MAX_ROW_BYTES:
-                raise DataError(
-                    f"{path.name}:{number}: a line is longer than {MAX_ROW_BYTES // MEBIBYTE} MiB; "
-                    "expected one object a line"
-                )
+        records: Iterator[tuple[int, Any]] = (list_elements if listed else numbered_lines)(path, file)
+        for number, line in records:
             try:
-                values = pick(parse(line.decode("utf-8-sig" if number == 1 else "utf-8")))
+                if listed:
+                    values = pick(line)
+                else:
+                    values = pick(parse(line.decode("utf-8-sig" if number == 1 else "utf-8")))
             except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
                 bad.add(describe_bad_line(path.name, number, line, error), "malformed line")
                 continue
@@ -159,15 +212,30 @@ def json_chunks(
                 column.append(value)
             if number % 4096 == 0:
                 bar.advance(min(size, raw.tell() // MEBIBYTE) - bar.done)
-            if len(numbers) == lines:
+            if len(numbers) == lines or file.tell() - begun > JSON_BYTES:
                 yield frame()
-                columns, numbers = [[] for _ in schema], []
+                columns, numbers, begun = [[] for _ in schema], [], file.tell()
         yield frame()
 
 
-def describe_bad_line(file: str, number: int, line: bytes, error: Exception) -> str:
+def numbered_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, each with its number from 1."""
+    for number, line in enumerate(iter(lambda: file.readline(MAX_ROW_BYTES), b""), start=1):
+        if len(line) == MAX_ROW_BYTES:
+            raise too_long(path, number, "one object a line")
+        if line.strip():
+            yield number, line
+
+
+def too_long(path: Path, number: int, expected: str) -> DataError:
+    size = MAX_ROW_BYTES // MEBIBYTE
+    return DataError(f"{path.name}:{number}: a line is longer than {size} MiB; expected {expected}")
+
+
+def describe_bad_line(file: str, number: int, line: Any, error: Exception) -> str:
     if isinstance(error, KeyError):
         return f'{file}:{number}: has no field "{error.args[0]}"; mend or delete the line'
-    start = line[:60].decode("utf-8", "replace").rstrip()
+    text = line[:60].decode("utf-8", "replace") if isinstance(line, bytes) else json.dumps(line)[:60]
+    start = text.rstrip()
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f'{file}:{number}: malformed line ({reason}): "{start}"; mend or delete it'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -97,6 +98,8 @@ class Roles:
             names, way = listed(self.of_column), f"add --map COLUMN={role}"
             if isinstance(self.table, FrameTable):
                 way = f"say {self.table.name.removesuffix('s')}_columns={{COLUMN: {role!r}}}"
+            if len(self.of_column) == 1 and not isinstance(self.table, FrameTable):
+                way += ", or say what parts the fields with --delimiter"
             raise ConfigError(f"{self.table.name}: no column is the {role}; {way}; known: {names}")
         return column
 
@@ -119,6 +122,11 @@ class Roles:
                     f"column, or leave it out with --map {attribute.name}=ignore"
                 )
         return found
+
+
+def plain_name(column: str) -> str:
+    """`Item ID` and `item-id` as `item_id`."""
+    return re.sub(r"[\s_-]+", "_", column.strip()).lower()
 
 
 def assign_items(table: SourceTable, settings: MappingFile, given: Sequence[Given]) -> Roles:
@@ -193,7 +201,7 @@ def assign(
     chosen = dict(mapped)
     for column in header:
         if column not in chosen:
-            role = usual.get(column, otherwise)
+            role = usual.get(column, usual.get(plain_name(column), otherwise))
             free = role in MANY or role not in chosen.values()
             chosen[column] = role if free and not (role == "time" and "time_ms" in taken) else otherwise
     return Roles(table, {column: chosen[column] for column in header})

@@ -1,4 +1,4 @@
-"""Splits: leave-one-out, new users, new domain, temporal. Each is deterministic by seed."""
+"""Splits: leave-one-out, last n, new users, new domain, temporal. Each is deterministic by seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from unimp.core.errors import DataError
 from unimp.data.histories import NO_TIME, Cases, Histories, IntArray, Split
 
-SplitName = Literal["leave-one-out", "new-users", "temporal", "new-domain"]
+SplitName = Literal["leave-one-out", "last-n", "new-users", "temporal", "new-domain"]
 
 
 def last_item_cases(histories: Histories) -> Cases:
@@ -42,6 +42,29 @@ def leave_one_out(histories: Histories, num_items: int) -> Split:
     valid = last_item_cases(test.histories)
     kept = histories.lengths - np.where(histories.lengths >= 3, 2, 0)
     return make_split("leave-one-out", histories.first(kept), valid, test, num_items)
+
+
+def last_n(histories: Histories, num_items: int, *, count: int = 5) -> Split:
+    """Each user's last `count` events are test cases, each with everything before it as its history.
+
+    The event before them is the validation target, the rest trains; users with fewer than `count` + 2 events
+    train only. The test cases of one user stand side by side, the earliest target first, so a small set of
+    users gives `count` times as many cases, and whoever draws users draws blocks of `count` rows.
+    """
+    long_enough = histories.select(np.flatnonzero(histories.lengths >= count + 2))
+    if not len(long_enough):
+        raise DataError(f"split last-n: no user has {count + 2} events; use leave-one-out")
+    valid = last_item_cases(long_enough.first(-count))
+    users = np.repeat(np.arange(len(long_enough)), count)
+    places = long_enough.lengths[users] - count + np.tile(np.arange(count), len(long_enough))
+    targets = long_enough.offsets[users] + places
+    test = Cases(
+        long_enough.select(users).first(places),
+        long_enough.item_rows[targets],
+        long_enough.event_rows[targets],
+    )
+    kept = histories.lengths - np.where(histories.lengths >= count + 2, count + 1, 0)
+    return make_split("last-n", histories.first(kept), valid, test, num_items)
 
 
 def new_users(histories: Histories, num_items: int, *, seed: int = 0) -> Split:

@@ -7,9 +7,9 @@ Memory: one chunk, except for frames, which are in memory already.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,16 +20,16 @@ import pyarrow.parquet
 
 from unimp.core.errors import DataError
 from unimp.data.csv_reading import CsvLayout, csv_chunks, csv_layout
-from unimp.data.files import ARROW, PARQUET, first_bytes, open_binary
+from unimp.data.files import ARROW, PARQUET, first_bytes, only_member
+from unimp.data.json_lists import json_keys
 from unimp.data.raw import ROW, BadRows, Rows
-from unimp.data.reading import json_chunks, parse_json
+from unimp.data.reading import json_chunks
 
 CHUNK_ROWS = 1 << 19
+CHUNK_BYTES = 64 << 20
+"""Of a Parquet file, unpacked, what is held at a time."""
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 PACKINGS = (".gz", ".zst", ".bz2", ".xz", ".zip")
-JSON_SAMPLE = 1000
-"""Lines whose keys are the columns of a file of JSON lines."""
-LINE = 1 << 26
 
 
 class SourceTable(Protocol):
@@ -63,6 +63,8 @@ class CsvTable:
         unnamed = len(self.layout.dialect.columns) - len(self.columns)
         if unnamed:
             bad.note(f"{self.layout.path.name}: {unnamed} column(s) without a name left out")
+        if titles := self.layout.dialect.titles:
+            bad.note(f"{self.layout.path.name}: {titles} row(s) above the header left out")
         return csv_chunks(self.layout, wanted, bad, show_progress=show_progress)
 
 
@@ -79,7 +81,20 @@ class FileTable:
 
     @property
     def columns(self) -> list[str]:
-        return list(self.names)
+        return list(self.originals)
+
+    @cached_property
+    def originals(self) -> dict[str, str]:
+        """Name on one line -> the name in the file; a column whose name is blank is left out."""
+        found: dict[str, str] = {}
+        for name in self.names:
+            if plain := " ".join(name.split()):
+                found.setdefault(plain, name)
+        return found
+
+    def renamed(self, wanted: Sequence[str], frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            yield frame.rename({self.originals[name]: name for name in wanted})
 
 
 class JsonTable(FileTable):
@@ -87,7 +102,9 @@ class JsonTable(FileTable):
         def pick(record: Mapping[str, Any]) -> tuple[Any, ...]:
             if not isinstance(record, dict):
                 raise ValueError("not an object")
-            return tuple(json_text(record.get(name)) for name in wanted)
+            return tuple(json_text(record.get(name)) for name in keys)
+
+        keys = [self.originals[name] for name in wanted]
 
         schema = dict.fromkeys(wanted, pl.String())
         return json_chunks(self.path, bad, pick, schema, show_progress=show_progress)
@@ -110,18 +127,29 @@ class ParquetTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
             with pyarrow.parquet.ParquetFile(self.path) as file:
-                batches = file.iter_batches(batch_size=CHUNK_ROWS, columns=list(wanted), use_threads=False)
-                yield from numbered(self.path.name, map(from_arrow, batches), wanted)
+                names = [self.originals[name] for name in wanted]
+                batches = file.iter_batches(batch_size=batch_rows(file), columns=names, use_threads=False)
+                frames = self.renamed(wanted, map(from_arrow, batches))
+                yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Parquet", error) from None
+
+
+def batch_rows(file: pyarrow.parquet.ParquetFile) -> int:
+    """How many rows make about CHUNK_BYTES, CHUNK_ROWS at most."""
+    groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+    size: int = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+    return max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(1, size)))
 
 
 class ArrowTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
             with pa.memory_map(str(self.path)) as memory, pyarrow.ipc.open_file(memory) as file:
-                batches = (file.get_batch(at).select(list(wanted)) for at in range(file.num_record_batches))
-                yield from numbered(self.path.name, map(from_arrow, batches), wanted)
+                names = [self.originals[name] for name in wanted]
+                batches = (file.get_batch(at).select(names) for at in range(file.num_record_batches))
+                frames = self.renamed(wanted, map(from_arrow, batches))
+                yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Arrow", error) from None
 
@@ -167,6 +195,8 @@ def plain_type(column: pl.Series) -> pl.Series:
     kind = column.dtype
     if kind == pl.String:
         return column.set((column == "").fill_null(False), None)
+    if kind == pl.Duration:
+        return column.dt.to_string("polars")
     if kind.is_temporal() or kind.is_integer() or kind.is_float():
         return column
     if kind == pl.Boolean:
@@ -226,26 +256,8 @@ def open_table(
 
 
 def kind_suffix(path: Path) -> str:
-    """The suffix of a file without that of its packing."""
+    """The suffix of a file without that of its packing; of `events.zip`, that of the one file within."""
     name = Path(path.stem) if path.suffix.lower() in PACKINGS else path
+    if path.suffix.lower() == ".zip" and not name.suffix and path.is_file():
+        name = Path(only_member(path))
     return name.suffix.lower()
-
-
-def json_keys(path: Path) -> tuple[str, ...]:
-    """The keys of the first lines, in order of appearance."""
-    keys: dict[str, None] = {}
-    with open_binary(path) as file:
-        for line in islice(iter(lambda: file.readline(LINE), b""), JSON_SAMPLE):
-            if not keys and line.lstrip()[:1] == b"[":
-                raise DataError(
-                    f"{path}: one JSON list, not JSON lines; write one object a line (`jq -c '.[]' FILE`)"
-                )
-            try:
-                record = parse_json(line.decode("utf-8-sig"))
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict):
-                keys |= dict.fromkeys(record)
-    if not keys:
-        raise DataError(f"{path}: no line is a JSON object; expected one object a line")
-    return tuple(keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import html
 import json
 import re
@@ -22,6 +23,8 @@ TAGS = rf"[ \t]*(?:{TAG})(?:\s*(?:{TAG}))*[ \t]*"
 """Tags, and the blanks around them."""
 HIDDEN = r"(?is)<(?:script|style)\b[^>]*>.*?</(?:script|style)\s*>"
 """What a browser does not show."""
+NAMED = ("name", "title", "label", "value")
+"""Keys under which an object in a list has its name."""
 ENTITY = r"&(?:[a-zA-Z][a-zA-Z0-9]*|#[0-9]+|#[xX][0-9a-fA-F]+);"
 
 
@@ -60,7 +63,7 @@ def split_terms(column: pl.Series, separator: str) -> pl.Series:
 
     Blank terms and words for a missing value are left out; a field without a term is null.
     """
-    listed = column.str.contains(r"^\s*\[[\s\S]*\]\s*$").fill_null(False)
+    listed = column.str.contains(r"^\s*(?:\[[\s\S]*\]|\{[\s\S]*\})\s*$").fill_null(False)
     terms = column.str.split(separator)
     if listed.any():
         texts = [parse_list(text) if is_list else None for text, is_list in zip(column, listed, strict=True)]
@@ -77,6 +80,8 @@ def split_terms(column: pl.Series, separator: str) -> pl.Series:
 
 def parse_list(text: str) -> list[str] | None:
     """The texts of a list written as JSON or as Python prints it; None when it is neither."""
+    if text.strip().startswith("{"):
+        return array_of_postgresql(text.strip())
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -87,11 +92,31 @@ def parse_list(text: str) -> list[str] | None:
     return flat_names(value) if isinstance(value, list) and is_plain(value) else None
 
 
+def array_of_postgresql(text: str) -> list[str] | None:
+    """The texts of `{Home,"Garden, Tools"}`; None when it is an object or something else."""
+    inner = text[1:-1]
+    if ":" in inner or "{" in inner:
+        return None
+    try:
+        row = next(csv.reader([inner], doublequote=False, escapechar="\\", strict=True), [])
+    except csv.Error:
+        return None
+    return [name for name in row if name != "NULL"]
+
+
 def is_plain(value: Any) -> bool:
-    """Whether a list holds names, numbers, nothing, and such lists only."""
+    """Whether a list holds names, numbers, objects with a name, nothing, and such lists only."""
     if isinstance(value, list | tuple):
         return all(is_plain(part) for part in value)
+    if isinstance(value, dict):
+        value = name_of(value)
+        return value is not None and not isinstance(value, dict) and is_plain(value)
     return value is None or isinstance(value, str | int | float)
+
+
+def name_of(value: dict[str, Any]) -> Any:
+    """What an object such as `{"id": 28, "name": "Action"}` is called; None without a name."""
+    return next((value[key] for key in NAMED if value.get(key) is not None), None)
 
 
 def flat_names(value: Any) -> list[str]:
@@ -101,4 +126,6 @@ def flat_names(value: Any) -> list[str]:
         return [value] if inner is None else inner
     if isinstance(value, list | tuple):
         return [name for part in value for name in flat_names(part)]
+    if isinstance(value, dict):
+        value = name_of(value)
     return [] if value is None else [str(value)]

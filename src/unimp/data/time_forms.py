@@ -27,6 +27,7 @@ FAST_FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.fZ",
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %H:%M:%S %z",
 )
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
@@ -54,7 +55,7 @@ ABBREVIATIONS = {
 """Zone -> hours ahead of UTC; a name that means several zones is not among them."""
 FORM = (
     r"^(?<year>\d{4})[-/.](?<month>\d{1,2})(?:[-/.](?<day>\d{1,2}))?"
-    r"(?:(?:\s*t\s*|[\s,]+(?:at\s+)?)(?<hour>\d{1,2})(?::?(?<minute>\d{2})(?::?(?<second>\d{2})"
+    r"(?:(?:\s*t\s*|[\s,:_]+(?:at\s+)?)(?<hour>\d{1,2})(?:[:.]?(?<minute>\d{2})(?:[:.]?(?<second>\d{2})"
     r"(?:[.,:](?<fraction>\d{1,12}))?)?)?\s*(?<half>[ap]\.?m\b\.?)?)?"
     r"\s*(?<zone>z|[a-z]{2,5}|[a-z_]+/[a-z_/+-]+\d*)?\s*(?:(?<offset>[+-]\d{1,2}(?::?\d{2}){0,2})(?:\s+[a-z]{2,5})?)?$"
 )
@@ -88,19 +89,21 @@ def fast(text: pl.Series, form: str) -> pl.Series:
     return within(text.str.to_datetime(form, strict=False, time_unit="us"))
 
 
-def check_format(form: str) -> None:
-    """ConfigError unless `form` is a strptime format that reads back what it prints."""
-    printed = MOMENT.strftime(form)
+def check_format(form: str) -> str:
+    """The strptime format as polars writes it; ConfigError unless it reads back what it prints."""
+    given, form = form, form.replace(".%f", "%.f")  # Python's sign for what follows the seconds
     try:
-        found = pl.Series([printed]).str.to_datetime(form, strict=False, time_unit="us")[0]
-    except pl.exceptions.PolarsError:
+        printed = pl.Series([MOMENT]).dt.strftime(form)
+        found = printed.str.to_datetime(form, strict=False, time_unit="us")[0]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         found = None
     if found is None or found.date() != MOMENT.date():
         known = ", ".join([*UNITS, "excel"])
         raise ConfigError(
-            f"--time-format {form}: expected {known}, or day and time in strptime's signs such as "
+            f"--time-format {given}: expected {known}, or day and time in strptime's signs such as "
             '"%d/%m/%Y %H:%M"'
         )
+    return form
 
 
 def describe(form: str) -> str:
@@ -158,11 +161,16 @@ def tidy(text: pl.Expr) -> pl.Expr:
     """Lower case, single blanks, named months as numbers, the year first where the month has a name."""
     text = text.str.to_lowercase().str.replace_all(r"\s+", " ").str.replace(r"\s*[\[(][^\])]*[\])]$", "")
     day = r"(\d{1,2})(?:st|nd|rd|th)?"
-    # Wed, 16 Sep 2020 12:30:00 GMT; 16-Sep-20
-    text = text.str.replace(WEEKDAY + day + r"[\s.-]+" + MONTH + r"[\s,.-]+(\d{4})\b(.*)$", "$3-$2-$1$4")
-    text = text.str.replace(WEEKDAY + day + r"[\s.-]+" + MONTH + r"[\s,.-]+(\d{2})\b(.*)$", "20$3-$2-$1$4")
+    # Wed, 16 Sep 2020 12:30:00 GMT; 16-Sep-20; 16/Sep/2020:12:30:00; 16SEP2020
+    text = text.str.replace(WEEKDAY + day + r"[\s./-]*" + MONTH + r"[\s,./-]*(\d{4})\b(.*)$", "$3-$2-$1$4")
+    text = text.str.replace(WEEKDAY + day + r"[\s./-]*" + MONTH + r"[\s,./-]*(\d{2})\b(.*)$", "20$3-$2-$1$4")
     # Sep 16, 2020 12:30 PM
     text = text.str.replace(WEEKDAY + MONTH + r"\s+" + day + r",?\s+(\d{4})\b(.*)$", "$3-$1-$2$4")
+    # Wed Sep 16 12:30:00 2020 UTC, as PostgreSQL may print it
+    text = text.str.replace(
+        WEEKDAY + MONTH + r"\s+" + day + r"\s+" + CLOCK + r"\s+(\d{4})\s+([a-z]{1,5}|[+-]\d{2}.*)$",
+        "$4-$1-$2 $3 $5",
+    )
     # Wed Sep 16 12:30:00 UTC 2020
     text = text.str.replace(
         WEEKDAY + MONTH + r"\s+" + day + r"\s+" + CLOCK + r"\s*([a-z]{3,4})?\s+(\d{4})$", "$5-$1-$2 $3 $4"
@@ -170,7 +178,13 @@ def tidy(text: pl.Expr) -> pl.Expr:
     text = text.str.replace_many(
         [f"-{month}-" for month in MONTHS], [f"-{number:02}-" for number in range(1, 13)]
     )
-    return text.str.replace(r"^(\d{4})(\d{2})(\d{2})(t\d)", "$1-$2-$3$4").str.strip_chars()
+    text = text.str.replace(r"^(\d{4})(\d{2})(\d{2})([t ]\d)", "$1-$2-$3$4")
+    # periods of pandas begin with their first day: 2020Q3, 2020-09-14/2020-09-20
+    text = text.str.replace(r"^(\d{4}-\d{2}-\d{2})/\d{4}-\d{2}-\d{2}$", "$1")
+    quarters = [(f"q{n}", f"-{3 * n - 2:02}") for n in range(1, 5)]
+    for quarter, month in quarters:
+        text = text.str.replace(rf"^(\d{{4}}){quarter}$", f"${{1}}{month}")
+    return text.str.strip_chars()
 
 
 def from_iso(text: pl.Series) -> pl.Series:
@@ -194,7 +208,7 @@ def from_iso(text: pl.Series) -> pl.Series:
         pl.col("second").fill_null("00").replace("60", "59"),  # a leap second
     )
     offset = pl.col("offset").str.replace_all(":", "")
-    size = offset.str.slice(1).str.pad_end(2, "0")
+    size = offset.str.slice(1)
     hours = pl.when(size.str.len_chars() % 2 == 1).then(size.str.head(1)).otherwise(size.str.head(2))
     rest = size.str.slice(hours.str.len_chars()).str.pad_end(4, "0")
     ahead = (

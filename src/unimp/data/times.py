@@ -59,7 +59,7 @@ class TimeReader:
         if self.time_format in UNITS or self.time_format == "excel":
             self.number_form, self.time_format = self.time_format, None
         elif self.time_format is not None:
-            check_format(self.time_format)
+            self.time_format = check_format(self.time_format)
 
     def read(self, rows: Rows, column: str, *, required: bool = True) -> Rows:
         """`rows` with `column` as TIME; rows whose time is none are bad, and without one if `required`."""
@@ -148,13 +148,21 @@ class TimeReader:
     def note_early(self, value: pl.Series, given: pl.Series, column: str, rows: Rows) -> None:
         """One note about times before 1990: mostly they are something else than what they are taken for."""
         early = value < scaled(EARLY)
-        if not self.options or self.given or not early.any():
+        if not self.options or not early.any():
             return
         at = int(early.fill_null(False).arg_max() or 0)
         self.bad.note_once(
             f"{column} before 1990",
             f'{column}: times before 1990, such as "{given[at]}" ({rows.place(rows.frame[ROW][at])}) read as '
-            f"{value[at]:%Y-%m-%d}; if that is not what it means, say --time-format",
+            f"{value[at]:%Y-%m-%d}; {self.doubt}",
+        )
+
+    @property
+    def doubt(self) -> str:
+        return (
+            f"are they {describe(str(self.number_form))}?"
+            if self.given
+            else "if that is not what it means, say --time-format"
         )
 
     def texts(self, given: pl.Series) -> pl.Series:

@@ -13,11 +13,18 @@ from unimp.data.texts import MISSING_NUMBERS
 
 NUMBER, UNSURE = "\0number", "\0unsure"
 """Columns while reading: the number found, and whether its comma could be a decimal or a thousands one."""
-CURRENCY = (
-    r"(?i)^(?:[\p{Sc}%]|us\$|r\$|rs\.?|chf|eur|usd|gbp|jpy|cny|rmb|inr|cad|aud|nzd|sek|nok|dkk|pln|czk|huf|ron|try|"
-    r"brl|mxn|zar|kr\.?|zł|kč|ft|lei|fr\.)*|(?:[\p{Sc}%]|us\$|r\$|chf|eur|usd|gbp|jpy|cny|rmb|inr|cad|aud|nzd|sek|"
-    r"nok|dkk|pln|czk|huf|ron|try|brl|mxn|zar|kr\.?|zł|kč|ft|lei|fr\.|,-|\.-)*$"
+CODES = (
+    "AED|ARS|AUD|BDT|BGN|BHD|BOB|BRL|CAD|CHF|CLP|CNY|COP|CRC|CZK|DKK|DOP|DZD|EGP|EUR|GBP|GEL|GHS|GTQ|HKD|HRK|HUF|"
+    "IDR|ILS|INR|IQD|IRR|ISK|JMD|JOD|JPY|KES|KRW|KWD|KZT|LBP|LKR|MAD|MDL|MMK|MUR|MXN|MYR|NGN|NOK|NPR|NZD|OMR|PEN|"
+    "PHP|PKR|PLN|PYG|QAR|RMB|RON|RSD|RUB|SAR|SEK|SGD|THB|TND|TRY|TWD|TZS|UAH|UGX|USD|UYU|UZS|VND|XAF|XOF|ZAR|ZMW"
 )
+"""ISO 4217, what shops sell in."""
+SIGN = rf"(?:[a-z]{{0,3}}\p{{Sc}}|%|{CODES}|rs\.?|rp\.?|rm|kr\.?|tl|zł|kč|ft|lei|fr\.|руб\.?|р\.)"
+CURRENCY = rf"(?i)^(?:{SIGN})+|(?:{SIGN})+$"
+NO_CENTS = r"([.,])[-–—]{1,2}$"
+"""`1.299,-` is a whole number, and has a decimal comma."""
+NEGATIVE = r"^\((.+)\)$|^([^-]+)-$"
+"""As accountants write it."""
 BLANKS = r"[\s\x{a0}\x{202f}\x{2009}'’]"
 """What may part thousands besides points and commas."""
 
@@ -118,6 +125,8 @@ def numbers(rows: Rows, column: str, bad: BadRows, *, decimal: Decimal = "auto",
     unless it is given. Unless `strict`, the numbers stay beside the column, in NUMBER, and no row is bad.
     """
     value, unsure = parse_numbers(rows.frame[column], decimal)
+    if decimal == "auto":
+        note_thousands(rows.frame[column], column, bad)
     rows = Rows(rows.file, rows.frame.with_columns(value.alias(NUMBER), unsure.alias(UNSURE)))
     rows = reject(
         rows, pl.col(UNSURE), column, f"{column} may have a decimal comma or not:",
@@ -144,11 +153,26 @@ def parse_numbers(given: pl.Series, decimal: Decimal) -> tuple[pl.Series, pl.Ser
     if number.null_count() == text.null_count() and decimal != ",":
         return number, sure
     bare = text.str.replace_all(BLANKS, "").str.replace_all(CURRENCY, "")
+    bare = bare.str.replace(NO_CENTS, "${1}0").str.replace(NEGATIVE, "-${1}${2}")
+    bare = bare.str.replace_all(CURRENCY, "").str.replace(rf"(?i)^-(?:{SIGN})", "-")
     comma, unsure = find_decimal(bare, decimal)
     as_point = bare.set(~bare.str.contains(GROUPS_BY_COMMA), None).str.replace_all(",", "", literal=True)
     as_comma = bare.set(~bare.str.contains(GROUPS_BY_POINT), None).str.replace_all(".", "", literal=True)
     as_comma = as_comma.str.replace(",", ".", literal=True)
     return as_comma.zip_with(comma, as_point).cast(pl.Float64, strict=False), unsure
+
+
+def note_thousands(given: pl.Series, column: str, bad: BadRows) -> None:
+    """Say it where all numbers with a point could have a separator of thousands there instead."""
+    if given.dtype != pl.String:
+        return
+    pointed = given.filter(given.str.contains(".", literal=True).fill_null(False))
+    if len(pointed) and pointed.str.contains(THREE_BEHIND).all():
+        bad.note_once(
+            f"thousands in {column}",
+            f'{column}: numbers such as "{pointed[0]}" read with a decimal point; --decimal , reads '
+            "thousands",
+        )
 
 
 POINT = r"^[+-]?(?:\d{1,3}(?:,\d{3})+\.\d*|\d{1,3}(?:,\d{3}){2,}|\d*\.\d+(?:[eE].*)?|\d+)$"
@@ -159,6 +183,7 @@ GROUPS_BY_COMMA = r"^[^,]*$|^[+-]?\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d*)?$"
 GROUPS_BY_POINT = r"^[^.]*$|^[+-]?\d{1,3}(?:\.\d{2,3})*\.\d{3}(?:,\d*)?$"
 """Separators of thousands where they belong, if there are any."""
 EITHER = r"^[+-]?[1-9]\d{0,2},\d{3}$"
+THREE_BEHIND = r"^[^\d.,]*[1-9]\d{0,2}\.\d{3}[^\d.,]*$"
 POINT_OR_THOUSANDS = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from unimp.answer import Ranker
 from unimp.data.histories import Cases
@@ -21,6 +22,8 @@ class ComparisonRow:
     metrics: dict[str, float]
     hit_rate_by_taste: dict[str, float]
     """HR@5."""
+    ranks: RankArray
+    """[cases] of each user's target."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class TasteComparison:
         )
         return first / second if second else float("inf")
 
+    def ranks_table(self, cases: Cases, tastes: npt.NDArray[np.str_]) -> pl.DataFrame:
+        """A row for every user: what decides, and the target's rank by every method."""
+        ranks = {row.method: row.ranks.astype(np.float32) for row in self.rows}
+        return pl.DataFrame({"user_id": cases.histories.user_ids.astype(str), "taste": tastes, **ranks})
+
 
 def compare(rankers: Mapping[str, Ranker], cases: Cases, tastes: npt.NDArray[np.str_]) -> TasteComparison:
     """Rank every case's target in the full catalogue, history masked. tastes: [cases]."""
@@ -49,7 +57,7 @@ def compare(rankers: Mapping[str, Ranker], cases: Cases, tastes: npt.NDArray[np.
 
 def row_of(name: str, ranks: RankArray, tastes: npt.NDArray[np.str_]) -> ComparisonRow:
     by_taste = {taste: ranking_metrics(ranks[tastes == taste])["HR@5"] for taste in taste_names(tastes)}
-    return ComparisonRow(name, ranking_metrics(ranks), by_taste)
+    return ComparisonRow(name, ranking_metrics(ranks), by_taste, ranks)
 
 
 def taste_names(tastes: npt.NDArray[np.str_]) -> list[str]:

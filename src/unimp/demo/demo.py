@@ -18,6 +18,14 @@ from unimp.data.catalog import Attribute, Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Split
 from unimp.demo.comparison import compare
+from unimp.demo.rankers import (
+    NearestItems,
+    alone,
+    fused,
+    fused_without_model,
+    nearest_by_text,
+    picture_descriptors,
+)
 from unimp.demo.report import write_report
 from unimp.demo.result import Demo
 from unimp.demo.scoreboard import keep_score
@@ -29,6 +37,7 @@ from unimp.runs.training_split import make_split
 from unimp.train.training_run import train
 
 UNIMP, BLIND = "UniMP", "UniMP, image-blind"
+ALONE, BLIND_ALONE = "UniMP, model alone", "UniMP, image-blind, model alone"
 SIMPLE = {"Pop": "pop", "ItemKNN": "itemknn"}
 
 
@@ -49,19 +58,33 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     say("training its image-blind self")
     blind = trained(dataset, load_recipe("demo-blind", settings or ()), out / "run-blind")
     clock.lap("train the image-blind self")
-    rankers: dict[str, Ranker] = {name: fitted(key, split, dataset) for name, key in SIMPLE.items()}
-    rankers |= {BLIND: blind, UNIMP: seeing}
+    say("fitting the fusion on validation, and the simple methods")
+    data = TrainingData.of(split, dataset.catalog)
+    simple: dict[str, Ranker] = {name: fitted(key, data) for name, key in SIMPLE.items()}
+    descriptors = picture_descriptors(seeing.run.artifacts)
+    assert descriptors is not None, "the demo's recipe describes pictures"
+    simple |= {"nearest by picture": NearestItems(descriptors), "nearest by text": nearest_by_text(data)}
+    ours: dict[str, Ranker] = {
+        "fusion without UniMP": fused_without_model(seeing, data),
+        BLIND_ALONE: alone(blind),
+        BLIND: fused(blind, data),
+        ALONE: alone(seeing),
+        UNIMP: fused(seeing, data),
+    }
+    clock.lap("fit the fusion")
     tastes = tastes_of(dataset, split)
-    comparison = compare(rankers, split.test, tastes)
+    comparison = compare(simple | ours, split.test, tastes)
     clock.lap("compare")
     say("judging all six tasks")
-    simple = {name: rankers[name] for name in SIMPLE}
     shown = with_hidden(dataset.catalog, out / "shop")
-    scoreboard = keep_score(seeing.run, blind.run, split.test, tastes, simple, shown)
+    scoreboard = keep_score(
+        seeing.run, blind.run, split.test, tastes, simple, shown, (ours[UNIMP], ours[BLIND])
+    )
     clock.lap("judge all six tasks")
-    demo = Demo(seeing, comparison, split, scoreboard, tastes, clock.laps, out / "report.html")
+    demo = Demo(seeing, ours[UNIMP], comparison, split, scoreboard, tastes, clock.laps, out / "report.html")
     write_report(demo)
     (out / "demo.json").write_text(json.dumps(document(demo), indent=2) + "\n")
+    comparison.ranks_table(split.test, tastes).write_parquet(out / "ranks.parquet")
     return demo
 
 
@@ -70,12 +93,17 @@ def document(demo: Demo) -> dict[str, Any]:
     comparison = demo.comparison
     return {
         "report": str(demo.report),
-        "rows": [asdict(row) for row in comparison.rows],
+        "rows": [
+            {name: value for name, value in vars(row).items() if name != "ranks"} for row in comparison.rows
+        ],
         "users_by_taste": comparison.users_by_taste,
         "hit_rate_ratio": {
             "UniMP over Pop": comparison.ratio(UNIMP, "Pop"),
             "UniMP over its image-blind self, picture-decided users": comparison.ratio(
                 UNIMP, BLIND, "picture"
+            ),
+            "UniMP over nearest by picture, picture-decided users": comparison.ratio(
+                UNIMP, "nearest by picture", "picture"
             ),
         },
         "tasks": [asdict(row) | {"ahead": row.prefetch} for row in demo.scoreboard.tasks],
@@ -85,7 +113,7 @@ def document(demo: Demo) -> dict[str, Any]:
 
 
 def claim(out: Path) -> None:
-    known = {"shop", "run", "run-blind", "report.html", "demo.json"}
+    known = {"shop", "run", "run-blind", "report.html", "demo.json", "ranks.parquet"}
     if out.exists():
         strange = [entry.name for entry in out.iterdir() if entry.name not in known]
         if strange or not out.is_dir():
@@ -112,9 +140,9 @@ def trained(dataset: Dataset, recipe: Recipe, folder: Path) -> Personalizer:
     return load(folder, data=dataset.folder)
 
 
-def fitted(method: str, split: Split, dataset: Dataset) -> Ranker:
+def fitted(method: str, data: TrainingData) -> Ranker:
     baseline = METHODS[method].make()
-    baseline.fit(TrainingData.of(split, dataset.catalog), seed=0)
+    baseline.fit(data, seed=0)
     return baseline
 
 

@@ -12,15 +12,13 @@ import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 
-from unimp.answer import RankedItem
-from unimp.data.catalog import Catalog
 from unimp.demo.cards import ItemCard, card, data_uris
 from unimp.demo.result import Demo
 from unimp.demo.shop.writing import shop_users
 from unimp.demo.showcase import Showcase, showcase
 from unimp.evaluate.bench.plots import draw
 from unimp.runs.folder import LOG
-from unimp.tasks.recommendation.schema import Recommendation
+from unimp.tasks.ranking import best_of
 
 USERS_PER_TASTE = 2
 SHOWN_HISTORY, SHOWN_ITEMS = 6, 6
@@ -81,8 +79,9 @@ def story(demo: Demo, row: int) -> Story:
     user = str(cases.histories.user_ids[row])
     history = [catalog.item_ids[item] for item in cases.histories.items_of(row).tolist()]
     target = catalog.item_ids[int(cases.target_rows[row])]
-    answer = demo.personalizer.recommend(history, k=SHOWN_ITEMS)
-    names = [item.item_id for item in answer.items]
+    shown = cases.histories.select(np.array([row]))
+    answer = best_of(catalog, demo.ranker.score(shown), shown, [SHOWN_ITEMS], [True])[0]
+    names = [item.item_id for item in answer]
     pictures = data_uris(catalog, [*history[-SHOWN_HISTORY:], *names, target])
     return Story(
         user,
@@ -90,24 +89,14 @@ def story(demo: Demo, row: int) -> Story:
         style_of(demo, user),
         tuple(card(catalog, item_id, pictures) for item_id in history[-SHOWN_HISTORY:]),
         max(0, len(history) - SHOWN_HISTORY),
-        recommended_cards(answer, catalog, pictures, target),
+        tuple(
+            card(catalog, name, pictures, "bought next" if name == target else "", name == target)
+            for name in names
+        ),
         card(catalog, target, pictures),
         names.index(target) + 1 if target in names else None,
         showcase(demo, row),
     )
-
-
-def recommended_cards(
-    answer: Recommendation, catalog: Catalog, pictures: dict[str, str], target: str
-) -> tuple[ItemCard, ...]:
-    return tuple(
-        card(catalog, item.item_id, pictures, note_of(item, target), item.item_id == target)
-        for item in answer.items
-    )
-
-
-def note_of(item: RankedItem, target: str) -> str:
-    return f"score {item.score:.2f}" + (" · bought next" if item.item_id == target else "")
 
 
 def style_of(demo: Demo, user: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unimp.answer import Ranker
 from unimp.data.histories import Split
 from unimp.demo.comparison import TasteComparison
 from unimp.demo.scoreboard import Scoreboard
@@ -18,6 +19,8 @@ class Demo:
     """What the demo made: the trained run, the comparison, and where the report is."""
 
     personalizer: Personalizer
+    ranker: Ranker
+    """Its recommendations, with the fusion."""
     comparison: TasteComparison
     split: Split
     scoreboard: Scoreboard

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from unimp.answer import Ranker
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases
 from unimp.evaluate.evaluation import document
@@ -71,9 +72,11 @@ def keep_score(
     tastes: npt.NDArray[np.str_],
     recommenders: dict[str, Any],
     shown: Catalog,
+    rankers: tuple[Ranker, Ranker],
 ) -> Scoreboard:
     """`recommenders`: the methods that recommendation is compared with, by name; `shown`: the catalogue with
-    what the pictures show, which no model reads."""
+    what the pictures show, which no model reads; `rankers`: recommendations of the model and the blind one,
+    with the fusion."""
     blind_tasks = {task.name: task for task in blind.artifacts.tasks}
     rows: list[TaskRow] = []
     by_taste: list[TasteRow] = []
@@ -81,11 +84,13 @@ def keep_score(
         parts = run.answerer.parts
         task = plain.with_judge(parts, seed=run.artifacts.recipe.train.seed, shown=shown)
         others = recommenders if task.compared_by_bench else task.references(parts)
-        own = task.score(run.answerer.decoders[task.name], cases)
+        is_recommending = task.compared_by_bench
+        own = task.score(rankers[0] if is_recommending else run.answerer.decoders[task.name], cases)
         scores = {name: task.score(method, cases) for name, method in others.items()}
         unseeing = None
         if task.name in blind_tasks:
-            unseeing = blind_tasks[task.name].score(blind.answerer.decoders[task.name], cases)
+            answering = rankers[1] if is_recommending else blind.answerer.decoders[task.name]
+            unseeing = blind_tasks[task.name].score(answering, cases)
             if task.chooses_items and own.values is not None and unseeing.values is not None:
                 by_taste.append(taste_row(task, own, unseeing, tastes))
         rows.append(task_row(task, own, unseeing, scores))

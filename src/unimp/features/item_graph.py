@@ -3,6 +3,7 @@ content."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -15,20 +16,35 @@ from pydantic import Field
 from unimp.core.config import Config
 from unimp.core.errors import ConfigError
 from unimp.core.progress import progress_bar, say
-from unimp.data.histories import FloatArray, Histories
+from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.features.nearest_content import near_blocks
+from unimp.features.neighbour_ridge import neighbour_ridge
 
 EASE_MAX_ITEMS = 25_000
 """EASE inverts an items x items matrix: past this it wants more than 5 GB and several minutes."""
+
+EXACT_CONTENT_ITEMS = 25_000
+"""Up to which the texts of all pairs of items are compared."""
+HISTORY_CAP = 5000
+"""Latest events of one history that count, unless a recipe says otherwise: pairs of items grow with its
+square, and a bot's, or a guest checkout's, is long."""
+BLOCK_PAIRS = 2**25
+"""Pairs of events that are counted at a time."""
 
 
 class GraphConfig(Config):
     """How the item–item graphs are computed, before any training."""
 
-    kind: Literal["auto", "none", "cosine", "ease"] = "auto"
-    """Closed form of the training log's co-occurrence; `none` leaves this graph out,
-    `auto` is EASE up to 25,000 items and cosine past that, where EASE would want gigabytes."""
+    kind: Literal["auto", "none", "cosine", "ease", "slim"] = "auto"
+    """Closed form of the training log's co-occurrence; `none` leaves this graph out. `slim` is EASE with each
+    item regressed on its nearest neighbours alone; `auto` is EASE up to 25,000 items and `slim` past that,
+    where EASE would want gigabytes."""
     l2: float = Field(250.0, gt=0)
-    """Ridge penalty of EASE."""
+    """Ridge penalty of EASE and of `slim`."""
+    shrink: float = Field(0.0, ge=0)
+    """Added to the denominator of `cosine`: doubts pairs of items that rest on few users."""
+    history_cap: int = Field(HISTORY_CAP, ge=2)
+    """Latest events of one history that count: pairs of items grow with its square, and a bot's is long."""
     neighbours: int = Field(300, ge=1)
     """Entries of largest magnitude that each item keeps."""
     content: bool = True
@@ -56,6 +72,57 @@ def user_item_matrix(histories: Histories, num_items: int, recency: float = 1.0)
     return sp.csr_matrix((weights[kept], histories.item_rows[kept], offsets), shape=shape)
 
 
+def met_items(histories: Histories, recency: float) -> tuple[IntArray, FloatArray]:
+    """One user's items in rising order, and recency^(events since the latest one with it)."""
+    ages = histories.num_events - 1 - np.arange(histories.num_events)
+    rows, latest = np.unique(histories.item_rows[::-1], return_index=True)
+    weights = np.power(recency, ages[::-1][latest]).astype(np.float32)
+    return np.asarray(rows, dtype=np.int64), weights
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """Scores of some items; all others have 0."""
+
+    rows: IntArray
+    """In rising order, each once."""
+    scores: FloatArray
+
+    @classmethod
+    def summed(cls, rows: IntArray, scores: FloatArray) -> RowScores:
+        """Of rows in any order, the scores of equal ones added."""
+        found, places = np.unique(rows, return_inverse=True)
+        sums = np.bincount(places, weights=scores, minlength=len(found)).astype(np.float32)
+        return cls(np.asarray(found, dtype=np.int64), sums)
+
+    def at(self, rows: IntArray) -> FloatArray:
+        """[N] the scores of these rows."""
+        if not len(self.rows):
+            return np.zeros(len(rows), dtype=np.float32)
+        places = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return np.where(self.rows[places] == rows, self.scores[places], np.float32(0))
+
+    def best(self, count: int) -> IntArray:
+        """The at most `count` rows of highest score, in no order."""
+        if len(self.rows) <= count:
+            return self.rows
+        return self.rows[np.argpartition(-self.scores, count - 1)[:count]]
+
+
+def weighted_rows(matrix: Any, rows: IntArray, weights: FloatArray) -> RowScores:
+    """Σ weights[i] · matrix[rows[i]] of a matrix that is CSR or plain."""
+    if isinstance(matrix, np.ndarray):
+        sums = np.asarray(weights @ matrix[rows], dtype=np.float32)
+        found = np.flatnonzero(sums)
+        return RowScores(found, sums[found])
+    parts = [slice(matrix.indptr[row], matrix.indptr[row + 1]) for row in rows.tolist()]
+    if not parts:
+        return RowScores(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+    columns = np.concatenate([matrix.indices[part] for part in parts])
+    values = np.concatenate([weight * matrix.data[part] for part, weight in zip(parts, weights, strict=True)])
+    return RowScores.summed(columns, values)
+
+
 @dataclass(frozen=True)
 class ItemGraph:
     """weights[i, j]: how much having met item i speaks for item j next.
@@ -75,6 +142,12 @@ class ItemGraph:
         users = user_item_matrix(histories, self.num_items, recency)
         scores = users @ self.weights
         return np.asarray(scores if isinstance(scores, np.ndarray) else scores.toarray(), dtype=np.float32)
+
+    def related(self, histories: Histories, recency: float = 1.0) -> RowScores:
+        """The scores of one user that are not 0, at the cost of the rows of their items alone."""
+        met, weights = met_items(histories, recency)
+        known = met < self.num_items
+        return weighted_rows(self.weights, met[known], weights[known])
 
 
 def keep_largest(matrix: Any, k: int) -> Any:
@@ -107,21 +180,40 @@ def cosine_graph(
     None keeps every item that shares a user.
     """
     users = user_item_matrix(train, num_items)
-    together = (users.T @ users).tocsr().astype(np.float32)
-    counts = np.maximum(together.diagonal(), 1.0)
-    together.setdiag(0.0)
-    together.eliminate_zeros()
-    rows = np.repeat(np.arange(num_items), np.diff(together.indptr))
-    together.data = together.data / (np.sqrt(counts[rows] * counts[together.indices]) + shrink)
-    return ItemGraph(together if neighbours is None else keep_largest(together, neighbours))
+    counts = np.maximum(np.bincount(users.indices, minlength=num_items), 1).astype(np.float32)
+    parts = []
+    for start, together in co_occurrences(users):
+        drop_diagonal(together, start)
+        rows = start + np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+        together.data = together.data / (np.sqrt(counts[rows] * counts[together.indices]) + shrink)
+        parts.append(together if neighbours is None else keep_largest(together, neighbours))
+    return ItemGraph(sp.vstack(parts, format="csr"))
+
+
+def co_occurrences(users: Any) -> Iterator[tuple[int, Any]]:
+    """(first item, [items, num_items] CSR of users in common), some items at a time.
+
+    As many items as make BLOCK_PAIRS pairs: the whole product of a large log does not fit in memory.
+    """
+    items = users.T.tocsr()
+    pairs = np.cumsum(np.concatenate([[0], np.diff(users.indptr)[items.indices]]))[items.indptr]
+    start, stop = 0, 0
+    while stop < items.shape[0]:
+        start = stop
+        stop = max(start + 1, int(np.searchsorted(pairs, pairs[start] + BLOCK_PAIRS, side="right")) - 1)
+        together = items[start:stop] @ users
+        together.sort_indices()
+        yield start, together
 
 
 def content_graph(content: FloatArray, *, neighbours: int = 100, threshold: float = 0.5) -> ItemGraph:
     """The cosine of two items' content above `threshold`, the best `neighbours` per item, itself left out.
 
     content: [num_items, F] unit rows (or zeros). Cut at a threshold, a few close relatives are not drowned
-    by many distant ones.
+    by many distant ones. Above EXACT_CONTENT_ITEMS items, an item is compared with those of near cells only.
     """
+    if len(content) > EXACT_CONTENT_ITEMS:
+        return near_content_graph(content, neighbours=neighbours, threshold=threshold)
     num_items, chunk = len(content), max(1, 2**24 // max(1, len(content)))
     parts = []
     for start in range(0, num_items, chunk):
@@ -130,6 +222,45 @@ def content_graph(content: FloatArray, *, neighbours: int = 100, threshold: floa
         close[np.arange(len(rows)), start + np.arange(len(rows))] = 0.0
         parts.append(keep_largest(sp.csr_matrix(np.maximum(close, 0.0)), neighbours))
     return ItemGraph(sp.vstack(parts, format="csr"))
+
+
+def near_content_graph(content: FloatArray, *, neighbours: int, threshold: float) -> ItemGraph:
+    """`content_graph` among the items that `near_blocks` finds near."""
+    nothing = np.empty(0, dtype=np.int64)
+    parts: list[tuple[FloatArray, IntArray, IntArray]] = [(nothing.astype(np.float32), nothing, nothing)]
+    for rows, candidates in near_blocks(content):
+        chunk = max(1, 2**24 // len(candidates))
+        for start in range(0, len(rows), chunk):
+            part = rows[start : start + chunk]
+            close = content[part] @ content[candidates].T - np.float32(threshold)
+            close[part[:, None] == candidates] = 0.0
+            found = keep_largest(sp.csr_matrix(np.maximum(close, 0.0)), neighbours)
+            owners = np.repeat(part, np.diff(found.indptr))
+            parts.append((found.data, owners, candidates[found.indices]))
+    data, owners, columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    shape = (len(content), len(content))
+    graph: Any = sp.coo_matrix((data, (owners, columns)), shape=shape).tocsr()
+    graph.sort_indices()
+    return ItemGraph(graph)
+
+
+def slim_graph(train: Histories, num_items: int, *, l2: float, neighbours: int) -> ItemGraph:
+    """EASE with every item regressed on its nearest neighbours alone, see `neighbour_ridge`."""
+    users = user_item_matrix(train, num_items)
+    counts = np.bincount(users.indices, minlength=num_items).astype(np.float32)
+    parts = []
+    for start, together in co_occurrences(users):
+        drop_diagonal(together, start)
+        parts.append(keep_largest(together, neighbours))
+    weights = neighbour_ridge(sp.vstack(parts, format="csr"), counts, l2=l2)
+    return ItemGraph(keep_largest(weights, neighbours))
+
+
+def drop_diagonal(together: Any, start: int) -> None:
+    """Take each item with itself out of rows `start` onwards, in place."""
+    rows = start + np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+    together.data[rows == together.indices] = 0.0
+    together.eliminate_zeros()
 
 
 def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int | None = None) -> ItemGraph:
@@ -142,10 +273,12 @@ def ease_graph(train: Histories, num_items: int, *, l2: float, neighbours: int |
     if num_items > EASE_MAX_ITEMS:
         raise ConfigError(
             f"EASE: {num_items:,} items need {num_items**2 * 4 / 2**30:.0f} GiB; at most {EASE_MAX_ITEMS:,}; "
-            "use cosine neighbours instead: `--set structure.kind=cosine` in training, itemknn in a benchmark"
+            "use neighbours instead: `--set structure.kind=slim` in training, itemknn in a benchmark"
         )
     users = user_item_matrix(train, num_items)
-    gram = np.asarray((users.T @ users).toarray(), dtype=np.float32)
+    gram = np.empty((num_items, num_items), dtype=np.float32)
+    for start, together in co_occurrences(users):
+        gram[start : start + together.shape[0]] = together.toarray()
     gram[np.diag_indices(num_items)] += l2
     # LAPACK wants columns: the transposed view of a symmetric matrix is in that order, and is not copied.
     precision, status = scipy.linalg.lapack.spotrf(gram.T, lower=True, overwrite_a=True)
@@ -169,6 +302,19 @@ def mirror_upper(matrix: npt.NDArray[np.float32], block: int = 1024) -> npt.NDAr
     return matrix
 
 
+def capped(train: Histories, cap: int = HISTORY_CAP, *, show: bool = True) -> Histories:
+    """The latest `cap` events of every history, said aloud where one has more."""
+    heavy = int((train.lengths > cap).sum())
+    if not heavy:
+        return train
+    say(
+        f"{heavy:,} histories have more than {cap:,} events: the latest {cap:,} of each count in the "
+        "item-item scores (structure.history_cap)",
+        show=show,
+    )
+    return train.last(cap)
+
+
 def fit_graphs(
     train: Histories, text: FloatArray | None, num_items: int, config: GraphConfig, *, show: bool = False
 ) -> dict[str, ItemGraph]:
@@ -178,20 +324,23 @@ def fit_graphs(
     graph `auto` chose where memory decides.
     """
     graphs: dict[str, ItemGraph] = {}
+    train = capped(train, config.history_cap, show=show)
     kind = config.kind
     if kind == "auto":
-        kind = "ease" if num_items <= EASE_MAX_ITEMS else "cosine"
-        if kind == "cosine":
+        kind = "ease" if num_items <= EASE_MAX_ITEMS else "slim"
+        if kind == "slim":
             say(
-                f"{num_items:,} items, EASE takes {EASE_MAX_ITEMS:,} at most: cosine neighbours instead "
-                "(structure.kind=cosine)",
+                f"{num_items:,} items, EASE takes {EASE_MAX_ITEMS:,} at most: each item is regressed on its "
+                "nearest neighbours alone (structure.kind=slim)",
                 show=show,
             )
     with progress_bar("item-item scores of the log", None, show=show):
         if kind == "ease":
             graphs["log"] = ease_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
         elif kind == "cosine":
-            graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours)
+            graphs["log"] = cosine_graph(train, num_items, neighbours=config.neighbours, shrink=config.shrink)
+        elif kind == "slim":
+            graphs["log"] = slim_graph(train, num_items, l2=config.l2, neighbours=config.neighbours)
     if config.content and text is not None:
         with progress_bar("item-item scores of the texts", None, show=show):
             graphs["content"] = content_graph(

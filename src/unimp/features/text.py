@@ -14,7 +14,8 @@ from pydantic import Field
 
 from unimp.core.config import Config
 from unimp.data.catalog import Attribute, Catalog
-from unimp.data.histories import FloatArray
+from unimp.data.histories import FloatArray, IntArray
+from unimp.features.item_graph import RowScores
 
 WORD = re.compile(r"[^\W_]+")
 
@@ -99,7 +100,7 @@ class WordMatch:
 
     @cached_property
     def items_WI(self) -> Any:
-        """[words, I] unit columns, computed when they are first needed."""
+        """[words, I] unit columns in rising order, computed when they are first needed."""
         return self.unit_rows(item_terms(self.catalog)).T.tocsr()
 
     def unit_rows(self, terms: list[list[str]]) -> Any:
@@ -110,6 +111,26 @@ class WordMatch:
         """[N, I] in [0, 1]; zeros for a text without a known word."""
         unit = self.unit_rows([WORD.findall(text.lower()) for text in texts])
         return np.asarray((unit @ self.items_WI).toarray(), dtype=np.float32)
+
+    def nearest(self, text: str, most: int) -> IntArray:
+        """Rows of items with the text's words, some `most` of every word that more items have."""
+        unit = self.unit_rows([WORD.findall(text.lower())])
+        found = [self._postings(word) for word in unit.indices.tolist()]
+        best = [RowScores(rows, values).best(most) for rows, values in found]
+        return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *best]))
+
+    def score_rows(self, text: str, rows: IntArray) -> FloatArray:
+        """[len(rows)] what `score` gives these items."""
+        unit = self.unit_rows([WORD.findall(text.lower())])
+        sums = np.zeros(len(rows), dtype=np.float32)
+        for word, weight in zip(unit.indices.tolist(), unit.data.tolist(), strict=True):
+            sums += np.float32(weight) * RowScores(*self._postings(word)).at(rows)
+        return sums
+
+    def _postings(self, word: int) -> tuple[IntArray, FloatArray]:
+        """The rows of the items that have the word, rising, and its weight in each."""
+        part = slice(self.items_WI.indptr[word], self.items_WI.indptr[word + 1])
+        return self.items_WI.indices[part], self.items_WI.data[part]
 
 
 def item_terms(

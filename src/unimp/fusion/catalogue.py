@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from unimp.data.histories import FloatArray
+from unimp.fusion.foretold import foretold_by_last, foretold_by_others, standardised
 from unimp.fusion.past import HistoryView
 from unimp.fusion.relations import BOUGHT, LINEAR, NEXT, SECOND, SHORT, Grouped, Relations
 
@@ -16,6 +18,8 @@ Named = Iterator[tuple[str, npt.ArrayLike]]
 """Features by name, each [I] (or [N], of N candidates), or one number for all of them."""
 FLOORS = {BOUGHT: 1e-3, SHORT: 1e-4, LINEAR: 1e-4, NEXT: 1e-3, SECOND: 1e-3}
 """Added to (or the least of) a graph's score before its logarithm."""
+LEVEL_PRIOR = 0.1
+"""Added to the variance of a history's price levels."""
 LINEAR_SCALE = 64
 """Brings EASE's sums near the size of the others before they are standardised."""
 
@@ -27,10 +31,13 @@ def catalogue_features(relations: Relations, past: HistoryView) -> Named:
     for name, relation in relations.likenesses.items():
         rows = relation.rows(past.rows)
         yield f"{name}: mean", past.weights @ rows
+        if relations.personal is not None:
+            mean = standardised(past.weights @ rows)
+            yield f"{name}: mean, as it foretold", foretold_by_others(rows, past) * mean
         yield f"{name}: best", rows.max(axis=0)
         yield f"{name}: last", rows[-1]
     for grouped in relations.grouped:
-        yield from agreement(grouped, past)
+        yield from agreement(grouped, past, personal=relations.personal is not None)
     if relations.prices is not None:
         distance = np.abs(relations.prices - past.weights @ relations.prices[past.rows])
         yield "price: distance", -distance
@@ -38,6 +45,10 @@ def catalogue_features(relations: Relations, past: HistoryView) -> Named:
     yield "popularity", relations.popularity
     yield "popularity squared", relations.popularity**2 / 5
     yield "popularity among last events", relations.late
+    if relations.personal is not None:
+        yield "no events", relations.personal.unseen
+        if relations.personal.levels is not None:
+            yield from level(relations.personal.levels, past)
     if relations.tides is not None:
         yield "popularity at the time", relations.tides.at(past.time)
 
@@ -49,6 +60,8 @@ def graph(relations: Relations, name: str, past: HistoryView) -> Named:
     if name == BOUGHT:
         yield f"{name}: best", rows.max(axis=0)
     yield f"{name}: last", np.log(rows[-1] + floor)
+    if name == NEXT and relations.personal is not None:
+        yield f"{name}: last, as it foretold", foretold_by_last(rows, past) * np.log(rows[-1] + floor)
 
 
 def linear(relations: Relations, past: HistoryView) -> Named:
@@ -60,7 +73,15 @@ def linear(relations: Relations, past: HistoryView) -> Named:
     yield f"{LINEAR}: log recent sum", np.log(np.maximum(past.weights @ rows * len(rows), floor))
 
 
-def agreement(grouped: Grouped, past: HistoryView) -> Named:
+def level(levels: FloatArray, past: HistoryView) -> Named:
+    """How near an item's price level is to the history's, by itself and for how steady the history is."""
+    own = levels[past.rows]
+    distance = np.square(levels - past.weights @ own)
+    yield "price level: distance squared", -distance
+    yield "price level: fit", -distance / (own.var() + LEVEL_PRIOR)
+
+
+def agreement(grouped: Grouped, past: HistoryView, *, personal: bool) -> Named:
     """Whether candidate and history share a group, and whether their groups go together."""
     name, codes, size = grouped.groups.name, grouped.codes, grouped.groups.size
     own = codes[past.rows]
@@ -71,3 +92,7 @@ def agreement(grouped: Grouped, past: HistoryView) -> Named:
     if grouped.affinity is not None:
         yield f"{name}: goes with", (past.weights @ grouped.affinity[own])[codes]
     yield f"{name}: any", share[codes] > 0
+    if personal:
+        counts = np.bincount(own, minlength=size + 1)
+        pairs = (counts[own[own < size]] - 1).sum() / max(len(past) * (len(past) - 1), 1)
+        yield f"{name}: mean, as it foretold", pairs * share[codes]

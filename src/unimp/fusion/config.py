@@ -34,6 +34,9 @@ class FusionConfig(Config):
     """Of EASE's Gram matrix."""
     decay: float = Field(default=0.8, gt=0, le=1)
     """Each step back in a history counts this much less in means."""
+    personal: bool = False
+    """Further features: how well each relation foretold this user's earlier choices, likeness in those words
+    that the items of a user share, and which items had no event when the fusion was fitted."""
     refit: bool = True
     """Rank by relations counted on the validation items too, once the fusion is fitted without them."""
     learning_rate: float = Field(default=0.08, gt=0)

@@ -162,7 +162,7 @@ class FusionMaker:
         self._grown: tuple[Relations, Relations] | None = None
 
     def relations(self, config: FusionConfig) -> Relations:
-        key = f"{config.l2} {config.decay}"
+        key = f"{config.l2} {config.decay} {config.personal}"
         if key not in self._relations:
             self._relations = {
                 key: build_relations(
@@ -171,6 +171,7 @@ class FusionMaker:
                     pictures=self.pictures(),
                     l2=config.l2,
                     decay=config.decay,
+                    personal=config.personal,
                 )
             }
         return self._relations[key]

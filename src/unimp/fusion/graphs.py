@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.features.item_graph import ease_graph, keep_largest, user_item_matrix
+from unimp.features.item_graph import capped, ease_graph, keep_largest, user_item_matrix
 
 DENSE_ITEMS = 16_000
 """Up to so many items a relation is a plain array (1 GiB); past it, the NEIGHBOURS largest of every row."""
@@ -46,8 +46,8 @@ def as_relation(matrix: Any, *, dense: bool) -> Relation:
 
 
 def count_pairs(train: Histories, num_items: int) -> tuple[Any, FloatArray]:
-    """[I, I] CSR users who had both items, and [I] users who had each."""
-    users = user_item_matrix(train, num_items)
+    """[I, I] CSR users who had both items, and [I] users who had each; long histories are capped."""
+    users = user_item_matrix(capped(train), num_items)
     together = (users.T @ users).tocsr().astype(np.float32)
     return together, np.asarray(together.diagonal(), dtype=np.float32)
 
@@ -61,7 +61,7 @@ def cosine(together: Any, counts: FloatArray, *, dense: bool) -> Relation:
 def short_cosine(train: Histories, num_items: int, *, dense: bool) -> Relation:
     """The cosine, with each user's pairs divided by the number of their items: two of three say more than two
     of fifty."""
-    users = user_item_matrix(train, num_items)
+    users = user_item_matrix(capped(train, show=False), num_items)
     sizes = np.maximum(np.asarray(users.sum(axis=1)).ravel(), 1.0)
     together = (users.T @ sp.diags((1.0 / sizes).astype(np.float32)) @ users).tocsr()
     return cosine(together, np.asarray(users.sum(axis=0), dtype=np.float32).ravel(), dense=dense)
@@ -80,7 +80,7 @@ def transitions(train: Histories, num_items: int, gap: int, *, shrink: float = 2
 
 def ease(train: Histories, num_items: int, l2: float, *, dense: bool) -> Relation:
     """EASE (Steck, WWW 2019); ConfigError past what it can invert."""
-    graph = ease_graph(train, num_items, l2=l2, neighbours=None if dense else NEIGHBOURS)
+    graph = ease_graph(capped(train, show=False), num_items, l2=l2, neighbours=None if dense else NEIGHBOURS)
     return Relation(graph.weights)
 
 

@@ -25,13 +25,15 @@ from unimp.fusion.graphs import (
 )
 from unimp.fusion.groups import ItemGroups, attribute_groups, is_hierarchy, prefix_groups
 from unimp.fusion.tides import Tides, find_tides
-from unimp.fusion.words import set_vectors, word_vectors
+from unimp.fusion.words import set_vectors, shared_word_vectors, word_vectors
 
 SHORT = "bought together in short histories"
 BOUGHT, LINEAR, NEXT, SECOND = "bought together", "bought together (linear model)", "next", "next but one"
 WORDS, PICTURES = "alike in words", "alike in pictures"
+SHARED_WORDS = "alike in words that users' items share"
 AFFINITY_GROUPS = 4_000
 """Up to so many groups, how often two of them go together is counted."""
+FEWEST_OF_KIND = 8
 AFFINITY_PRIOR = 5.0
 """Pairs as by chance that are added to the count of two groups."""
 
@@ -47,6 +49,16 @@ class Grouped:
     """[size + 1, size + 1] log of pairs in one history over pairs by chance; 0 where a value is missing."""
     popularity: FloatArray
     """[size + 1] log(1 + training events)."""
+
+
+@dataclass(frozen=True)
+class Personal:
+    """What the features of `FusionConfig.personal` read beside the other relations."""
+
+    unseen: FloatArray
+    """[I] 1 for items without a training event when weights were fitted."""
+    levels: FloatArray | None
+    """[I] log price over the mean of the items' kind, in deviations; None without prices or kinds."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,8 @@ class Relations:
     """Popularity about a time; None without times."""
     decay: float
     """Each step back in the history counts this much less."""
+    personal: Personal | None
+    """None: not asked for, and neither is what relations foretold."""
     missing: tuple[str, ...]
     """What the data do not have, in words."""
 
@@ -77,12 +91,28 @@ class Relations:
 
 
 def build_relations(
-    catalog: Catalog, train: Histories, *, pictures: FloatArray | None, l2: float, decay: float
+    catalog: Catalog,
+    train: Histories,
+    *,
+    pictures: FloatArray | None,
+    l2: float,
+    decay: float,
+    personal: bool = False,
 ) -> Relations:
     """Count `train`, read the catalogue. `pictures`: [I, F] rows of any encoder, zeros without a picture."""
-    likenesses = content_likenesses(catalog, pictures, dense=len(catalog) <= DENSE_ITEMS)
+    dense = len(catalog) <= DENSE_ITEMS
+    likenesses = content_likenesses(catalog, pictures, dense=dense)
+    shared = shared_word_vectors(catalog, train) if personal else None
+    if shared is not None:
+        likenesses[SHARED_WORDS] = likeness(shared, dense=dense)
     groups = [*attribute_groups(catalog), *prefix_groups(catalog, train)]
-    return count_relations(train, likenesses, groups, log_prices(catalog), len(catalog), l2=l2, decay=decay)
+    counted = count_relations(
+        train, likenesses, groups, log_prices(catalog), len(catalog), l2=l2, decay=decay
+    )
+    if not personal:
+        return counted
+    unseen = (np.bincount(train.item_rows, minlength=len(catalog)) == 0).astype(np.float32)
+    return replace(counted, personal=Personal(unseen, price_levels(counted.prices, counted.grouped)))
 
 
 def recount(relations: Relations, log: Histories, *, l2: float) -> Relations:
@@ -91,7 +121,7 @@ def recount(relations: Relations, log: Histories, *, l2: float) -> Relations:
     counted = count_relations(
         log, relations.likenesses, groups, relations.prices, relations.num_items, l2=l2, decay=relations.decay
     )
-    return replace(counted, tides=relations.tides and counted.tides)
+    return replace(counted, tides=relations.tides and counted.tides, personal=relations.personal)
 
 
 def count_relations(
@@ -119,7 +149,7 @@ def count_relations(
     else:
         missing.append(f"{LINEAR}: more than {EASE_MAX_ITEMS:,} items")
     missing += [f"no {name}" for name in (WORDS, PICTURES) if name not in likenesses]
-    grouped = [with_affinity(one, together, counts) for one in groups]
+    grouped = [with_affinity(group, together, counts) for group in groups]
     if not grouped:
         missing.append("no attribute groups")
     if prices is None:
@@ -145,6 +175,7 @@ def count_relations(
         np.log1p(late),
         tides,
         decay,
+        None,
         tuple(missing),
     )
 
@@ -195,3 +226,26 @@ def log_prices(catalog: Catalog) -> FloatArray | None:
                 logs = np.log(np.where(known, values, 1.0))
                 return np.where(known, logs, logs[known].mean()).astype(np.float32)
     return None
+
+
+def price_levels(prices: FloatArray | None, grouped: Sequence[Grouped]) -> FloatArray | None:
+    """[I] how dear an item is for its kind: log price less the mean of its group, in deviations of all those.
+
+    The group that explains the prices best; one that has fewer than FEWEST_OF_KIND items on average tells
+    no level.
+    """
+    if prices is None:
+        return None
+    best: FloatArray | None = None
+    for one in grouped:
+        if one.groups.size * FEWEST_OF_KIND > len(prices):
+            continue
+        counts = np.maximum(np.bincount(one.codes, minlength=one.groups.size + 1), 1)
+        means = np.bincount(one.codes, weights=prices, minlength=one.groups.size + 1) / counts
+        found = prices - means[one.codes].astype(np.float32)
+        if best is None or found.std() < best.std():
+            best = found
+    if best is None or best.std() < 1e-6:
+        return None
+    levels: FloatArray = (best / best.std()).astype(np.float32)
+    return levels

@@ -8,6 +8,7 @@ import numpy as np
 
 from unimp.data.histories import FloatArray, IntArray
 from unimp.fusion.catalogue import Named
+from unimp.fusion.foretold import foretold_by_last, foretold_by_others
 from unimp.fusion.past import HistoryView
 from unimp.fusion.relations import BOUGHT, NEXT, Grouped, Relations
 
@@ -72,6 +73,14 @@ def history(relations: Relations, past: HistoryView) -> Named:
     yield "popularity of history", past.weights @ relations.popularity[past.rows]
     for name, relation in relations.likenesses.items():
         yield f"{name}: of history", relation.cells(past.rows, past.rows).sum() / max(n * (n - 1), 1)
+    if relations.personal is not None:
+        for name, relation in relations.likenesses.items():
+            yield f"{name}: foretold", foretold_by_others(relation.rows(past.rows), past)
+        after = relations.log_graphs[NEXT].rows(past.rows)
+        yield f"{NEXT}: foretold", foretold_by_last(after, past)
+        yield "no events: of history", relations.personal.unseen[past.rows].mean()
+        if relations.personal.levels is not None:
+            yield "price level: spread of history", relations.personal.levels[past.rows].std()
 
 
 def model_features(model: FloatArray, rows: IntArray) -> Named:

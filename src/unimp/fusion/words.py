@@ -10,8 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from unimp.data.catalog import Catalog
+from unimp.data.histories import Histories
+from unimp.features.item_graph import user_item_matrix
 
 WORD = re.compile(r"[^\W_]{2,}")
+PRIOR_PAIRS = 5.0
+"""Pairs of items as by chance that are added to those counted."""
 
 
 def word_vectors(catalog: Catalog) -> Any | None:
@@ -44,6 +48,36 @@ def word_vectors(catalog: Catalog) -> Any | None:
     idf = 1.0 + np.log((1.0 + len(catalog)) / (1.0 + items[shared]))
     kept = (kept @ sp.diags(idf.astype(np.float32))).tocsr()
     return unit_sparse_rows(kept)
+
+
+def shared_word_vectors(catalog: Catalog, train: Histories) -> Any | None:
+    """[I, T] CSR unit rows of the words that the items of one user share more often than by chance.
+
+    Each attribute's words are counted apart. A word weighs the square root of the log of how much likelier
+    two items of a user both have it than two events at random; None when no word does.
+    """
+    columns: dict[tuple[str, str], int] = {}
+    cells = set()
+    for attribute in catalog.attributes:
+        if attribute.kind == "number":
+            continue
+        for row, text in enumerate(catalog.texts[attribute.name]):
+            for word in WORD.findall(text.lower()) if text else ():
+                cells.add((row, columns.setdefault((attribute.name, word), len(columns))))
+    if not cells or not train.num_events:
+        return None
+    rows, places = np.array(sorted(cells)).T
+    shape = (len(catalog), len(columns))
+    has: Any = sp.coo_matrix((np.ones(len(rows), np.float32), (rows, places)), shape=shape).tocsr()
+    users = user_item_matrix(train, len(catalog))
+    counts = users @ has  # [U, T] items of each user that have the word
+    sizes = np.asarray(users.sum(axis=1)).ravel()
+    total = float((sizes * (sizes - 1)).sum())
+    both = np.asarray(counts.multiply(counts).sum(axis=0) - counts.sum(axis=0)).ravel()
+    shares = np.asarray(counts.sum(axis=0)).ravel() / max(float(sizes.sum()), 1.0)
+    lifts = (both / 2 + PRIOR_PAIRS) / (total * shares**2 / 2 + PRIOR_PAIRS)
+    weights = np.sqrt(np.maximum(np.log(lifts), 0.0)).astype(np.float32)
+    return unit_sparse_rows((has @ sp.diags(weights)).tocsr()) if weights.any() else None
 
 
 def set_vectors(cells: list[list[str] | None]) -> Any | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unimp.data.catalog import Catalog
@@ -68,9 +69,12 @@ class AlteredItems:
         return list(range(first, first + len(vectors_ND)))
 
     def without_picture(self, item_row: int) -> int:
-        vector_D = self.whole.table_ID[item_row]
+        vector_D = self.whole.table_ID[item_row].clone()
         if self.whole.pictures_ID is not None:
-            vector_D = vector_D - self.whole.pictures_ID[item_row]
+            width = self.model.width
+            vector_D[:width] -= self.whole.pictures_ID[item_row, :width]
+            alike = 0 if self.model.likeness is None else self.model.likeness.widths["picture"]
+            vector_D[width : width + alike] = 0.0
         return self.add(vector_D[None])[0]
 
     def without_attribute(self, item_rows: Sequence[int], name: str) -> dict[int, int]:
@@ -78,10 +82,15 @@ class AlteredItems:
         rows = list(dict.fromkeys(item_rows))
         vectors_ND = self.whole.table_ID[rows]
         if self.text is not None and "text" in self.model.items.projections:
-            kept = tuple(one for one in self.catalog.attributes if one.name != name)
+            kept = tuple(attribute for attribute in self.catalog.attributes if attribute.name != name)
             texts = [self.text.project(self.catalog, rows, some) for some in (kept, self.catalog.attributes)]
-            less, full = (torch.from_numpy(one).to(vectors_ND) for one in texts)
-            vectors_ND = vectors_ND + self.model.items.projections["text"](less - full)
+            less, full = (torch.from_numpy(text).to(vectors_ND) for text in texts)
+            changed_ND = self.model.items.projections["text"](less - full)
+            vectors_ND = vectors_ND + F.pad(changed_ND, (0, vectors_ND.shape[1] - changed_ND.shape[1]))
+            if self.model.likeness is not None:
+                vectors_ND[:, -self.model.likeness.widths["text"] :] = self.model.likeness.project(
+                    "text", less
+                )
         return dict(zip(rows, self.add(vectors_ND), strict=True))
 
 
@@ -107,7 +116,7 @@ class LeaveOneOutAttribution:
         mentions = [part for part in question.parts if isinstance(part, ItemMention)][-most:]
         whole = float(self.likelihoods(histories, item_row)[0])
         fewer = without_each(histories, len(mentions))
-        changes = [whole - one for one in self.likelihoods(fewer, item_row)]
+        changes = [whole - likelihood for likelihood in self.likelihoods(fewer, item_row)]
         pictures, attributes = self.parts(histories, question, mentions, item_row)
         encoded = ranker.encoder.encode(question)
         places = np.flatnonzero(encoded.items >= 0)[-len(mentions) :].tolist() if mentions else []
@@ -122,7 +131,7 @@ class LeaveOneOutAttribution:
             for mention, change, place in zip(mentions, changes, places, strict=True)
         ]
         return Attribution(
-            whole, tuple(items), tuple((name, whole - one) for name, one in attributes.items())
+            whole, tuple(items), tuple((name, whole - likelihood) for name, likelihood in attributes.items())
         )
 
     def parts(
@@ -136,15 +145,18 @@ class LeaveOneOutAttribution:
         ranker = self.ranker
         altered = AlteredItems(ranker.model, ranker.state, self.catalog, self.text)
         shown = {part.block for part in question.parts if isinstance(part, Image) and part.present}
-        blocks = [one for one in mentions if one.block in shown and ranker.state.visual_IVE is not None]
+        blocks = [
+            mention for mention in mentions if mention.block in shown and ranker.state.visual_IVE is not None
+        ]
         sentences = [
-            without_picture(question, one.block, altered.without_picture(one.item_row)) for one in blocks
+            without_picture(question, mention.block, altered.without_picture(mention.item_row))
+            for mention in blocks
         ]
         names = self.read_attributes() if mentions else []
         rows = [part.item_row for part in question.parts if isinstance(part, ItemMention)]
         sentences += [without_field(question, name, altered.without_attribute(rows, name)) for name in names]
         found = self.altered_likelihoods(sentences, altered, histories, item_row)
-        pictures = dict(zip([one.block for one in blocks], found[: len(blocks)], strict=True))
+        pictures = dict(zip([mention.block for mention in blocks], found[: len(blocks)], strict=True))
         return pictures, dict(zip(names, found[len(blocks) :], strict=True))
 
     def read_attributes(self) -> list[str]:
@@ -152,9 +164,9 @@ class LeaveOneOutAttribution:
         template = self.ranker.task.template
         in_vectors = self.text is not None and "text" in self.ranker.model.items.projections
         return [
-            one.name
-            for one in self.catalog.attributes
-            if one.name in template.fields or (in_vectors and one.kind != "number")
+            attribute.name
+            for attribute in self.catalog.attributes
+            if attribute.name in template.fields or (in_vectors and attribute.kind != "number")
         ]
 
     def likelihoods(self, histories: Histories, item_row: int) -> list[float]:
@@ -175,7 +187,7 @@ class LeaveOneOutAttribution:
             mixed = mixed + torch.from_numpy(ranker.sources.score(name, share, histories)[0])
         found: list[float] = []
         for start in range(0, len(sentences), AT_ONCE):
-            encoded = [ranker.encoder.encode(one) for one in sentences[start : start + AT_ONCE]]
+            encoded = [ranker.encoder.encode(sentence) for sentence in sentences[start : start + AT_ONCE]]
             hidden = last_hidden(ranker.model, state, encoded)
             scores = torch.log_softmax(ranker.model.item_logits(hidden, ranker.state.table_ID), dim=-1).cpu()
             found += torch.log_softmax(scores + mixed, dim=-1)[:, item_row].tolist()

@@ -41,7 +41,9 @@ class Continuation:
         """`room`: most positions that will be added; `cache` and `users` as in `hidden_at_end`."""
         self.model, self.state = model, state
         names = users if cache is not None else [""] * len(sentences)
-        plans = [plan_sentence(cache, user, one) for user, one in zip(names, sentences, strict=True)]
+        plans = [
+            plan_sentence(cache, user, sentence) for user, sentence in zip(names, sentences, strict=True)
+        ]
         read = read_rests(model, state, plans, cache, room)
         self.cache = aligned(read.cache, read.batch.lengths, read.batch.items.shape[1])
         self.pictures = read.pictures
@@ -51,7 +53,7 @@ class Continuation:
         """Pictures that the last position sees, and so every further one; None: nobody sees any."""
         self.held_B = read.batch.items.gather(1, ends_B[:, None])[:, 0].clamp(max=-1)
         """The query item that the last position holds: every further one holds it too; -1 for none."""
-        self.hidden_BD = read.hidden_BD
+        self.hidden_BD = read.hidden_BD[:, : model.width]
 
     def step(self, bags_BN: Tensor) -> Tensor:
         """[B, D] after one more position each, which holds a bag of N tokens."""

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.features.item_graph import ItemGraph, user_item_matrix
+from unimp.features.item_graph import ItemGraph, RowScores, met_items, user_item_matrix, weighted_rows
 from unimp.features.text import WORD, WordMatch
 
 MAX_PARTS = 16
@@ -47,6 +47,26 @@ class ExtendedWordMatch(WordMatch):
             scores[:, rows] = (query @ words.T).toarray()
         return scores
 
+    def nearest(self, text: str, most: int) -> IntArray:
+        query = self.unit_rows([WORD.findall(text.lower())])
+        found = [self.trained.nearest(text, most)]
+        for rows, words in self.parts:
+            scores = (query @ words.T).toarray()[0]
+            best = np.argsort(-scores)[:most]
+            found.append(rows[best[scores[best] > 0]])
+        return np.unique(np.concatenate(found))
+
+    def score_rows(self, text: str, rows: IntArray) -> FloatArray:
+        known = np.minimum(rows, self.trained.items_WI.shape[1] - 1)
+        scores = np.where(known == rows, self.trained.score_rows(text, known), np.float32(0))
+        query = self.unit_rows([WORD.findall(text.lower())])
+        for changed, words in self.parts:
+            place = np.argsort(changed)
+            found = place[np.minimum(np.searchsorted(changed, rows, sorter=place), len(changed) - 1)]
+            own = changed[found] == rows
+            scores[own] = (query @ words[found[own]].T).toarray()[0]
+        return np.asarray(scores, dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class ExtendedGraph(ItemGraph):
@@ -73,6 +93,7 @@ class ExtendedContentGraph(ItemGraph):
     """In rising order."""
     threshold: float
     neighbours: int
+    _found: dict[int, RowScores] = field(default_factory=dict, repr=False)
 
     def score(self, histories: Histories, recency: float = 1.0) -> FloatArray:
         changed, num_rows = self.changed_rows, len(self.content_IF)
@@ -93,6 +114,32 @@ class ExtendedContentGraph(ItemGraph):
             near[:, changed] = 0.0
             scores += users[:, met_changed] @ near
         return np.asarray(scores, dtype=np.float32)
+
+    def related(self, histories: Histories, recency: float = 1.0) -> RowScores:
+        changed = self.changed_rows
+        if not len(changed):
+            return super().related(histories, recency)
+        met, weights = met_items(histories, recency)
+        is_changed = np.isin(met, changed)
+        old = weighted_rows(self.weights, met[~is_changed], weights[~is_changed])
+        stays = np.isin(old.rows, changed, invert=True)
+        near = weights @ self._likeness(met, changed)
+        close = np.flatnonzero(near)
+        parts = [RowScores(old.rows[stays], old.scores[stays]), RowScores(changed[close], near[close])]
+        for row, weight in zip(met[is_changed].tolist(), weights[is_changed].tolist(), strict=True):
+            own = self._nearest_of(row)
+            others = np.isin(own.rows, changed, invert=True)
+            parts.append(RowScores(own.rows[others], np.float32(weight) * own.scores[others]))
+        rows = np.concatenate([part.rows for part in parts])
+        return RowScores.summed(rows, np.concatenate([part.scores for part in parts]))
+
+    def _nearest_of(self, row: int) -> RowScores:
+        """The nearest of a changed item, computed when a history first has it."""
+        if row not in self._found:
+            near = self._nearest(np.array([row]))[0]
+            rows = np.flatnonzero(near)
+            self._found[row] = RowScores(rows, near[rows])
+        return self._found[row]
 
     def _likeness(self, rows: IntArray, others: IntArray) -> FloatArray:
         """[len(rows), len(others)] the cosine above the threshold, 0 of an item with itself."""

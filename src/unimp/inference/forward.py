@@ -31,6 +31,7 @@ def as_inputs(batch: Batch) -> Inputs:
         tuple(as_view(view) for view in batch.views),
         batch.query_text,
         batch.query_pictures,
+        batch.read,
     )
 
 
@@ -58,8 +59,9 @@ def pictures_at(state: ItemState, picture_rows: Tensor, device: torch.device) ->
 
 
 def read(model: UnimpModel, state: ItemState, batch: Batch) -> Tensor:
-    """[B, T, D] hidden states of a batch."""
-    return model(as_inputs(batch), state, model.look(batch_pictures(state, batch)))
+    """[B, T, W] hidden states of a batch, and what the likeness head seeks."""
+    inputs = as_inputs(batch)
+    return model.answers(model(inputs, state, model.look(batch_pictures(state, batch))), inputs, state)
 
 
 def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -82,10 +84,10 @@ def positions_at_a_time(model: UnimpModel, device: torch.device) -> int:
 
 @torch.inference_mode()
 def last_hidden(model: UnimpModel, state: ItemState, sentences: Sequence[EncodedSentence]) -> Tensor:
-    """[U, D] the hidden state at the end of every sentence: where the answer begins."""
+    """[U, W] what `read` makes of the end of every sentence: where the answer begins."""
     device = state.table_ID.device
     budget = positions_at_a_time(model, device)
-    hidden = torch.empty(len(sentences), model.width, device=device)
+    hidden = torch.empty(len(sentences), model.answer_width, device=device)
     for rows in batches_by_length([len(sentence) for sentence in sentences], budget):
         batch = collate([sentences[row] for row in rows]).to(device)
         x_BTD = read(model, state, batch)

@@ -16,6 +16,7 @@ from torch import Tensor
 from unimp.data.histories import FloatArray, IntArray
 from unimp.features.item_graph import ItemGraph
 from unimp.features.text import WordMatch
+from unimp.inference.candidates import CandidateSearch, ItemVectors, rows_of_tensor
 from unimp.inference.extended_sources import ExtendedContentGraph, ExtendedGraph, ExtendedWordMatch
 from unimp.inference.score_sources import ScoreSources
 from unimp.inference.tensor_rows import TensorRows
@@ -79,6 +80,8 @@ class ItemIndex:
     """Rows that were upserted, in rising order."""
     removed: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows that must not be answered with, in rising order."""
+    nearest: CandidateSearch | None = None
+    """Proposes what is scored; None: all items."""
 
     @classmethod
     def of_trained(
@@ -100,10 +103,11 @@ class ItemIndex:
             None if state.visual_IVE is None else TensorRows(state.visual_IVE),
             None if state.pictures_ID is None else TensorRows(state.pictures_ID),
             None if sources.pictures is None else TensorRows(torch.from_numpy(sources.pictures)),
-            None if text is None else TensorRows(text.cpu()),
+            None if text is None else TensorRows(text.cpu().float()),
             TensorRows(torch.from_numpy(sources.popularity)),
             sources.words,
             sources.graphs,
+            nearest=sources.nearest,
         )
 
     def __len__(self) -> int:
@@ -124,7 +128,8 @@ class ItemIndex:
         """Scores of all items; for queries too."""
         units = None if self.unit_pictures is None else self.unit_pictures.rows.numpy()
         graphs = {name: self._graph(name, graph) for name, graph in self.graphs.items()}
-        return ScoreSources(self.popularity.rows.numpy(), graphs, self.words, units, self.removed)
+        popularity = self.popularity.rows.numpy()
+        return ScoreSources(popularity, graphs, self.words, units, self.removed, self.nearest)
 
     def _graph(self, name: str, graph: ItemGraph) -> ItemGraph:
         if name == CONTENT and self.text is not None:
@@ -146,34 +151,50 @@ class ItemIndex:
         rows_N = torch.from_numpy(rows).to(device)
         changed: dict[str, Any] = self._pictures(rows_N, content.visual, in_place=in_place)
         vectors_ND = self._trained_parts(rows_N)
+        known: dict[str, Tensor] = {}
         if content.text_NF is not None:
             text_NF = torch.from_numpy(content.text_NF)
-            vectors_ND = vectors_ND + self.model.items.known_by_content({"text": text_NF.to(device)})
+            known["text"] = text_NF.to(device)
+            vectors_ND = vectors_ND + self.model.items.known_by_content(known)
             if self.text is not None:
                 changed["text"] = self.text.with_rows(torch.from_numpy(rows), text_NF, in_place=in_place)
-        if "pictures" in changed:
-            vectors_ND = vectors_ND + changed["pictures"].rows[rows_N]
-        elif self.pictures is not None:
-            vectors_ND = vectors_ND + self.pictures.rows[rows_N]
+        pictures = changed.get("pictures", self.pictures)
+        vectors_ND = self.model.with_likeness(vectors_ND, known)
+        if pictures is not None:
+            width, parts_ND = self.model.width, pictures.rows[rows_N]
+            vectors_ND[:, :width] += parts_ND[:, :width]
+            alike = parts_ND.shape[1] - width
+            vectors_ND[:, width : width + alike] = parts_ND[:, width:]
         changed["table"] = self.table.with_rows(rows_N, vectors_ND, in_place=in_place)
         new = torch.from_numpy(rows[rows >= len(self)])
         if len(new):
             changed["popularity"] = self.popularity.with_rows(new, torch.zeros(len(new)))
         words = self.words
         if words is not None:
-            known = words if isinstance(words, ExtendedWordMatch) else ExtendedWordMatch(words)
-            words = known.with_items(rows, content.terms)
-        return replace(
+            extended = words if isinstance(words, ExtendedWordMatch) else ExtendedWordMatch(words)
+            words = extended.with_items(rows, content.terms)
+        grown = replace(
             self,
             **changed,
             words=words,
             changed_rows=np.union1d(self.changed_rows, rows),
             removed=np.setdiff1d(self.removed, rows),
         )
+        return grown if self.nearest is None else replace(grown, nearest=grown._nearest_with(rows))
+
+    def _nearest_with(self, rows: IntArray) -> CandidateSearch | None:
+        """The search that finds these rows as they are in this version."""
+        if self.nearest is None:
+            return None
+        scale = self.nearest.popularity_scale
+        vectors = ItemVectors(self.table.rows, self.popularity.rows.numpy(), scale)
+        pictures = None if self.unit_pictures is None else rows_of_tensor(self.unit_pictures.rows)
+        return self.nearest.upsert(rows, vectors.rows, pictures)
 
     def remove(self, rows: IntArray) -> ItemIndex:
         """The index that never answers with these items. Their rows stay: histories may hold them."""
-        return replace(self, removed=np.union1d(self.removed, rows).astype(np.int64))
+        nearest = None if self.nearest is None else self.nearest.remove(rows)
+        return replace(self, removed=np.union1d(self.removed, rows).astype(np.int64), nearest=nearest)
 
     def _pictures(self, rows_N: Tensor, visual: Mapping[int, Tensor], *, in_place: bool) -> dict[str, Any]:
         """The picture tables that change, by the name of their field."""
@@ -194,9 +215,8 @@ class ItemIndex:
             if "pictures" in tables:
                 present_P = torch.ones(len(shown_P), dtype=torch.bool, device=rows_N.device)
                 pooled = self.model.pooled_pictures(tokens_PVE, present_P)
-                values["pictures"] = self.model.items.known_by_content({"picture": pooled})
-                unit = torch.nn.functional.normalize(values["pictures"].float(), dim=-1)
-                values["unit_pictures"] = unit
+                values["pictures"] = self.model.picture_parts(pooled)
+                values["unit_pictures"] = self.model.unit_pictures(values["pictures"])
             for name, value in values.items():
                 table = tables[name]
                 places_P = shown_P.to(table.rows.device)

@@ -156,13 +156,26 @@ def read_rests(
             cache.keys[:, row, :, known] = reading.prefix.keys_LHSK[:, :, : reading.start]
             cache.values[:, row, :, known] = reading.prefix.values_LHSK[:, :, : reading.start]
     inputs, pictures = as_inputs(batch), model.look(batch_pictures(state, batch))
-    x_BTD = model(inputs, state, pictures, cache)
+    before_BS = items_before(readings, starts, before)
+    before_BS = None if before_BS is None else before_BS.to(batch.items.device)
+    x_BTD = model.answers(model(inputs, state, pictures, cache), inputs, state, before_BS)
     if prefixes is not None:
         for row, reading in enumerate(readings):
             prefix = reading.to_insert(cache, row, starts[row], x_BTD[row])
             if prefix is not None:
                 prefixes.insert(reading.user, prefix)
     return ReadBatch(batch, inputs, pictures, cache, x_BTD)
+
+
+def items_before(readings: Sequence[Reading], starts: Sequence[int], before: int) -> Tensor | None:
+    """[B, before] item rows of the cached positions, laid as in the pass's own cache; None: none are."""
+    if not before:
+        return None
+    rows_BS = torch.full((len(readings), before), -1)
+    for row, reading in enumerate(readings):
+        if reading.prefix is not None:
+            rows_BS[row, starts[row] :] = torch.from_numpy(reading.prefix.positions.items[: reading.start])
+    return rows_BS
 
 
 @torch.inference_mode()
@@ -180,7 +193,7 @@ def hidden_at_end(
     """
     if cache is None:
         return last_hidden(model, state, sentences)
-    plans = [plan_sentence(cache, user, one) for user, one in zip(users, sentences, strict=True)]
+    plans = [plan_sentence(cache, user, sentence) for user, sentence in zip(users, sentences, strict=True)]
     return hidden_of(model, state, plans, cache)
 
 
@@ -203,7 +216,7 @@ def hidden_after(
 
 def hidden_of(model: UnimpModel, state: ItemState, readings: Sequence[Reading], cache: PrefixCache) -> Tensor:
     """[U, D]; rests of similar length share a forward pass."""
-    hidden_UD = state.table_ID.new_empty(len(readings), model.width)
+    hidden_UD = state.table_ID.new_empty(len(readings), model.answer_width)
     for row, reading in enumerate(readings):
         if reading.rest is None and reading.prefix is not None:
             hidden_UD[row] = reading.prefix.hidden_D

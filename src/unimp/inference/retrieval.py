@@ -1,8 +1,9 @@
-"""Exact ranking: one forward pass and one matrix product score every item of the catalogue."""
+"""Ranking: one forward pass and one matrix product score every item of the catalogue, or of a large one the
+candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Protocol
@@ -12,12 +13,15 @@ import torch
 from torch import Tensor
 
 from unimp.answer import Query
-from unimp.data.histories import FloatArray, Histories
+from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.inference.candidates import MOST_RELATED, CandidateSearch
 from unimp.inference.decoder import Decoder
 from unimp.inference.prefix import HistoryKey
 from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.reading import DeferredSentence, Write, hidden_after, hidden_at_end
-from unimp.inference.score_sources import FusionWeights, ScoreSources
+from unimp.inference.score_sources import POPULARITY, FusionWeights, ScoreSources, SourceWeight
+from unimp.inference.scored_rows import ScoredRows, best_of_candidates, best_rows
+from unimp.inference.vector_index import NO_ROWS
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
@@ -83,6 +87,46 @@ class ModelRanker(Decoder):
         """[U, I], higher is better; without a history popularity decides, the model among equals."""
         return self.sources.hide_removed(self.mixed(self.log_probabilities(histories), histories))
 
+    def best(
+        self, histories: Histories, counts: Sequence[int], exclude_history: Sequence[bool | None]
+    ) -> list[ScoredRows]:
+        """[U] each user's best items; where asked, without those of the history.
+
+        Of a large catalogue only candidates are scored, without the model's normaliser over all items.
+        """
+        search = self.sources.nearest
+        if search is None:
+            return best_rows(self.score(histories), histories, counts, exclude_history)
+        writes = [partial(self.task.question, histories, user) for user in range(len(histories))]
+        hidden_UD = hidden_behind(self, histories, writes)
+        return [
+            self._best_near(search, hidden_UD[user], histories.slice(user, user + 1), count, bool(excluded))
+            for user, (count, excluded) in enumerate(zip(counts, exclude_history, strict=True))
+        ]
+
+    def _best_near(
+        self, search: CandidateSearch, hidden_D: Tensor, history: Histories, count: int, exclude: bool
+    ) -> ScoredRows:
+        shares = self.fusion_weights.shares
+        cold = history.num_events == 0
+        direction_D, popular = direction(self.model, hidden_D), popularity_weight(shares)
+        if cold:
+            direction_D, popular = COLD_SHARE * direction_D, popular + 1.0
+        related = self.sources.related(shares, history)
+        proposals = [found.best(MOST_RELATED) for found in related.values()]
+        if cold:
+            proposals.append(search.popular)
+        excluded = history.items_of(0) if exclude else NO_ROWS
+        query_D = search.query(direction_D, popular)
+        rows = search.candidates(query_D, count, excluded, proposals)
+        scores = logits_of(self.model, self.state, hidden_D, rows)
+        if cold:
+            scores = np.log1p(self.sources.popularity[rows]) + np.float32(COLD_SHARE) * scores
+        for name, share in shares.items():
+            scores = scores + self.sources.score_rows(name, share, rows, related)
+        scores[np.isin(rows, excluded)] = -np.inf
+        return best_of_candidates(rows, scores, count)
+
     def mixed(self, scores: FloatArray, histories: Histories) -> FloatArray:
         """[U, I] the model's log-probabilities with the sources' shares, in place; removed items too."""
         cold = histories.lengths == 0
@@ -111,9 +155,67 @@ class ModelSearcher(Decoder):
         hidden_UD = hidden_behind(self, histories, writes)
         return log_probabilities_at(self.model, self.state, hidden_UD)
 
-    def lift_same_picture(self, scores_I: FloatArray, shown: int) -> None:
-        """Put the item first whose own picture is the one in row `shown`; see `lift_same_picture`."""
-        lift_same_picture(scores_I, self.sources.pictures, shown)
+    def best(
+        self,
+        histories: Histories,
+        queries: Sequence[Query],
+        counts: Sequence[int],
+        exclude_history: Sequence[bool | None],
+    ) -> list[ScoredRows]:
+        """[U] the best items of each query, as `ModelRanker.best`.
+
+        A picture alone that is one of the catalogue's brings its own item first, see `lift_same_picture`.
+        """
+        search = self.sources.nearest
+        if search is None:
+            scores_UI = self.search(histories, queries)
+            for scores_I, query in zip(scores_UI, queries, strict=True):
+                if query.has_picture and not query.text:
+                    self.lift_same_picture(scores_I, query.picture_row)
+            return best_rows(scores_UI, histories, counts, exclude_history)
+        writes = [partial(self.task.question, histories, user, query) for user, query in enumerate(queries)]
+        hidden_UD = hidden_behind(self, histories, writes)
+        asked = zip(queries, counts, exclude_history, strict=True)
+        return [
+            self._best_near(search, hidden_UD[user], histories.slice(user, user + 1), *request)
+            for user, request in enumerate(asked)
+        ]
+
+    def _best_near(
+        self,
+        search: CandidateSearch,
+        hidden_D: Tensor,
+        history: Histories,
+        query: Query,
+        count: int,
+        exclude: bool | None,
+    ) -> ScoredRows:
+        shares, pictures_XD = self.fusion_weights.shares, self.sources.pictures
+        related = self.sources.related(shares, history)
+        own = history.items_of(0)
+        proposals = [own, *(found.best(MOST_RELATED) for found in related.values())]
+        if self.sources.words is not None and query.text:
+            proposals.append(self.sources.words.nearest(query.text, MOST_RELATED))
+        if pictures_XD is not None and query.has_picture:
+            proposals.append(search.like_picture(pictures_XD[query.picture_row], count))
+        query_D = search.query(direction(self.model, hidden_D), popularity_weight(shares))
+        rows = search.candidates(query_D, count, own if exclude else NO_ROWS, proposals)
+        scores = logits_of(self.model, self.state, hidden_D, rows)
+        for name, share in shares.items():
+            scores = scores + self.sources.score_rows(name, share, rows, related, query)
+        if query.has_picture and not query.text:
+            self.lift_same_picture(scores, query.picture_row, rows)
+        if exclude:
+            scores[np.isin(rows, own)] = -np.inf
+        return best_of_candidates(rows, scores, count)
+
+    def lift_same_picture(self, scores_N: FloatArray, shown: int, rows: IntArray | None = None) -> None:
+        """Put the item first whose own picture is the one in row `shown`; see `lift_same_picture`.
+
+        Descriptors know a picture again that was cropped or compressed: then it is the nearest, however near.
+        """
+        least = -1.0 if self.model.described_pictures else SAME_PICTURE
+        lift_same_picture(scores_N, self.sources.pictures, shown, rows, least)
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
@@ -143,23 +245,31 @@ def hidden_behind(
     return hidden_after(model, state, encoder, sentences, cache, histories.user_ids.tolist())
 
 
-def lift_same_picture(scores_I: FloatArray, pictures_XD: FloatArray | None, shown: int) -> None:
+def lift_same_picture(
+    scores_N: FloatArray,
+    pictures_XD: FloatArray | None,
+    shown: int,
+    rows: IntArray | None = None,
+    least: float = SAME_PICTURE,
+) -> None:
     """Where the picture in row `shown` is one of the catalogue's, put its item first, like items after it.
 
     Whoever shows an item's own picture asks for that item, whatever share validation gave to likeness.
-    In place; several items with the same picture come together.
+    In place; several items with the same picture come together. `rows`: [N] of the items that are scored;
+    None: the whole catalogue. `least`: cosine from which on two pictures are one.
     """
     if pictures_XD is None:
         return
-    likeness = pictures_XD[: len(scores_I)] @ pictures_XD[shown]
+    pictures_ND = pictures_XD[: len(scores_N)] if rows is None else pictures_XD[rows]
+    likeness = pictures_ND @ pictures_XD[shown]
     nearest = float(likeness.max(initial=-1.0))
-    if nearest < SAME_PICTURE:
+    if nearest < least:
         return
-    same = (likeness >= nearest - 1e-5) & np.isfinite(scores_I)  # what is hidden stays hidden
+    same = (likeness >= nearest - 1e-5) & np.isfinite(scores_N)  # what is hidden stays hidden
     if not same.any():
         return
-    scores_I += np.float32(LIKE_PICTURES) * likeness
-    scores_I[same] += scores_I.max() - scores_I[same].min() + 1.0
+    scores_N += np.float32(LIKE_PICTURES) * likeness
+    scores_N[same] += scores_N.max() - scores_N[same].min() + 1.0
 
 
 @torch.inference_mode()
@@ -167,3 +277,23 @@ def log_probabilities_at(model: UnimpModel, state: ItemState, hidden_ND: Tensor)
     """[N, I] log p(item) after each hidden state."""
     logits = model.item_logits(hidden_ND, state.table_ID)
     return np.asarray(torch.log_softmax(logits, dim=-1).cpu().numpy(), dtype=np.float32)
+
+
+@torch.inference_mode()
+def logits_of(model: UnimpModel, state: ItemState, hidden_D: Tensor, rows: IntArray) -> FloatArray:
+    """[N] the model's scores of these items after one hidden state; `log_probabilities_at` but a constant."""
+    vectors_ND = state.table_ID[torch.from_numpy(rows).to(state.table_ID.device)]
+    logits_1N = model.item_logits(hidden_D[None], vectors_ND)
+    return np.array(logits_1N[0].float().cpu().numpy(), dtype=np.float32)
+
+
+@torch.inference_mode()
+def direction(model: UnimpModel, hidden_D: Tensor) -> FloatArray:
+    """[D] whose inner product with an item's vector is the model's score."""
+    scaled_1D = model.item_logits(hidden_D[None], torch.eye(len(hidden_D)).to(hidden_D))
+    return np.asarray(scaled_1D[0].float().cpu().numpy(), dtype=np.float32)
+
+
+def popularity_weight(shares: Mapping[str, SourceWeight]) -> float:
+    """What log popularity counts; 0 where it does not."""
+    return shares[POPULARITY].weight if POPULARITY in shares else 0.0

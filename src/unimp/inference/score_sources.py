@@ -11,8 +11,9 @@ from pydantic import Field
 from unimp.answer import Query
 from unimp.core.config import Config
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.features.item_graph import ItemGraph
+from unimp.features.item_graph import ItemGraph, RowScores
 from unimp.features.text import WordMatch
+from unimp.inference.candidates import CandidateSearch
 
 POPULARITY, WORDS, PICTURE = "popularity", "words", "picture"
 
@@ -49,6 +50,8 @@ class ScoreSources:
     """[I (+ X), D] unit vectors of pictures, zeros where there is none."""
     removed: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows of items that must not be answered with any more."""
+    nearest: CandidateSearch | None = None
+    """Proposes the items that are scored at all; None: all of them."""
 
     def hide_removed(self, scores_UI: FloatArray) -> FloatArray:
         """-inf for items that were removed, in place."""
@@ -81,3 +84,32 @@ class ScoreSources:
         if name in self.graphs:
             return weight * self.graphs[name].score(histories, share.recency)
         return np.zeros((1, len(self.popularity)), dtype=np.float32)
+
+    def related(self, shares: Mapping[str, SourceWeight], histories: Histories) -> dict[str, RowScores]:
+        """By graph, the scores of the items that it relates to one user's, before their weights."""
+        return {
+            name: self.graphs[name].related(histories, share.recency)
+            for name, share in shares.items()
+            if name in self.graphs and share.weight
+        }
+
+    def score_rows(
+        self,
+        name: str,
+        share: SourceWeight,
+        rows: IntArray,
+        related: Mapping[str, RowScores],
+        query: Query | None = None,
+    ) -> FloatArray:
+        """[len(rows)] what `score` gives these items for one user."""
+        weight = np.float32(share.weight)
+        if name == POPULARITY:
+            return np.asarray(weight * np.log1p(self.popularity[rows]), dtype=np.float32)
+        if name == WORDS and self.words is not None and query is not None:
+            return weight * self.words.score_rows(query.text, rows)
+        if name == PICTURE and self.pictures is not None and query is not None and query.has_picture:
+            shown = self.pictures[query.picture_row]
+            return np.asarray(weight * (self.pictures[rows] @ shown), dtype=np.float32)
+        if name in related:
+            return weight * related[name].at(rows)
+        return np.zeros(len(rows), dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unimp.answer import Ranker
-from unimp.core.errors import UnimpError
+from unimp.core.errors import ConfigError, UnimpError
 from unimp.data.histories import Cases, Histories, IntArray
 
 CUTOFFS = (3, 5, 10)
@@ -54,6 +55,22 @@ def find_ranks(scores: npt.NDArray[np.float32], target_rows: IntArray) -> Ranks:
 def target_ranks(scores: npt.NDArray[np.float32], target_rows: IntArray) -> RankArray:
     """[N] the ranks alone, see `find_ranks`."""
     return find_ranks(scores, target_rows).values
+
+
+def score_bytes() -> int:
+    """Largest size of a matrix of scores: `UNIMP_SCORE_MIB`, 64 MiB unless set. ConfigError for no number."""
+    text = os.environ.get("UNIMP_SCORE_MIB", "64")
+    if not text.isdigit() or not int(text):
+        raise ConfigError(f"UNIMP_SCORE_MIB={text}: expected a number of MiB, such as 64")
+    return int(text) * 2**20
+
+
+def users_at_a_time(num_items: int) -> int:
+    """Users whose scores of all items are held together: at most 512, fewer for a large catalogue.
+
+    A few matrices of that size are alive at once; there is never one of all users by all items.
+    """
+    return max(1, min(512, score_bytes() // (4 * max(num_items, 1))))
 
 
 def judge_cases(

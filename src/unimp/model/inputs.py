@@ -29,6 +29,8 @@ class Inputs:
     """Text content of items without identity: queries. Position -2 - g of `items_BT` holds ghost g."""
     ghost_pictures_G: Tensor
     """Rows of `ItemState.pictures_ID`, -1 for none."""
+    read_BT: Tensor | None = None
+    """bool: events of the history and queries, which the likeness head reads; None: none of these."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,31 @@ class ItemInputs:
     pooled_IP: Tensor | None = None
     """[I, 2E] mean and maximum of `visual_IVE`, where reading all of it at every step costs too much."""
 
+    def at(self, rows_R: Tensor) -> ItemInputs:
+        """The R items of these rows, on their device, in float32. Visual tokens stay those of all items."""
+
+        def taken(table: Tensor) -> Tensor:
+            return table[rows_R.to(table.device)].to(rows_R.device)
+
+        optional = {"pixels_IYX3": self.pixels_IYX3, "has_picture_I": self.has_picture_I}
+        return ItemInputs(
+            {name: taken(block).float() for name, block in self.content.items()},
+            visual_IVE=self.visual_IVE,
+            pooled_IP=None if self.pooled_IP is None else taken(self.pooled_IP).float(),
+            **{name: None if table is None else taken(table) for name, table in optional.items()},
+        )
+
 
 @dataclass(frozen=True)
 class ItemState:
     """The item side of one forward pass."""
 
     table_ID: Tensor
+    """What answers are sought in: every item's vector as the model reads it, and behind it, where the model
+    has a likeness head, K numbers more."""
     visual_IVE: Tensor | None
     pictures_ID: Tensor | None = None
-    """Every picture's part in its item's vector, those from outside the catalogue after the others."""
+    """Every picture's part in its item's vector, then its block of the likeness head; those from outside the
+    catalogue after the others."""
     outside_XVE: Tensor | None = None
     """Visual tokens of pictures that are not the catalogue's; their rows follow the catalogue's."""

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+ROWS = 2**17
+"""Rows of half-precision content that are converted at a time."""
+
 
 class ItemTable(nn.Module):
     """item i -> identity[i] + Σ_blocks project(content_i).
@@ -38,17 +41,29 @@ class ItemTable(nn.Module):
         kept[kept_rows] = True
         self.identity.weight *= kept[:, None]
 
-    def vectors(self, content: Mapping[str, Tensor]) -> Tensor:
-        """[I, D] every item's vector; `content` maps each block's name to its [I, F] values."""
-        table = self.identity.weight
+    def vectors(self, content: Mapping[str, Tensor], identity_ID: Tensor | None = None) -> Tensor:
+        """[I, D] items' vectors; `content` maps each block's name to its [I, F] values.
+
+        `identity_ID`: the identities of the items that `content` describes; None: it describes all.
+        """
+        table = self.identity.weight if identity_ID is None else identity_ID
         if self.training and self.identity_dropout:
             kept = torch.rand(len(table), 1, device=table.device) >= self.identity_dropout
             table = table * kept
         for name, projection in self.projections.items():
-            table = table + projection(content[name])
+            table = table + projected(projection, content[name])
         return table
 
     def known_by_content(self, content: Mapping[str, Tensor]) -> Tensor:
         """[N, D] of items without identity: the parts of the blocks that `content` gives."""
-        parts = [self.projections[name](block) for name, block in content.items()]
+        parts = [projected(self.projections[name], block) for name, block in content.items()]
         return torch.stack(parts).sum(dim=0)
+
+
+def projected(projection: nn.Module, block_IF: Tensor) -> Tensor:
+    """[I, D]. A block in half precision (memory-mapped, on the CPU) is converted some rows at a time."""
+    if block_IF.dtype != torch.float16:
+        vectors: Tensor = projection(block_IF)
+        return vectors
+    device = next(projection.parameters()).device
+    return torch.cat([projection(rows.to(device, torch.float32)) for rows in block_IF.split(ROWS)])

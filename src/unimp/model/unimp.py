@@ -1,6 +1,7 @@
 """`UnimpModel`: backbone, cross-attention at every layer, item table and token table in one module."""
 
-# B sentences, T positions, D width, I items, W tokens, P pictures, V visual tokens, E visual width
+# B sentences, T positions, D width, K width of likeness, W = D + K width of an answer, I items, P pictures,
+# X pictures from outside too, V visual tokens, E visual width, C width of a block of content, S all positions
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from unimp.model.cross_attention import GatedCrossAttention
 from unimp.model.decoder import CompactDecoder, KVCache
 from unimp.model.inputs import Inputs, ItemInputs, ItemState
 from unimp.model.item_table import ItemTable
+from unimp.model.likeness import HistoryItems, LikenessHead
 from unimp.model.resampler import Resampler
 from unimp.model.token_table import LanguageSide, TokenTable
 from unimp.model.vision import pixels_from_bytes, pool_tokens
@@ -48,6 +50,10 @@ class ModelConfig(Config):
     """Cross-attention before every so many-th decoder layer."""
     cross_attention_width: int = Field(0, ge=0)
     """Width within cross-attention; 0: that of the decoder's layers. `heads` must divide it."""
+    likeness: int = Field(0, ge=0)
+    """Beside its hidden state's product with an item, score how alike the item's picture and text are to the
+    history's, each projected to at most so many numbers, which every item's answer vector is longer by;
+    0: do not."""
 
 
 class UnimpModel(nn.Module):
@@ -62,11 +68,13 @@ class UnimpModel(nn.Module):
         visual_width: int | None,
         *,
         pooled_pictures: bool = True,
+        described_pictures: bool = False,
         vision: nn.Module | None = None,
         resampler: int = 0,
         language: LanguageSide | None = None,
     ) -> None:
-        """`visual_width`: width of a visual token, None for a model without pictures; `vision`: the encoder
+        """`visual_width`: width of a visual token, None for a model without pictures; `described_pictures`:
+        the first token describes the whole picture, which is its content then; `vision`: the encoder
         that is trained with it, None for a frozen one; `resampler`: learned queries that take the place of a
         picture's tokens, 0 for none; `language`: a pretrained backbone and its words."""
         super().__init__()
@@ -74,10 +82,12 @@ class UnimpModel(nn.Module):
         sees = config.cross_attention and visual_width is not None
         self.vision = vision
         self.resampler = Resampler(visual_width, resampler) if sees and visual_width and resampler else None
+        self.described_pictures = described_pictures
         if visual_width is not None and pooled_pictures:
-            content_widths = {**content_widths, "picture": 2 * visual_width}
+            wide = visual_width if described_pictures else 2 * visual_width
+            content_widths = {**content_widths, "picture": wide}
             # Pooled tokens of different pictures are much alike: only what sets them apart is content.
-            self.picture_norm = nn.BatchNorm1d(2 * visual_width, affine=False)
+            self.picture_norm = nn.Identity() if described_pictures else nn.BatchNorm1d(wide, affine=False)
         self.width = config.width if language is None else language.decoder.width
         self.items = ItemTable(num_items, self.width, content_widths, config.identity_dropout)
         if language is None:
@@ -98,9 +108,21 @@ class UnimpModel(nn.Module):
             for _ in range(self.decoder.num_layers // config.cross_attention_every if sees else 0)
         )
         self.scale = nn.Parameter(torch.tensor(1.0 / self.decoder.hidden_size))
+        alike = {name: content_widths[name] for name in ("picture", "text") if name in content_widths}
+        self.likeness = (
+            LikenessHead(self.width, alike, config.likeness) if config.likeness and alike else None
+        )
 
-    def item_state(self, items: ItemInputs) -> ItemState:
-        """Every item's vector, and its visual tokens: computed once per forward pass, shared by all."""
+    @property
+    def answer_width(self) -> int:
+        """W: of what answers are sought with, and of what each item is sought by."""
+        return self.width + (0 if self.likeness is None else self.likeness.width)
+
+    def item_state(self, items: ItemInputs, identity_ID: Tensor | None = None) -> ItemState:
+        """Every item's vector, and its visual tokens: computed once per forward pass, shared by all.
+
+        `identity_ID`: the identities of the items of `items`, where those are not the whole catalogue.
+        """
         visual_IVE = items.visual_IVE
         if self.vision is not None and items.pixels_IYX3 is not None:
             visual_IVE = self.vision(pixels_from_bytes(items.pixels_IYX3))
@@ -108,34 +130,66 @@ class UnimpModel(nn.Module):
         pictures_ID = None
         if visual_IVE is not None and "picture" in self.items.projections:
             content["picture"] = self.pooled_pictures(visual_IVE, items.has_picture_I, items.pooled_IP)
-            pictures_ID = self.items.projections["picture"](content["picture"])
-        return ItemState(self.items.vectors(content), visual_IVE, pictures_ID)
+            pictures_ID = self.picture_parts(content["picture"])
+        vectors_ND = self.items.vectors(content, identity_ID)
+        return ItemState(self.with_likeness(vectors_ND, content), visual_IVE, pictures_ID)
+
+    def with_likeness(self, vectors_ND: Tensor, content: Mapping[str, Tensor]) -> Tensor:
+        """[N, W] items' vectors, and behind them what the likeness head reads of their `content`."""
+        if self.likeness is None:
+            return vectors_ND
+        return torch.cat((vectors_ND, self.likeness.vectors(content, vectors_ND)), dim=-1)
+
+    def picture_parts(self, pooled_NC: Tensor) -> Tensor:
+        """[N, D + the picture's block] what pictures add to their items' vectors, and what they are like."""
+        parts: Tensor = self.items.projections["picture"](pooled_NC)
+        if self.likeness is None:
+            return parts
+        return torch.cat((parts, self.likeness.project("picture", pooled_NC)), dim=-1)
+
+    def unit_pictures(self, pictures_XD: Tensor) -> Tensor:
+        """[X, ·] unit rows that pictures are compared by: their blocks of the likeness head, or what they add
+        to their items' vectors."""
+        compared = pictures_XD[:, self.width :] if pictures_XD.shape[1] > self.width else pictures_XD
+        return F.normalize(compared.float(), dim=-1)
 
     def with_outside(self, state: ItemState, visual_XVE: Tensor) -> ItemState:
         """The state with further pictures, shown but not of the catalogue (an uploaded query)."""
         pictures_ID = state.pictures_ID
         if pictures_ID is not None:
             shown = visual_XVE.new_ones(len(visual_XVE), dtype=torch.bool)
-            pooled = self.pooled_pictures(visual_XVE, shown)
-            pictures_ID = torch.cat((pictures_ID, self.items.projections["picture"](pooled)))
+            pictures_ID = torch.cat(
+                (pictures_ID, self.picture_parts(self.pooled_pictures(visual_XVE, shown)))
+            )
         return replace(state, pictures_ID=pictures_ID, outside_XVE=visual_XVE)
 
     def pooled_pictures(
         self, visual_IVE: Tensor, has_picture_I: Tensor | None, pooled_IP: Tensor | None = None
     ) -> Tensor:
-        """[I, 2E] mean and maximum of each picture, standardised over all pictures; 0 where there is none."""
+        """[I, C] what a picture is as content, 0 where there is none: its descriptor, or mean and maximum of
+        its tokens, standardised over all pictures."""
         assert has_picture_I is not None
         rows = has_picture_I.nonzero()[:, 0]
-        pooled = pool_tokens(visual_IVE.index_select(0, rows)) if pooled_IP is None else pooled_IP[rows]
-        pooled = self.picture_norm(pooled)
-        scaled = pooled / pooled.shape[-1] ** 0.5  # about unit length, like every other block of content
-        return scaled.new_zeros(len(visual_IVE), scaled.shape[-1]).index_copy(0, rows, scaled)
+        if self.described_pictures:
+            descriptors_IC = visual_IVE[:, 0] if pooled_IP is None else pooled_IP
+            scaled = descriptors_IC.index_select(0, rows).float()
+        else:
+            pooled = pool_tokens(visual_IVE.index_select(0, rows)) if pooled_IP is None else pooled_IP[rows]
+            norm = self.picture_norm
+            if self.training and len(rows) < 2:  # of a step that touches few items; one row has no variance
+                assert isinstance(norm, nn.BatchNorm1d)
+                pooled = F.batch_norm(pooled, norm.running_mean, norm.running_var, eps=norm.eps)
+            else:
+                pooled = norm(pooled)
+            scaled = pooled / pooled.shape[-1] ** 0.5  # about unit length, like every other block of content
+        return scaled.new_zeros(len(has_picture_I), scaled.shape[-1]).index_copy(0, rows, scaled)
 
     def embed(self, inputs: Inputs, state: ItemState) -> Tensor:
         """[B, T, D]: an item's vector, a ghost's vector, and the mean of a position's tokens."""
         batch, length = inputs.items_BT.shape
         items_BT = inputs.items_BT
-        x_BTD = F.embedding(items_BT.clamp(min=0), state.table_ID) * (items_BT >= 0).unsqueeze(-1)
+        vectors_ID = state.table_ID[:, : self.width]
+        x_BTD = F.embedding(items_BT.clamp(min=0), vectors_ID) * (items_BT >= 0).unsqueeze(-1)
         words_ND = self.tokens(inputs.tokens_N) * inputs.token_shares_N.unsqueeze(-1)
         flat = x_BTD.reshape(batch * length, -1).index_add(0, inputs.token_positions_N, words_ND)
         if len(inputs.ghost_pictures_G):
@@ -152,9 +206,48 @@ class UnimpModel(nn.Module):
         if inputs.ghost_text_GF is not None and "text" in self.items.projections:
             ghosts_GD = ghosts_GD + self.items.projections["text"](inputs.ghost_text_GF)
         if state.pictures_ID is not None:
-            pictures_GD = state.pictures_ID.index_select(0, rows_G.clamp(min=0))
+            pictures_GD = state.pictures_ID[:, : self.width].index_select(0, rows_G.clamp(min=0))
             ghosts_GD = ghosts_GD + pictures_GD * (rows_G >= 0).unsqueeze(-1)
         return ghosts_GD
+
+    def ghost_likeness(self, inputs: Inputs, state: ItemState) -> Tensor:
+        """[G, K] what the likeness head reads of each query."""
+        assert self.likeness is not None
+        rows_G, parts = inputs.ghost_pictures_G, []
+        for name, wide in self.likeness.widths.items():
+            if name == "text" and inputs.ghost_text_GF is not None:
+                parts.append(self.likeness.project("text", inputs.ghost_text_GF))
+            elif name == "picture" and state.pictures_ID is not None:
+                shown_GK = state.pictures_ID[:, self.width :].index_select(0, rows_G.clamp(min=0))
+                parts.append(shown_GK * (rows_G >= 0).unsqueeze(-1))
+            else:
+                parts.append(state.table_ID.new_zeros(len(rows_G), wide))
+        return torch.cat(parts, dim=-1)
+
+    def answers(
+        self, hidden_BTD: Tensor, inputs: Inputs, state: ItemState, before_BS: Tensor | None = None
+    ) -> Tensor:
+        """[B, T, W] hidden states, and behind them what the likeness head seeks.
+
+        before_BS: item rows of the positions before the batch's, -1 where none is read.
+        """
+        if self.likeness is None:
+            return hidden_BTD
+        rows_BT = torch.full_like(inputs.items_BT, -1)
+        if inputs.read_BT is not None:
+            rows_BT = inputs.items_BT.where(inputs.read_BT, rows_BT)
+        rows_BS = rows_BT if before_BS is None else torch.cat((before_BS, rows_BT), dim=1)
+        read_BSW = F.embedding(rows_BS.clamp(min=0), state.table_ID) * (rows_BS >= 0).unsqueeze(-1)
+        queries_BS = rows_BS <= -2
+        if len(inputs.ghost_pictures_G) and bool(queries_BS.any()):
+            ghosts_GD, alike_GK = self.ghost_vectors(inputs, state), self.ghost_likeness(inputs, state)
+            places = queries_BS.flatten().nonzero()[:, 0]
+            ghosts_NW = torch.cat((ghosts_GD, alike_GK), dim=-1)[-2 - rows_BS.flatten()[places]]
+            flat = read_BSW.flatten(0, 1).index_add(0, places, ghosts_NW)
+            read_BSW = flat.view_as(read_BSW)
+        vectors_BSD, alike_BSK = read_BSW.split([self.width, self.likeness.width], dim=-1)
+        sought_BTK = self.likeness(hidden_BTD, HistoryItems(vectors_BSD, alike_BSK, queries_BS))
+        return torch.cat((hidden_BTD, sought_BTK), dim=-1)
 
     def learned_state(self) -> dict[str, Tensor]:
         """All that training changes: without the weights that a frozen backbone came with."""
@@ -214,18 +307,25 @@ class UnimpModel(nn.Module):
         blocks = [block for block in self.cross_attention if isinstance(block, GatedCrossAttention)]
         return [float(torch.tanh(block.gate.detach())) for block in blocks]
 
-    def item_logits(self, hidden_ND: Tensor, table_ID: Tensor) -> Tensor:
+    def sought(self, answers_NW: Tensor) -> Tensor:
+        """[N, W] whose products with the items' rows are their scores."""
+        if self.likeness is None:
+            return self.scale * answers_NW
+        return torch.cat((self.scale * answers_NW[:, : self.width], answers_NW[:, self.width :]), dim=-1)
+
+    def item_logits(self, answers_NW: Tensor, table_ID: Tensor) -> Tensor:
         """[N, I]: the tied table scores every item."""
-        return self.scale * hidden_ND @ table_ID.T
+        return self.sought(answers_NW) @ table_ID.T
 
     def token_logits(self, hidden_ND: Tensor, first: int, stop: int) -> Tensor:
         """[N, stop - first] scores of the tokens from `first` up to `stop`."""
-        return hidden_ND @ self.tokens.rows(first, stop).T
+        return hidden_ND[..., : self.width] @ self.tokens.rows(first, stop).T
 
-    def choice_logits(self, hidden_ND: Tensor, choices_NC: Tensor, table_ID: Tensor, end: int) -> Tensor:
+    def choice_logits(self, answers_NW: Tensor, choices_NC: Tensor, table_ID: Tensor, end: int) -> Tensor:
         """[N, C] scores of the items of each row of `choices_NC`; -1 is no choice, -2 the token `end`."""
-        vectors_NCD = F.embedding(choices_NC.clamp(min=0), table_ID)
+        vectors_NCW = F.embedding(choices_NC.clamp(min=0), table_ID)
         ends_NC1 = (choices_NC == -2).unsqueeze(-1)
-        vectors_NCD = torch.where(ends_NC1, self.tokens.as_item(end), vectors_NCD)
-        logits_NC = self.scale * torch.einsum("nd,ncd->nc", hidden_ND, vectors_NCD)
+        end_W = F.pad(self.tokens.as_item(end), (0, self.answer_width - self.width))
+        vectors_NCW = torch.where(ends_NC1, end_W, vectors_NCW)
+        logits_NC = torch.einsum("nw,ncw->nc", self.sought(answers_NW), vectors_NCW)
         return logits_NC.masked_fill(choices_NC == -1, -torch.inf)

@@ -142,7 +142,7 @@ class Answerer:
         """The same answerer with further pictures to show in queries; their rows follow the catalogue's."""
         with torch.inference_mode():
             state = self.model.with_outside(self.state, visual_XVE)
-        return self.with_items(state, replace(self.sources, pictures=unit_pictures(state)))
+        return self.with_items(state, replace(self.sources, pictures=unit_pictures(self.model, state)))
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Answerer:
         """The same answerer over these items: the catalogue has changed."""
@@ -153,10 +153,10 @@ class Answerer:
         return replace(self, decoders=decoders)
 
 
-def unit_pictures(state: ItemState) -> FloatArray | None:
-    """[I (+ X), D] the pictures' vectors at unit length, zeros where there is none."""
+def unit_pictures(model: UnimpModel, state: ItemState) -> FloatArray | None:
+    """[I (+ X), ·] unit rows that pictures are compared by, zeros where there is none."""
     if state.pictures_ID is None:
         return None
-    vectors = torch.nn.functional.normalize(state.pictures_ID.float(), dim=-1)
-    array: FloatArray = vectors.cpu().numpy()
+    with torch.inference_mode():
+        array: FloatArray = model.unit_pictures(state.pictures_ID).cpu().numpy()
     return array

@@ -13,6 +13,7 @@ from torch import Tensor
 from unimp.core.errors import CheckpointError, ConfigError
 from unimp.core.files import read_tensors, write_tensors
 from unimp.data.dataset import Dataset
+from unimp.data.histories import Histories
 from unimp.features.cache import open_array, write_array
 from unimp.features.image_tokenizer import load_tokenizer, save_tokenizer
 from unimp.features.item_graph import ItemGraph
@@ -29,29 +30,36 @@ from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import Vocabulary
 from unimp.tasks import load_tasks
 from unimp.tasks.rating.factors import BiasedMF
+from unimp.tasks.rating.references import BiasModel
+from unimp.tasks.rating.regression import RatingRegression
 
 VOCABULARY, ITEMS, TOKENIZER = "vocabulary.json", "items.safetensors", "image_tokenizer.safetensors"
 VISUAL = "visual.npy"
 """Visual tokens of an encoder whose features are memory-mapped."""
-PREPARED = (VOCABULARY, ITEMS, TOKENIZER, VISUAL)
+CONTENT_TEXT = "content-text.npy"
+"""The items' text in half precision, memory-mapped, of a run that computes the touched items alone."""
+PREPARED = (VOCABULARY, ITEMS, TOKENIZER, VISUAL, CONTENT_TEXT)
 """Files that are made before anything is learned."""
 
 
 def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
     """Write vocabulary, item content, graphs, rating factors and the encoders of pictures."""
     artifacts.vocabulary.save(folder / VOCABULARY)
-    items, factors, vision = artifacts.items, artifacts.factors, artifacts.vision
+    items, ratings, vision = artifacts.items, artifacts.ratings, artifacts.vision
     mapped = vision is not None and vision.maps_features
-    tensors = {f"content.{name}": block for name, block in items.content.items()}
+    tensors = {f"content.{n}": block for n, block in items.content.items() if block.dtype != torch.float16}
     optional = {
         "pixels": items.pixels_IYX3,
         "visual": None if mapped else items.visual_IVE,
         "has_picture": items.has_picture_I,
-        "ratings.items": None if factors is None else torch.from_numpy(factors.items),
-        "ratings.l2": None if factors is None else torch.from_numpy(factors.l2),
         "codes": None if artifacts.context.codes is None else torch.from_numpy(artifacts.context.codes),
     }
     tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+    if ratings is not None:
+        tensors["ratings.items"] = torch.from_numpy(ratings.factors.items)
+        tensors["ratings.l2"] = torch.from_numpy(ratings.factors.l2)
+        tensors["ratings.item_biases"] = torch.from_numpy(ratings.biases.item_biases)
+        tensors["ratings.weights"] = torch.from_numpy(ratings.weights_F)
     tensors["popularity"] = torch.from_numpy(artifacts.popularity)
     for name, graph in artifacts.graphs.items():
         weights = graph.weights
@@ -67,7 +75,7 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
         tensors["sentences.mean"] = torch.from_numpy(artifacts.sentences.mean)
         tensors["sentences.components"] = torch.from_numpy(artifacts.sentences.components)
     if mapped and items.visual_IVE is not None:
-        write_visual(folder / VISUAL, items.visual_IVE)
+        write_mapped(folder / VISUAL, items.visual_IVE)
     if artifacts.tokenizer is not None:
         save_tokenizer(folder / TOKENIZER, artifacts.tokenizer)
     facts = {
@@ -78,9 +86,7 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
         "backbone": None
         if artifacts.backbone is None
         else {"name": artifacts.backbone.lasting_name, "identity": artifacts.backbone.identity},
-        "ratings": None
-        if factors is None
-        else [factors.mean, factors.lowest, factors.highest, factors.sweeps],
+        "ratings": None if ratings is None else rating_facts(ratings),
     }
     write_tensors(folder / ITEMS, tensors, facts)
 
@@ -97,10 +103,13 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
     vision = saved_vision(tensors, facts, recipe)
     mapped = vision is not None and vision.maps_features and not vision.trained
     if mapped:
-        tensors["visual"] = read_visual(folder / VISUAL)
+        tensors["visual"] = read_mapped(folder / VISUAL)
     on_device = {n: tensors[n].to(device) for n in ("pixels", "visual", "has_picture") if n in tensors}
+    content = {name: block.to(device) for name, block in under("content", tensors).items()}
+    if (folder / CONTENT_TEXT).exists():
+        content["text"] = read_mapped(folder / CONTENT_TEXT)
     items = ItemInputs(
-        {name: block.to(device) for name, block in under("content", tensors).items()},
+        content,
         on_device.get("pixels"),
         on_device.get("visual"),
         on_device.get("has_picture"),
@@ -120,7 +129,7 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         popularity=tensors["popularity"].numpy(),
         graphs={name: saved_graph(name, tensors, vocabulary.num_items) for name in facts["graphs"]},
         text=text,
-        factors=saved_factors(tensors, facts["ratings"]),
+        ratings=saved_ratings(tensors, facts["ratings"], training_split.train, content.get("text")),
         tokenizer=saved_tokenizer(folder),
         sentences=sentences,
         backbone=saved_backbone(folder, facts),
@@ -165,17 +174,25 @@ def saved_sentences(tensors: dict[str, Tensor], facts: dict[str, Any]) -> Senten
     return SentenceProjector(SentenceSource(told["name"], told["identity"]), mean, components)
 
 
-def write_visual(path: Path, visual_IVE: Tensor) -> None:
-    """An array that `read_visual` maps; CheckpointError when it cannot be written."""
+def map_content(folder: Path, items: ItemInputs) -> ItemInputs:
+    """The items with their text in half precision, as a memory map of the run folder's own file."""
+    if "text" not in items.content:
+        return items
+    write_mapped(folder / CONTENT_TEXT, items.content["text"].half())
+    return replace(items, content={**items.content, "text": read_mapped(folder / CONTENT_TEXT)})
+
+
+def write_mapped(path: Path, table: Tensor) -> None:
+    """An array that `read_mapped` maps; CheckpointError when it cannot be written."""
     try:
-        write_array(path, visual_IVE.cpu().numpy())
+        write_array(path, table.cpu().numpy())
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error.strerror}); free some space and resume"
         ) from None
 
 
-def read_visual(path: Path) -> Tensor:
+def read_mapped(path: Path) -> Tensor:
     """As a memory map; CheckpointError when it is missing or cut short."""
     found = open_array(path)
     if found is None:
@@ -207,12 +224,26 @@ def saved_vision(tensors: dict[str, Tensor], facts: dict[str, Any], recipe: Reci
     return encoder_class(recipe.vision).load(recipe.vision, saved)
 
 
-def saved_factors(tensors: dict[str, Tensor], facts: Any) -> BiasedMF | None:
+def rating_facts(ratings: RatingRegression) -> list[float]:
+    """What `saved_ratings` reads beside the tensors."""
+    factors = ratings.factors
+    return [factors.mean, factors.lowest, factors.highest, factors.sweeps, ratings.biases.l2_user]
+
+
+def saved_ratings(
+    tensors: dict[str, Tensor], facts: list[float] | None, train: Histories, text: Tensor | None
+) -> RatingRegression | None:
     if facts is None:
         return None
-    mean, lowest, highest, sweeps = facts
-    items, l2 = tensors["ratings.items"].numpy(), tensors["ratings.l2"].numpy()
-    return BiasedMF(mean, items, l2, lowest, highest, sweeps)
+    mean, lowest, highest, sweeps, l2_user = facts
+    arrays = {name: tensor.numpy() for name, tensor in under("ratings", tensors).items()}
+    return RatingRegression(
+        BiasedMF(mean, arrays["items"], arrays["l2"], lowest, highest, int(sweeps)),
+        BiasModel(mean, arrays["item_biases"], l2_user, lowest, highest),
+        train,
+        None if text is None else text.cpu().numpy(),
+        arrays["weights"],
+    )
 
 
 def saved_tokenizer(folder: Path) -> ImageTokenizer | None:

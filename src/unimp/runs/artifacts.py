@@ -36,7 +36,7 @@ from unimp.sentence.vocabulary import Vocabulary
 from unimp.tasks import load_tasks
 from unimp.tasks.context import TaskContext
 from unimp.tasks.decoding import DecoderParts, Eyes
-from unimp.tasks.rating.factors import BiasedMF
+from unimp.tasks.rating.regression import RatingRegression
 from unimp.tasks.task import AnyTask
 
 
@@ -56,8 +56,8 @@ class RunArtifacts:
     graphs: dict[str, ItemGraph]
     """Item–item scores by name: `log`, `content`."""
     text: TextProjector | None
-    factors: BiasedMF | None = None
-    """Biases and factors of the ratings in closed form; None without a task that rates."""
+    ratings: RatingRegression | None = None
+    """Ratings in closed form; None without a task that rates."""
     tokenizer: ImageTokenizer | None = None
     sentences: SentenceProjector | None = None
     """The pretrained part of the items' text."""
@@ -83,6 +83,7 @@ class RunArtifacts:
             {name: block.shape[1] for name, block in self.items.content.items()},
             self.visual_width,
             pooled_pictures=recipe.content.picture,
+            described_pictures=vision is not None and vision.describes,
             vision=vision.network() if vision is not None and vision.trained else None,
             resampler=recipe.vision.resampler,
             language=language,
@@ -155,7 +156,7 @@ class RunArtifacts:
         if index is None:
             with torch.inference_mode():
                 state = model.item_state(self.items)
-            sources = ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(state))
+            sources = ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(model, state))
         else:
             state, sources = index.state, index.sources
         reads_pictures = (model.vision or self.vision) is not None
@@ -168,7 +169,7 @@ class RunArtifacts:
             sources,
             weights_by_task or {},
             tuple(section for _, section in self.recipe if isinstance(section, Config)),
-            self.factors,
+            self.ratings,
             self.tokenizer,
             Eyes(partial(self.see, model), lambda: self.picture_size) if reads_pictures else None,
             show,

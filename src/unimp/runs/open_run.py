@@ -21,6 +21,7 @@ from unimp.runs.artifact_files import load_artifacts
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.folder import BEST, FORMAT, RESULT, RUN
 from unimp.runs.recipe import Recipe
+from unimp.runs.search_index import with_search
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,11 @@ class TrainedRun:
 
     @cached_property
     def answerer(self) -> Answerer:
-        """Ready for every task."""
+        """Ready for every task; of a large catalogue with its index, built where it is missing."""
         answerer = self.artifacts.answerer(self.model, self.weights_by_task)
-        return replace(answerer, exclude_history=self.exclude_history)
+        answerer = replace(answerer, exclude_history=self.exclude_history)
+        histories = self.dataset.interactions.histories
+        return with_search(self.folder, answerer, self.artifacts.recipe.retrieval, histories)
 
 
 def load_model(

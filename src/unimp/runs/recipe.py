@@ -13,6 +13,7 @@ from unimp.core.errors import ConfigError, did_you_mean
 from unimp.features.text import ContentConfig
 from unimp.features.vision.config import VisionConfig
 from unimp.fusion.structure import StructureConfig
+from unimp.inference.vector_index import RetrievalConfig
 from unimp.model.backbones.config import BackboneConfig, LoraConfig
 from unimp.model.image_tokenizer import ImageTokenizerConfig
 from unimp.model.unimp import ModelConfig
@@ -45,6 +46,7 @@ class Recipe(Config):
     lora: LoraConfig = LoraConfig()
     model: ModelConfig = ModelConfig()
     structure: StructureConfig = StructureConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     distillation: DistillationConfig = DistillationConfig()
     train: TrainConfig = TrainConfig()

@@ -14,6 +14,10 @@ from unimp.core.errors import did_you_mean
 from unimp.data.splits import SplitName
 from unimp.tasks import TASKS
 
+SAMPLED_FROM = {"cpu": 20_000, "cuda": 200_000}
+"""Items from which on `objective.softmax = "auto"` samples, by device. CPU: measured (docs/scale.md); CUDA:
+by the arithmetic of the two steps, not measured."""
+
 
 class ObjectiveConfig(Config):
     """Weights of the losses (UniMP: joint multi-task learning and context reconstruction)."""
@@ -45,6 +49,14 @@ class ObjectiveConfig(Config):
     cold_negatives: bool = True
     """Count items without a training event among the wrong answers. Off, training does not push them away:
     their identity vector stays zero and their content alone describes them, as it does a new item."""
+    softmax: Literal["auto", "full", "sampled"] = "auto"
+    """Among which items training looks for the next one: all, or a step's own and `negatives` drawn ones,
+    with the drawing's bias corrected. `auto` samples from 20,000 items on (200,000 on CUDA devices), where a
+    step over all items costs more. A step then computes, and changes, only the items that it touches."""
+    negatives: int = Field(2048, ge=1)
+    """Items that a step with the sampled softmax draws, beside the right answers of its batch."""
+    negatives_power: float = Field(0.5, ge=0, le=1)
+    """An item is drawn in proportion to its number of training events to this power: 0 draws all alike."""
 
     @field_validator("tasks")
     @classmethod

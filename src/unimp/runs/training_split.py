@@ -11,7 +11,7 @@ from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Cases, Histories, IntArray, Split
 from unimp.data.interactions import RatingScale
-from unimp.data.splits import leave_one_out, new_users, temporal
+from unimp.data.splits import last_n, leave_one_out, new_users, temporal
 from unimp.sentence.template import Template
 from unimp.tasks.context import TaskContext
 
@@ -21,6 +21,8 @@ def make_split(dataset: Dataset, name: str, seed: int = 0) -> Split:
     histories, num_items = dataset.interactions.histories, len(dataset.catalog)
     if name == "leave-one-out":
         return leave_one_out(histories, num_items)
+    if name == "last-n":
+        return last_n(histories, num_items)
     if name == "new-users":
         return new_users(histories, num_items, seed=seed)
     if name == "temporal":

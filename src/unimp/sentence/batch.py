@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unimp.sentence.encoder import EncodedSentence
+from unimp.sentence.encoder import EncodedSentence, Kind
 from unimp.sentence.entries import Entries
+from unimp.sentence.parts import Role
 from unimp.sentence.targets import (
     ChoiceTargets,
     Horizon,
@@ -41,6 +42,8 @@ class Batch:
     """[G, F] text content of the ghost items; None when they have none."""
     query_pictures: Tensor
     """[G] rows of their pictures, -1 for none."""
+    read: Tensor
+    """[B, T] bool: items of the history, and queries; not those that are shown as candidates."""
     picture_rows: Tensor
     """[P] rows of the pictures in this batch, each once."""
     views: tuple[PictureView, ...]
@@ -91,6 +94,10 @@ def collate(sentences: Sequence[EncodedSentence], horizon: Horizon | None = None
     entries = Entries.of(sentences)
     items = np.full(size * width, -1, dtype=np.int64)
     items[flat] = entries.items
+    is_read = np.zeros(size * width, dtype=np.bool_)
+    is_read[flat] = (entries.kinds == Kind.ITEM) & (entries.roles != Role.SHOWN) | (
+        (entries.items <= -2) & (entries.kinds == Kind.FRAME)
+    )
     bag_shares = 1.0 / np.maximum(entries.bag_sizes, 1)
     query_items = [query_item for sentence in sentences for query_item in sentence.query_items]
     texts = [query_item.text for query_item in query_items if query_item.text is not None]
@@ -103,6 +110,7 @@ def collate(sentences: Sequence[EncodedSentence], horizon: Horizon | None = None
         torch.from_numpy(lengths),
         torch.from_numpy(np.stack(texts)) if texts else None,
         torch.tensor([query_item.picture for query_item in query_items], dtype=torch.int64),
+        torch.from_numpy(is_read.reshape(size, width)),
         torch.from_numpy(picture_rows),
         views,
         item_targets(entries, flat, width, horizon or Horizon()),

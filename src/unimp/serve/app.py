@@ -18,7 +18,7 @@ from unimp.serve.page import forms, item_page, signing_in, user_page
 from unimp.serve.routes import events, health, items, tasks, users
 from unimp.serve.schemas import Problem
 from unimp.serve.security import Keys
-from unimp.serve.service import DECODERS, Service
+from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 from unimp.serve.store_sync import StoreSync
@@ -89,15 +89,15 @@ def picture_paths() -> frozenset[str]:
 
 
 def held_bytes(service: Service, bodies: BodyLimits) -> dict[str, BytesHeld]:
-    """Everything whose size requests decide. Decoded pictures: a decoder's own, until they are scaled."""
-    settings, prefixes = service.settings, service.model.prefixes
-    decoded = 4 * settings.picture_pixels * DECODERS
+    """Everything whose size requests decide."""
+    settings, prefixes, decoding = service.settings, service.model.prefixes, service.decoding
     return {
         "prefixes": BytesHeld(lambda: prefixes.bytes, settings.prefix_cache_bytes),
         "histories": BytesHeld(lambda: service.histories.bytes, settings.history_cache_bytes),
         "pictures": BytesHeld(lambda: service.items.pictures.num_bytes, settings.picture_cache_bytes),
+        "questions": BytesHeld(lambda: service.worker.bytes, settings.waiting_bytes),
         "bodies": BytesHeld(lambda: bodies.held, settings.held_bytes),
-        "decoders": BytesHeld(lambda: decoded * service.decoder_slots.borrowed_tokens // DECODERS, decoded),
+        "decoders": BytesHeld(lambda: decoding.bytes, decoding.max_bytes),
     }
 
 

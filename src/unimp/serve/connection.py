@@ -20,17 +20,26 @@ class ClientGone(Exception):
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
     """The result of `work`, which is cancelled when the client disconnects (after its body was read)."""
-    task = asyncio.ensure_future(work)
+    working, finished, gone = asyncio.current_task(), False, False
+    assert working is not None
+
+    def stop(_: asyncio.Future[None]) -> None:
+        nonlocal gone
+        if not finished:
+            gone = True
+            working.cancel()
+
     leaving = asyncio.ensure_future(departure(request))
+    leaving.add_done_callback(stop)
     try:
-        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
+        return await work
+    except asyncio.CancelledError:
+        if gone and not working.uncancel():
+            raise ClientGone from None
+        raise
     finally:
-        for waiter in (task, leaving):
-            waiter.cancel()
-        await asyncio.gather(task, leaving, return_exceptions=True)
+        finished = True
+        leaving.cancel()
 
 
 async def departure(request: Request) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from unimp.core.errors import DataError
 from unimp.data.upserts import NewItem
+from unimp.serve.decoding import PictureDecoder
 from unimp.serve.model import ServedModel
 from unimp.serve.store.records import StoredItem
 from unimp.serve.store.store import Store
@@ -29,8 +30,8 @@ class VersionedItem:
 class ItemSync:
     """Knows the version of each stored item that the model has. Methods block."""
 
-    def __init__(self, model: ServedModel, store: Store) -> None:
-        self.model, self.store = model, store
+    def __init__(self, model: ServedModel, store: Store, decoder: PictureDecoder) -> None:
+        self.model, self.store, self.decoder = model, store, decoder
         self.versions: dict[str, str] = {}
 
     def outdated(self, versions: dict[str, str]) -> list[str]:
@@ -52,7 +53,9 @@ class ItemSync:
         data = self.store.picture(item.item_id) if item.has_picture else None
         pixels = None
         try:
-            pixels = self.model.pixels(data, f'item "{item.item_id}"') if data is not None else None
+            size = self.model.picture_size
+            if data is not None and size is not None:
+                pixels = self.decoder.pixels(data, f'item "{item.item_id}"', *size)
         except DataError as error:
             print(f"store: {error}", file=sys.stderr, flush=True)
             data = None

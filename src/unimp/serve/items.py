@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from unimp.data.catalog import Catalog
-from unimp.data.pictures import open_picture
+from unimp.serve.decoding import PictureDecoder
 from unimp.serve.model import ServedModel
-from unimp.serve.pictures import PictureCache, shown
+from unimp.serve.pictures import SHOWN_PIXELS, PictureCache
 from unimp.serve.schemas import ItemOut
 from unimp.serve.store.records import StoredItem
 from unimp.serve.store.store import Store
 
 VERSION_LETTERS = 12
 """Of an item's version in the address of its picture."""
+NEVER_UPSERTED = "0"
+"""Takes the version's place there."""
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """An item's picture as it was given."""
+
+    data: bytes
+    version: str
+    """See `picture_version`."""
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """An item's picture for a browser."""
+
+    png: bytes
+    version: str
 
 
 class Items:
     """The catalogue with the store laid upon it. Methods block."""
 
-    def __init__(self, model: ServedModel, store: Store, picture_cache_bytes: int) -> None:
-        self.model, self.store = model, store
+    def __init__(
+        self, model: ServedModel, store: Store, decoder: PictureDecoder, picture_cache_bytes: int
+    ) -> None:
+        self.model, self.store, self.decoder = model, store, decoder
         self.pictures = PictureCache(picture_cache_bytes)
 
     @property
@@ -58,33 +80,39 @@ class Items:
             attributes=attributes,
             picture=picture,
             rankable=row is not None,
-            version=stored.version[:VERSION_LETTERS] if stored else "",
+            version=picture_version(stored.version if stored else ""),
         )
 
-    def cached_picture(self, item_id: str, version: str) -> bytes | None:
-        """PNG for a browser, if it was made before. Does not block."""
-        return self.pictures.get(f"{version} {item_id}")
+    def cached_picture(self, item_id: str, version: str) -> ShownPicture | None:
+        """The picture in that version, if it was made before. Does not block."""
+        made = self.pictures.get(f"{version} {item_id}")
+        return None if made is None else ShownPicture(made, version)
 
-    def picture(self, item_id: str, version: str) -> bytes | None:
-        """PNG for a browser, or None. The file is named by the catalogue, never by the request.
-
-        `version`: of the item as this server knows it. A picture that is replaced meanwhile is cached under
-        the old version, and so is never shown for the new one.
-        """
-        data = self._picture_file(item_id)
-        if data is None:
-            return None
-        made = shown(open_picture(data, f'item "{item_id}"'))
-        self.pictures.put(f"{version} {item_id}", made)
-        return made
-
-    def _picture_file(self, item_id: str) -> bytes | None:
-        if (stored := self.store.items([item_id]).get(item_id)) is not None and stored.removed:
+    def picture_file(self, item_id: str) -> PictureFile | None:
+        """The picture as it was upserted or imported. It is named by the catalogue, never by the request."""
+        stored = self.store.items([item_id]).get(item_id)
+        version = picture_version(stored.version if stored else "")
+        if stored is not None and stored.removed:
             return None
         if stored is not None and (picture := self.store.picture(item_id)) is not None:
-            return picture
+            return PictureFile(picture, version)
         row = self.catalog.row_of.get(item_id)
         reference = self.catalog.picture_references[row] if row is not None else None
         if reference is None or self.catalog.pictures is None:
             return None
-        return next(iter(self.catalog.pictures.read([reference])))[1]
+        return PictureFile(next(iter(self.catalog.pictures.read([reference])))[1], version)
+
+    def show_picture(self, item_id: str, file: PictureFile) -> ShownPicture:
+        """PNG for a browser, never the stranger's own bytes; cached under its version.
+
+        The version was read before the file: a picture that is replaced meanwhile is cached under the former
+        version, and so is never shown for the new one.
+        """
+        made = self.decoder.png(file.data, f'item "{item_id}"', SHOWN_PIXELS)
+        self.pictures.put(f"{file.version} {item_id}", made)
+        return ShownPicture(made, file.version)
+
+
+def picture_version(version: str) -> str:
+    """The item's version as the address of its picture has it."""
+    return version[:VERSION_LETTERS] or NEVER_UPSERTED

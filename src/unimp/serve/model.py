@@ -21,6 +21,9 @@ from unimp.serve.users import UserHistory, stack_histories
 from unimp.tasks.requests import TaskRequest
 from unimp.tasks.task import AnyTask
 
+ID_BYTES = 200
+"""Estimated memory of an item's id in a request."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -33,6 +36,12 @@ class Question:
     """The request's picture at the model's size."""
     check: Check
     """Called between two steps of writing and drawing; raises ClientGone when the client has left."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Estimated memory."""
+        pixels = 0 if self.pixels is None else self.pixels.nbytes
+        return self.history.num_bytes + pixels + ID_BYTES * len(self.request.history or ())
 
 
 class ServedModel:
@@ -65,9 +74,11 @@ class ServedModel:
         """The checkpoint's tasks, over the newest catalogue."""
         return self.personalizer.run.artifacts.tasks
 
-    def pixels(self, picture: bytes, place: str) -> PixelArray | None:
-        """A picture at the model's size; None for a model that reads no pictures. Safe in any thread."""
-        return self.personalizer.model_pixels(picture, place)
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Height and width of the pictures that the model reads; None for a model that reads none."""
+        artifacts = self.personalizer.run.artifacts
+        return None if artifacts.visual_width is None else artifacts.picture_size
 
     def check_attributes(self, item_id: str, attributes: Mapping[str, str]) -> None:
         """DataError for an attribute that the data do not have, or that is no number and must be one."""

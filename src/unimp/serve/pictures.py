@@ -12,8 +12,8 @@ from PIL import Image
 
 from unimp.core.caches import ByteBoundedCache
 from unimp.core.errors import DataError
-from unimp.core.images import png_bytes
-from unimp.serve.settings import ServeSettings
+from unimp.data.pictures import open_header
+from unimp.serve.settings import PIXEL_BYTES, ServeSettings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 SHOWN_PIXELS = 320
@@ -49,6 +49,15 @@ def check_upload(data: bytes, settings: ServeSettings, place: str = "picture") -
         )
 
 
+def decoding_bytes(data: bytes) -> int:
+    """Memory that decoding the picture takes; 0 for what cannot be decoded."""
+    try:
+        with open_header(data) as image:
+            return image.width * image.height * PIXEL_BYTES
+    except Exception:  # it is refused, with its reason, when it is decoded
+        return 0
+
+
 def header_size(data: bytes, place: str, settings: ServeSettings) -> tuple[int, int]:
     """Width and height, without decoding any pixel."""
     try:
@@ -76,12 +85,6 @@ def from_base64(text: str, settings: ServeSettings) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise DataError("picture: not base64; send the file's bytes in base64") from None
-
-
-def shown(image: Image.Image) -> bytes:
-    """As PNG no larger than a browser needs: never the stranger's own bytes."""
-    image.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS))
-    return png_bytes(image)
 
 
 class PictureCache:

@@ -26,6 +26,8 @@ class WaitingRequest(Generic[Request, Answer]):
     """Order of arrival at the worker, over all its queues."""
     since: float
     """Seconds of the event loop's clock."""
+    num_bytes: int = 0
+    """Estimated memory."""
 
     @property
     def abandoned(self) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Container
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from unimp.serve.store.records import StoredEvent
+from unimp.serve.store.records import WHEN_STORED, StoredEvent
 from unimp.tasks.requests import ID_PATTERN, TEXT_PATTERN
 
 KIND = r"^[a-z][a-z0-9_-]{0,31}$"
@@ -58,7 +57,7 @@ class EventIn(StrictBody):
     kind: Annotated[str, StringConstraints(pattern=KIND)] = "view"
 
     def event(self) -> StoredEvent:
-        when = int(time.time()) if self.time is None else self.time
+        when = WHEN_STORED if self.time is None else self.time
         return StoredEvent(self.event_id, self.user, self.item, when, self.rating, self.kind)
 
 

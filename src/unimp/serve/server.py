@@ -10,12 +10,16 @@ from collections.abc import Iterable
 import uvicorn
 from fastapi import FastAPI
 
+from unimp.core.config import parse_overrides
 from unimp.core.errors import ConfigError
 from unimp.personalizer import Personalizer
 from unimp.serve.app import create_app
 from unimp.serve.protocol import bounded_protocol
 from unimp.serve.settings import ServeSettings, is_loopback
 from unimp.serve.store.store import Store
+
+OPTIONS = {"keys": "--keys", "requests_per_second": "--rate", "trusted_proxies": "--trusted-proxy"}
+"""Settings that have options of their own."""
 
 
 def choose_settings(
@@ -24,8 +28,16 @@ def choose_settings(
     keys: bool | None = None,
     rate: float | None = None,
     trusted_proxies: Iterable[str] = (),
+    overrides: Iterable[str] = (),
 ) -> ServeSettings:
-    """Keys everywhere but on loopback, where they are off unless asked for, and rates with them."""
+    """Keys everywhere but on loopback, where they are off unless asked for, and rates with them.
+
+    `overrides`: `name=value` of further settings; ConfigError for an unknown name or a wrong value.
+    """
+    further = parse_overrides(overrides)
+    for name, option in OPTIONS.items():
+        if name in further:
+            raise ConfigError(f"--set {name}: use {option}")
     loopback = is_loopback(host)
     if keys is False and not loopback:
         raise ConfigError(f"--no-keys: not on {host}; keys may be off only on loopback (127.0.0.1)")
@@ -34,7 +46,8 @@ def choose_settings(
         raise ConfigError(f"--rate: must not be negative (got {rate:g})")
     if rate is None:
         rate = ServeSettings().requests_per_second if asked else 0.0
-    return ServeSettings(keys=asked, requests_per_second=rate, trusted_proxies=frozenset(trusted_proxies))
+    chosen = {"keys": asked, "requests_per_second": rate, "trusted_proxies": frozenset(trusted_proxies)}
+    return ServeSettings.parse(further | chosen, "--set")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -74,15 +87,15 @@ def serve_app(app: FastAPI, settings: ServeSettings, listener: socket.socket) ->
 
 
 def server_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
-    """uvicorn on h11, whose heads of requests are bounded; see `protocol.py`."""
+    """uvicorn with bounded connections; see `protocol.py`."""
     return uvicorn.Config(
         app,
         http=bounded_protocol(settings),
-        h11_max_incomplete_event_size=settings.head_bytes,
         ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=settings.idle_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )

@@ -18,12 +18,14 @@ from unimp.data.pictures import PixelArray
 from unimp.data.upserts import NewItem
 from unimp.personalizer import Personalizer
 from unimp.serve.connection import ClientGone
+from unimp.serve.decoding import DecodingBudget, PictureDecoder
+from unimp.serve.errors import TooSlow
 from unimp.serve.history_cache import HistoryCache
 from unimp.serve.item_sync import ItemSync, VersionedItem
-from unimp.serve.items import Items
+from unimp.serve.items import Items, ShownPicture, picture_version
 from unimp.serve.metrics import Metrics
 from unimp.serve.model import Question, ServedModel
-from unimp.serve.pictures import check_upload
+from unimp.serve.pictures import check_upload, decoding_bytes
 from unimp.serve.queue import TaskQueue
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.records import Added, StoredEvent
@@ -43,8 +45,6 @@ SLOT_SECONDS = 5.0
 """How long a call waits for its turn before the store counts as away."""
 MOST_HISTORY = 1000
 """Items of a history that comes with a request."""
-DECODERS = 2
-"""Pictures decoded at once."""
 
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
@@ -60,8 +60,10 @@ class Service:
         self.metrics.watch(self.model.prefixes)
         self.worker = ModelWorker(settings, self.metrics)
         self.histories = HistoryCache(settings.history_cache_bytes)
-        self.items = Items(self.model, store, settings.picture_cache_bytes)
-        self.item_sync = ItemSync(self.model, store)
+        self.decoder = PictureDecoder()
+        self.decoding = DecodingBudget(settings.decoding_bytes)
+        self.items = Items(self.model, store, self.decoder, settings.picture_cache_bytes)
+        self.item_sync = ItemSync(self.model, store, self.decoder)
         self.puts = self.worker.add_queue("put", self.item_sync.put, length="alone")
         self.calls: TaskQueue[Callable[[], Any], Any] = self.worker.add_queue(
             "call", lambda calls: [call() for call in calls], batched=False, length="alone"
@@ -70,7 +72,6 @@ class Service:
         self.queues = {task.name: self._queue(task) for task in self.model.tasks}
         self.read_slots = anyio.CapacityLimiter(STORE_READS)
         self.write_slots = anyio.CapacityLimiter(STORE_WRITES)
-        self.decoder_slots = anyio.CapacityLimiter(DECODERS)
 
     def _queue(self, task: AnyTask) -> TaskQueue[Question, Any]:
         return self.worker.add_queue(
@@ -101,6 +102,7 @@ class Service:
     async def close(self) -> None:
         await self.worker.close()
         await self.in_store(self.store.close)
+        await anyio.to_thread.run_sync(self.decoder.close)
 
     async def in_store(
         self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
@@ -114,11 +116,21 @@ class Service:
         """A call that writes to the store, in a thread."""
         return await in_slot(self.write_slots, partial(function, *args, **kwargs))
 
-    async def decoded(
-        self, function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
-    ) -> Result:
-        """A call that decodes a picture: few at once, since each may need a hundred megabytes."""
-        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self.decoder_slots)
+    async def model_pixels(self, picture: bytes, place: str, client: str = "") -> PixelArray | None:
+        """A picture at the model's size; None for a model that reads no pictures."""
+        size = self.model.picture_size
+        if size is None:
+            return None
+        cost = await anyio.to_thread.run_sync(decoding_bytes, picture)
+        decode = partial(self.decoder.pixels, picture, place, *size)
+        limit = self.settings.answer_seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await self.decoding.run(cost, decode, client)
+        except TimeoutError:
+            raise TooSlow(
+                f"{place}: not read within {limit:g} seconds; try again, or make it smaller"
+            ) from None
 
     async def answer(
         self, kind: type[AnyTask], request: TaskRequest, client: str, history: UserHistory | None = None
@@ -132,7 +144,7 @@ class Service:
         if task is None:
             raise self.personalizer.answerer.lacking(kind.name)
         self.model.check(task, request)
-        pixels, request = await self._take_picture(request)
+        pixels, request = await self._take_picture(request, client)
         if history is None:
             history = await self.history(request)
         left = threading.Event()
@@ -144,11 +156,12 @@ class Service:
 
         try:
             question = Question(request, history, pixels, check)
-            return await self.worker.ask(self.queues[task.name], question, client)
+            size = question.num_bytes
+            return await self.worker.ask(self.queues[task.name], question, client, num_bytes=size)
         finally:
             left.set()
 
-    async def _take_picture(self, request: TaskRequest) -> tuple[PixelArray | None, TaskRequest]:
+    async def _take_picture(self, request: TaskRequest, client: str) -> tuple[PixelArray | None, TaskRequest]:
         """The request's picture at the model's size, and the request without it.
 
         What waits in a queue is thus of the model's size, not of the client's.
@@ -157,16 +170,12 @@ class Service:
         if picture is None:
             return None, request
         assert isinstance(picture, bytes)
-        pixels = await self.decoded(self._read_picture, picture)
-        without: dict[str, Any] = {str(request.picture_field): None}
-        return pixels, request.model_copy(update=without)
-
-    def _read_picture(self, data: bytes) -> PixelArray:
-        check_upload(data, self.settings)
-        pixels = self.model.pixels(data, "picture")
+        await anyio.to_thread.run_sync(check_upload, picture, self.settings)
+        pixels = await self.model_pixels(picture, "picture", client)
         if pixels is None:
             raise ConfigError("this checkpoint looks at no pictures; ask in words")
-        return pixels
+        without: dict[str, Any] = {str(request.picture_field): None}
+        return pixels, request.model_copy(update=without)
 
     async def history(self, request: TaskRequest) -> UserHistory:
         """The history that the request names; DataError for an unknown item, empty for an unknown user."""
@@ -233,7 +242,7 @@ class Service:
         self.model.check_attributes(item_id, attributes)
         pixels = None
         if picture is not None:
-            pixels = await self.decoded(self.model.pixels, picture, f'item "{item_id}"')
+            pixels = await self.model_pixels(picture, f'item "{item_id}"')
         version = await self.write(self.store.put_item, item_id, attributes, picture)
         item = NewItem(item_id, attributes, pixels, picture is not None)
         await self.put_read_items([VersionedItem(item_id, version, item)])
@@ -248,11 +257,22 @@ class Service:
         """Put items of the store into the model, or take them out."""
         await asyncio.gather(*(self.worker.ask(self.puts, item) for item in items))
 
-    async def item_picture(self, item_id: str) -> bytes | None:
-        """PNG for a browser; only a picture that was not made before waits for a decoder."""
-        version = self.item_sync.versions.get(item_id, "")
-        cached = self.items.cached_picture(item_id, version)
-        return cached or await self.decoded(self.items.picture, item_id, version)
+    async def item_picture(self, item_id: str, version: str = "") -> ShownPicture | None:
+        """The item's picture for a browser; only one that was not made before waits for a decoder.
+
+        `version`: the one that the page named. Another server may have made it, so the version that this
+        server knows of does not answer for it.
+        """
+        known = picture_version(self.item_sync.versions.get(item_id, ""))
+        if (cached := self.items.cached_picture(item_id, version or known)) is not None:
+            return cached
+        file = await self.in_store(self.items.picture_file, item_id)
+        if file is None:
+            return None
+        if (cached := self.items.cached_picture(item_id, file.version)) is not None:
+            return cached
+        cost = await anyio.to_thread.run_sync(decoding_bytes, file.data)
+        return await self.decoding.run(cost, partial(self.items.show_picture, item_id, file))
 
     async def ping_model(self) -> None:
         """TooSlow unless the model's thread has a turn soon; brief requests come before long ones."""

@@ -57,12 +57,14 @@ class UserHistory:
     def from_log(cls, dataset: Dataset, user: str, log: UserLog) -> UserHistory:
         """The data's history, unless the user is forgotten, then the stored events of known items."""
         row_of = dataset.catalog.row_of
-        events = [event for event in log.events if event.item_id in row_of]
-        complete = len(events) == len(log.events)
+        logged: list[tuple[str, int, float | None]] = [(met.item_id, met.time, None) for met in log.earlier]
+        logged += [(event.item_id, event.time, event.rating) for event in log.events]
+        known = [event for event in logged if event[0] in row_of]
+        complete = len(known) == len(logged)
         stored = cls._from_stored(
-            [row_of[event.item_id] for event in events],
-            [float("nan") if event.rating is None else event.rating for event in events],
-            [event.time for event in events],
+            [row_of[item_id] for item_id, _, _ in known],
+            [float("nan") if rating is None else rating for _, _, rating in known],
+            [time for _, time, _ in known],
         )
         position = dataset.interactions.user_position.get(user)
         if position is None or log.forgotten:

@@ -42,6 +42,11 @@ class ModelWorker:
     def num_waiting(self) -> int:
         return sum(len(queue.waiting) for queue in self.queues)
 
+    @property
+    def bytes(self) -> int:
+        """Memory of what waits."""
+        return sum(waiting.num_bytes for queue in self.queues for waiting in queue.waiting)
+
     def add_queue(
         self,
         task: str,
@@ -78,17 +83,19 @@ class ModelWorker:
         request: Request,
         client: str = "",
         seconds: float | None = None,
+        num_bytes: int = 0,
     ) -> Answer:
         """Wait for the answer; Busy or TooManyWaiting before it is queued, TooSlow after `seconds`, which are
-        the settings' `answer_seconds` if not given.
+        the settings' `answer_seconds` if not given. `num_bytes`: memory of the request.
 
         Cancelling the caller takes the request out of its queue.
         """
-        self._check_room(queue, client)
+        self._check_room(queue, client, num_bytes)
         limit = self.settings.answer_seconds if seconds is None else seconds
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        queue.waiting.append(WaitingRequest(request, client, future, next(self.numbers), loop.time()))
+        waiting = WaitingRequest(request, client, future, next(self.numbers), loop.time(), num_bytes)
+        queue.waiting.append(waiting)
         self.arrived.set()
         try:
             async with asyncio.timeout(limit):
@@ -96,7 +103,9 @@ class ModelWorker:
         except TimeoutError:
             raise TooSlow(f"no answer within {limit:g} seconds; try again, or ask for less") from None
 
-    def _check_room(self, queue: TaskQueue[Any, Any], client: str) -> None:
+    def _check_room(self, queue: TaskQueue[Any, Any], client: str, num_bytes: int) -> None:
+        if num_bytes and self.bytes + num_bytes > self.settings.waiting_bytes:
+            raise Busy("the questions that wait take too much memory; try again in a moment")
         if self.num_waiting >= self.settings.waiting:
             raise Busy(f"{self.num_waiting} questions are waiting already; try again in a moment")
         limit = self.settings.waiting_long_per_client

@@ -61,7 +61,7 @@ class DecoderParts:
     configs: tuple[Config, ...] = ()
     """Sections of the recipe."""
     factors: Rater | None = None
-    """Biases and factors of the ratings in closed form."""
+    """Ratings in closed form: biases, factors, latest ratings and those of like items."""
     tokenizer: ImageTokenizer | None = None
     eyes: Eyes | None = None
     """None where the model cannot read pictures from outside."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
 from unimp.answer import RankedItem
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray, Histories
+from unimp.inference.scored_rows import ScoredRows, best_rows
 
 
 def best_of(
@@ -20,28 +20,17 @@ def best_of(
     exclude_history: Sequence[bool | None],
 ) -> list[tuple[RankedItem, ...]]:
     """Each user's `counts` best items; where asked, without those of the history. Changes the scores."""
-    for user, excluded in enumerate(exclude_history):
-        if excluded:
-            scores_UI[user, histories.items_of(user)] = -np.inf
-    return best_items(catalog, scores_UI, counts)
+    return ranked_items(catalog, best_rows(scores_UI, histories, counts, exclude_history))
 
 
-def best_items(
-    catalog: Catalog, scores_UI: FloatArray, counts: Sequence[int]
-) -> list[tuple[RankedItem, ...]]:
-    """Each row's `counts` best items, equals in the catalogue's order; what is -inf is left out."""
-    most = min(max(counts), scores_UI.shape[1])
-    places = np.argpartition(-scores_UI, most - 1, axis=1)[:, :most]
-    values = np.take_along_axis(scores_UI, places, axis=1)
-    order = np.lexsort((places, -values), axis=1)
-    places, values = np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
+def ranked_items(catalog: Catalog, answers: Sequence[ScoredRows]) -> list[tuple[RankedItem, ...]]:
+    """Each answer's items with their ids and titles."""
     return [
         tuple(
             RankedItem(catalog.item_ids[row], catalog.label(row), score)
-            for row, score in zip(rows[:count].tolist(), found[:count].tolist(), strict=True)
-            if score > -np.inf
+            for row, score in zip(answer.rows.tolist(), answer.scores.tolist(), strict=True)
         )
-        for rows, found, count in zip(places, values, counts, strict=True)
+        for answer in answers
     ]
 
 

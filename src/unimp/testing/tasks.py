@@ -104,8 +104,12 @@ class TaskContract:
         assert " " not in task.command
         others = [TASKS[name] for name in TASKS if name != self.task]
         for taken in (task.words, task.command, *task.aliases):
-            assert not [one.name for one in others if taken in {one.words, one.command, *one.aliases}]
-        assert task.Request not in {one.Request for one in others}
+            assert not [
+                task_class.name
+                for task_class in others
+                if taken in {task_class.words, task_class.command, *task_class.aliases}
+            ]
+        assert task.Request not in {task_class.Request for task_class in others}
 
     def test_requests_are_described_and_strict(self, prepared: PreparedTask) -> None:
         request = TASKS[self.task].Request
@@ -181,9 +185,9 @@ class TaskContract:
         histories = Histories.from_lists([[5, 9, 30]])
         first, second = (
             TypeAdapter(prepared.task.Answer).dump_python(
-                one.answer(prepared.task, histories, [request])[0], mode="json"
+                opened.answer(prepared.task, histories, [request])[0], mode="json"
             )
-            for one in (answerer, again)
+            for opened in (answerer, again)
         )
         assert_alike(first, second)
 
@@ -227,8 +231,8 @@ def assert_alike(found: Any, expected: Any) -> None:
             assert_alike(found[key], expected[key])
     elif isinstance(expected, list | tuple):
         assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
-            assert_alike(one, other)
+        for left, right in zip(found, expected, strict=True):
+            assert_alike(left, right)
     elif isinstance(expected, float):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-4, nan_ok=True)
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unimp.data.histories import Histories
+from unimp.data.histories import Histories, IntArray
 from unimp.inference.forward import batches_by_length
 from unimp.runs.artifacts import RunArtifacts
 from unimp.sentence.batch import Batch, collate
@@ -19,6 +19,10 @@ from unimp.train.distillation import SoftTargets
 
 POOL = 40
 """Batches that are sorted by length together."""
+KEPT = 200_000
+"""Encoded sentences that are kept from epoch to epoch; with more windows, lengths are estimated too."""
+SAMPLE = 1000
+"""Sentences whose lengths the estimate rests on."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,16 @@ class Planned:
     """One batch to come."""
 
     task: AnyTask
-    sentences: tuple[EncodedSentence, ...]
     windows: tuple[Window, ...]
-    """What each sentence was made of."""
+    encode: Callable[[AnyTask, Window], EncodedSentence]
+
+    @property
+    def sentences(self) -> tuple[EncodedSentence, ...]:
+        return tuple(self.encode(self.task, window) for window in self.windows)
 
 
 class TrainingSentences:
-    """The sentences of every epoch; those that never change are encoded once and kept."""
+    """The sentences of every epoch; those that never change are encoded once and kept, up to KEPT of them."""
 
     def __init__(
         self, artifacts: RunArtifacts, histories: Histories, teacher: SoftTargets | None = None
@@ -50,7 +57,8 @@ class TrainingSentences:
         if sentence is None:
             sentence = self.artifacts.encoder.encode(task.sentence(self.histories, window))
             # Without a draw, and short enough not to be cut anew, it is the same in every epoch.
-            if not window.draw and window.stop - window.start < self.recipe.sentence.max_items:
+            kept = len(self._encoded) < KEPT
+            if kept and not window.draw and window.stop - window.start < self.recipe.sentence.max_items:
                 self._encoded[key] = sentence
         return sentence
 
@@ -59,13 +67,22 @@ class TrainingSentences:
         rng = np.random.default_rng([self.recipe.train.seed, epoch])
         batches: list[Planned] = []
         for task, windows in zip(self.artifacts.tasks, self.windows(rng), strict=True):
-            sentences = [self.encode(task, window) for window in windows]
-            if sentences:
+            if windows:
                 batches.extend(
-                    Planned(task, tuple(sentences[row] for row in rows), tuple(windows[row] for row in rows))
-                    for rows in pooled(sentences, self.recipe.train.batch_positions, rng)
+                    Planned(task, tuple(windows[row] for row in rows), self.encode)
+                    for rows in pooled(self.lengths(task, windows), self.recipe.train.batch_positions, rng)
                 )
         return [batches[index] for index in rng.permutation(len(batches))]
+
+    def lengths(self, task: AnyTask, windows: Sequence[Window]) -> IntArray:
+        """[N] positions of every sentence; of a large log by the line through a sample's against events."""
+        if len(windows) <= KEPT:
+            return np.array([len(self.encode(task, window)) for window in windows])
+        events = np.array([window.stop - window.start for window in windows])
+        sample = np.linspace(0, len(windows) - 1, SAMPLE).astype(np.int64)
+        found = [len(self.encode(task, windows[row])) for row in sample.tolist()]
+        slope, offset = np.polyfit(events[sample], found, 1) if np.ptp(events[sample]) else (0.0, max(found))
+        return np.maximum(np.ceil(slope * events + offset - 1e-6), 1).astype(np.int64)
 
     def windows(self, rng: np.random.Generator) -> list[list[Window]]:
         """Every task's windows, their numbers mixed by temperature."""
@@ -106,12 +123,9 @@ def mixed_counts(counts: Sequence[int], temperature: float) -> list[int]:
     return [round(share) for share in shares]
 
 
-def pooled(
-    sentences: Sequence[EncodedSentence], budget: int, rng: np.random.Generator
-) -> Iterator[list[int]]:
+def pooled(lengths: IntArray, budget: int, rng: np.random.Generator) -> Iterator[list[int]]:
     """Rows of each batch: shuffled, then sorted by length within pools of `POOL` batches."""
-    lengths = np.array([len(sentence) for sentence in sentences])
-    order = rng.permutation(len(sentences))
+    order = rng.permutation(len(lengths))
     pool = max(1, int(POOL * budget / max(lengths.mean(), 1.0)))
     for start in range(0, len(order), pool):
         chunk = order[start : start + pool]

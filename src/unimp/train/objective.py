@@ -40,12 +40,22 @@ class Objective:
     config: ObjectiveConfig
     inputs: ItemInputs
 
-    def __call__(self, hidden_BTD: Tensor, state: ItemState, batch: Batch, weight: float = 1.0) -> Loss:
-        """The loss of a batch of one task; `weight` is the task's λ."""
+    def __call__(
+        self,
+        hidden_BTD: Tensor,
+        state: ItemState,
+        batch: Batch,
+        weight: float = 1.0,
+        log_weights: Tensor | None = None,
+    ) -> Loss:
+        """The loss of a batch of one task; `weight` is the task's λ.
+
+        `log_weights` [C]: items are sought among the table's first C rows, a sample; see `NegativeSampler`.
+        """
         hidden = hidden_BTD.reshape(-1, hidden_BTD.shape[-1])
         total, weights, predicted = hidden.new_zeros(()), 0.0, 0
         components: dict[str, float] = {}
-        for name, part, mean, plain, count in self.parts(hidden, state, batch):
+        for name, part, mean, plain, count in self.parts(hidden, state, batch, log_weights):
             total = total + part * mean
             weights += part
             components[name] = plain
@@ -53,7 +63,7 @@ class Objective:
         return Loss(weight * total / max(weights, 1e-9), components, predicted)
 
     def parts(
-        self, hidden: Tensor, state: ItemState, batch: Batch
+        self, hidden: Tensor, state: ItemState, batch: Batch, log_weights: Tensor | None = None
     ) -> list[tuple[str, float, Tensor, float, int]]:
         """(name, weight, mean loss, its plain value, predictions) of everything the batch predicts."""
         found: list[tuple[str, float, Tensor, float, int]] = []
@@ -61,7 +71,7 @@ class Objective:
             items = batch.item_targets.where(batch.item_targets.roles == int(role))
             weight = 1.0 if role is Role.ANSWER else self.config.item
             if weight and len(items.labels):
-                mean, losses = self.item_loss(hidden, state, items)
+                mean, losses = self.item_loss(hidden, state, items, log_weights)
                 found.append((label(Kind.ITEM, role), weight, mean, float(losses.mean()), len(items.labels)))
             for kind in (Kind.ATTRIBUTE, Kind.RATING, Kind.WORD, Kind.CODE):
                 targets = batch.token_targets
@@ -87,7 +97,7 @@ class Objective:
         """(mean, losses [N]) among the tokens of one kind."""
         first, stop = self.token_range(kind)
         return linear_cross_entropy(
-            hidden_ND.index_select(0, targets.positions),
+            hidden_ND.index_select(0, targets.positions)[:, : self.model.width],
             self.model.tokens.rows(first, stop),
             targets.labels - first,
             targets.parts,
@@ -115,20 +125,25 @@ class Objective:
         )
         return -torch.log_softmax(logits_NC, dim=-1).gather(1, targets.labels[:, None])[:, 0]
 
-    def item_loss(self, hidden_ND: Tensor, state: ItemState, targets: TokenTargets) -> tuple[Tensor, Tensor]:
-        """(mean, losses [N]) of item targets among the candidates."""
+    def item_loss(
+        self, hidden_ND: Tensor, state: ItemState, targets: TokenTargets, log_weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(mean, losses [N]) of item targets among the candidates, or the sample that stands for all."""
         table_ID, labels_NH, candidates = state.table_ID, targets.labels, self.inputs.candidates
-        if candidates is not None:
+        if log_weights is not None:
+            table_ID = table_ID[: len(log_weights)]
+        elif candidates is not None:
             table_ID = table_ID.index_select(0, candidates)
             labels_NH = torch.searchsorted(candidates, labels_NH)  # every label is a candidate
         return linear_cross_entropy(
-            self.model.scale * hidden_ND.index_select(0, targets.positions),
+            self.model.sought(hidden_ND.index_select(0, targets.positions)),
             table_ID,
             labels_NH,
             targets.parts,
             targets.shares,
             gamma=self.config.gamma,
             detach=self.config.detach,
+            log_weights_I=log_weights,
         )
 
 

@@ -27,7 +27,7 @@ from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import build_vocabulary
 from unimp.tasks import extra_words, load_tasks
-from unimp.tasks.rating.factors import BiasedMF
+from unimp.tasks.rating.regression import RatingRegression
 
 
 def masks_history(recipe: Recipe, valid: Cases, *, show: bool = False) -> bool:
@@ -76,7 +76,9 @@ def build_artifacts(
         catalog, training_split.rating_scale, spoken, recipe.tokenizer, coded, own_words
     )
     rates = any(task.needs_rating_factors for task in tasks) and context.has_ratings
-    factors = BiasedMF.fit(train, seed=recipe.train.seed, show=show_progress) if rates else None
+    ratings = None
+    if rates:
+        ratings = RatingRegression.fit(train, content.get("text"), seed=recipe.train.seed, show=show_progress)
     return RunArtifacts(
         recipe=recipe,
         context=context,
@@ -87,7 +89,7 @@ def build_artifacts(
         popularity=popularity,
         graphs=fit_graphs(train, content.get("text"), len(catalog), recipe.structure, show=show_progress),
         text=projector,
-        factors=factors,
+        ratings=ratings,
         tokenizer=tokenizer,
         sentences=sentences,
         backbone=backbone,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unimp.core.errors import ConfigError
 from unimp.inference.forward import read
@@ -14,22 +14,37 @@ from unimp.model.unimp import UnimpModel
 from unimp.runs.recipe import Recipe
 from unimp.sentence.batch import Batch
 from unimp.train.objective import Loss, Objective
+from unimp.train.sampled import SampledItems
 
 
 class Step(nn.Module):
     """A whole training step's forward, so that several processes can share out all that it reads."""
 
-    def __init__(self, model: UnimpModel, objective: Objective, items: ItemInputs, short: bool) -> None:
-        """`short`: compute in bfloat16 what lies between items and losses."""
+    def __init__(
+        self,
+        model: UnimpModel,
+        objective: Objective,
+        items: ItemInputs,
+        short: bool,
+        sampled: SampledItems | None = None,
+    ) -> None:
+        """`short`: compute in bfloat16 what lies between items and losses; `sampled`: None makes the vectors
+        of all items and looks for the next one among all."""
         super().__init__()
         self.model, self.objective, self.items, self.short = model, objective, items, short
+        self.sampled = sampled
 
-    def forward(self, batch: Batch, weight: float) -> Loss:
-        state = self.model.item_state(self.items)
+    def forward(self, batch: Batch, weight: float, step: int) -> Loss:
+        """The loss of the step after `step` steps."""
+        log_weights: Tensor | None = None
+        if self.sampled is None:
+            state = self.model.item_state(self.items)
+        else:
+            state, batch, log_weights = self.sampled.at_step(self.model, batch, step)
         shorter = torch.autocast(batch.items.device.type, torch.bfloat16) if self.short else nullcontext()
         with shorter:
             hidden = read(self.model, state, batch)
-        return self.objective(hidden.float(), state, batch, weight)
+        return self.objective(hidden.float(), state, batch, weight, log_weights)
 
 
 def check_compute(recipe: Recipe, device: torch.device) -> None:

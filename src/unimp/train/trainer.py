@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unimp.core.errors import ConfigError
+from unimp.core.errors import CheckpointError, ConfigError
 from unimp.core.files import write_tensors
 from unimp.core.progress import ProgressBar, progress_bar
 from unimp.model.decoder import CompactDecoder
@@ -27,12 +27,19 @@ from unimp.sentence.batch import Batch
 from unimp.tasks.task import AnyTask
 from unimp.train.batches import Planned, TrainingSentences
 from unimp.train.distillation import SoftTargets
+from unimp.train.negatives import NegativeSampler
 from unimp.train.objective import Loss, Objective
 from unimp.train.prefetch import prefetch
 from unimp.train.process_group import ProcessGroup
+from unimp.train.row_adamw import RowAdamW
+from unimp.train.sampled import SampledItems, sampled_inputs, samples_items
 from unimp.train.state import Position
 from unimp.train.step import Step, check_compute
 from unimp.train.validator import ValidationScores, Validator
+
+BETAS = (0.9, 0.98)
+"""Of AdamW."""
+IDENTITY = "items.identity.weight"
 
 
 @dataclass(frozen=True)
@@ -87,15 +94,25 @@ class Training:
         self.task_weights = self.sentences.task_weights(first)
         objective = Objective(self.model, artifacts.vocabulary, artifacts.recipe.objective, artifacts.items)
         short = self.config.precision == "bfloat16"
+        samples = samples_items(
+            artifacts.recipe,
+            artifacts.vocabulary.num_items,
+            device,
+            shards=self.process_group.shards,
+            show=self.show,
+        )
         self.step = Step(self.model, objective, artifacts.items, short)
         layer_dtype = torch.bfloat16 if short else getattr(self.model.decoder, "autocast", None)
         self.process_group.shard(self.step, self.model, layer_dtype, self.config.seed)
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, artifacts.recipe), lr=self.config.lr, betas=(0.9, 0.98)
+            parameter_groups(self.model, artifacts.recipe, sampled=samples), lr=self.config.lr, betas=BETAS
         )
+        if samples:
+            self.step.sampled = self._sampled_items()
         self.position = Position(total_steps=self.total_steps)
         found = self.process_group.read_state(folder, self.model, self.optimizer)
         if found is not None:
+            self._check_rows()
             self._go_on(found)
 
     def _new_model(self) -> UnimpModel:
@@ -110,6 +127,29 @@ class Training:
             assert isinstance(model.decoder, CompactDecoder)
             model.decoder.compile_layers()
         return model
+
+    def _sampled_items(self) -> SampledItems:
+        """What steps draw from, and the optimizer of the identity table, which learns by rows."""
+        recipe, artifacts = self.artifacts.recipe, self.artifacts
+        sampler = NegativeSampler(
+            artifacts.popularity,
+            draws=recipe.objective.negatives,
+            power=recipe.objective.negatives_power,
+            seed=self.config.seed,
+            cold=recipe.objective.cold_negatives,
+        )
+        rows = RowAdamW(
+            self.model.items.identity.weight,
+            self.optimizer,
+            self._learning_rate,
+            self.total_steps,
+            weight_decay=self.config.weight_decay,
+            betas=BETAS,
+        )
+        trained, described = self.model.vision is not None, self.model.described_pictures
+        return SampledItems(
+            sampler, rows, sampled_inputs(artifacts.items, trained=trained, described=described)
+        )
 
     def run(self) -> Position:
         """Train to the end, or to the epoch where validation stopped getting better."""
@@ -166,14 +206,19 @@ class Training:
     def _step(self, step_batch: StepBatch) -> Loss:
         self.step.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate() * group["share"]
+            group["lr"] = self._learning_rate(self.position.step) * group["share"]
+        step, sampled = self.position.step, self.step.sampled
+        weight = self.task_weights[step_batch.task.name]
         try:
-            loss: Loss = self.step(step_batch.batch.to(self.device), self.task_weights[step_batch.task.name])
+            loss: Loss = self.step(step_batch.batch.to(self.device), weight, step)
             self.optimizer.zero_grad(set_to_none=True)
             (loss.total * step_batch.weight).backward()
             self.process_group.sync_unused_grads(self.model)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            rows = sampled.leaves() if sampled is not None else []
+            torch.nn.utils.clip_grad_norm_([*self.model.parameters(), *rows], self.config.clip)
             self.optimizer.step()
+            if sampled is not None:
+                sampled.update(step)
         except torch.OutOfMemoryError:
             raise ConfigError(self._too_large(step_batch.batch)) from None
         return loss
@@ -189,17 +234,19 @@ class Training:
             "and train into another --out"
         )
 
-    def _learning_rate(self) -> float:
-        """Linear warm-up, then cosine decay to `final_lr`."""
+    def _learning_rate(self, step: int) -> float:
+        """Of the step after `step` steps: linear warm-up, then cosine decay to `final_lr`."""
         config, total = self.config, self.total_steps
         warm = max(1, round(config.warmup * total))
-        if self.position.step < warm:
-            return config.lr * (self.position.step + 1) / warm
-        done = min(1.0, (self.position.step - warm) / max(1, total - warm))
+        if step < warm:
+            return config.lr * (step + 1) / warm
+        done = min(1.0, (step - warm) / max(1, total - warm))
         return config.lr * (config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * done)) / 2)
 
     def _end_of_epoch(self, started: float) -> None:
         position = self.position
+        if self.step.sampled is not None:
+            self.step.sampled.rows.catch_up(position.step)
         weights = self.process_group.gathered(self.model)
         validation_scores = self.process_group.broadcast(lambda: self._validation_scores(weights))
         position.seconds += time.monotonic() - started
@@ -237,7 +284,7 @@ class Training:
             "loss": position.loss_sum / max(position.loss_count, 1),
             "components": {name: total / n for name, (total, n) in position.components.items()},
             "padding": position.padding / max(position.places, 1),
-            "lr": self._learning_rate(),
+            "lr": self._learning_rate(position.step),
             "valid": validation_scores.metrics,
             "score": validation_scores.score,
             "gates": self.judged.gates(),
@@ -259,6 +306,16 @@ class Training:
         if self.process_group.is_main:
             self._trim_log()
 
+    def _check_rows(self) -> None:
+        """CheckpointError where the state is of the other softmax: `auto` depends on the device."""
+        reached = self.optimizer.state.get(self.model.items.identity.weight, {}).get("step")
+        if reached is not None and (reached.ndim == 1) != (self.step.sampled is not None):
+            begun = "the sampled softmax" if reached.ndim == 1 else "the full softmax"
+            raise CheckpointError(
+                f"{self.folder}: its training was begun with {begun}, not this device's choice; go on "
+                "where it was begun, or train into another --out"
+            )
+
     def _trim_log(self) -> None:
         """Drop log lines that a killed run wrote after its last state."""
         path = self.folder / LOG
@@ -268,12 +325,15 @@ class Training:
             path.write_text("".join(line + "\n" for line in kept))
 
 
-def parameter_groups(model: UnimpModel, recipe: Recipe) -> list[dict[str, Any]]:
-    """Matrices decay; gates, norms and biases do not. Pretrained weights learn more slowly."""
+def parameter_groups(model: UnimpModel, recipe: Recipe, *, sampled: bool = False) -> list[dict[str, Any]]:
+    """Matrices decay; gates, norms and biases do not. Pretrained weights learn more slowly.
+
+    `sampled`: without the identity table, which `RowAdamW` changes.
+    """
     own = ("decoder.", "tokens.words.", "tokens.head.") if recipe.backbone.name else ()
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and not (sampled and name == IDENTITY):
             decay = recipe.train.weight_decay if parameter.ndim >= 2 else 0.0
             share = recipe.backbone.lr_share if name.startswith(own) else 1.0
             if name.startswith("vision.encoder."):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib import metadata
@@ -14,18 +15,23 @@ import torch
 from unimp.core.compute import device_name, peak_memory_mib, set_threads
 from unimp.core.devices import pick_device
 from unimp.core.files import read_json, write_json
+from unimp.core.progress import say
 from unimp.data.dataset import Dataset
+from unimp.inference.score_sources import FusionWeights
 from unimp.model.unimp import UnimpModel
-from unimp.runs.artifact_files import load_artifacts, save_artifacts
+from unimp.runs.artifact_files import load_artifacts, map_content, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.folder import RESULT, claimed
+from unimp.runs.memory_needs import check_memory
 from unimp.runs.open_run import load_model
 from unimp.runs.recipe import Recipe
+from unimp.runs.search_index import with_search
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.tasks.fitting import fit_fusion_weights
 from unimp.train.distillation import SoftTargets, soft_targets
 from unimp.train.preparation import build_artifacts, for_training, masks_history
 from unimp.train.process_group import ProcessGroup
+from unimp.train.sampled import samples_items
 from unimp.train.step import check_compute
 from unimp.train.trainer import Training
 
@@ -38,8 +44,11 @@ def train(
     device: torch.device | None = None,
     show: bool = True,
     process_group: ProcessGroup | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train into `folder`, or go on where it stopped; returns its result (validation only, no test figure).
+
+    `notes` are said once it is sure that there is work to do: why the recipe is what it is.
 
     With several processes each calls this; all but the main one return an empty result.
     CheckpointError when the folder belongs to other data or another recipe.
@@ -50,6 +59,9 @@ def train(
     with ExitStack() as held:
         if not process_group.broadcast(lambda: held.enter_context(claimed(folder, dataset, recipe))):
             return dict(read_json(folder / RESULT)) if process_group.is_main else {}
+        check_memory(dataset, recipe, device)
+        for note in notes:
+            say(note, show=show and process_group.is_main)
         split = make_split(dataset, recipe.train.split, recipe.train.seed)
         masked = masks_history(recipe, split.valid, show=show and process_group.is_main)
         training_split = TrainingSplit.of(dataset, split, exclude_history=masked)
@@ -62,7 +74,13 @@ def train(
             ).run()
             process_group.close()
             return {}
-        _, _, result = learn(training_split, recipe, folder, device, show=show, process_group=process_group)
+        artifacts, model, result = learn(
+            training_split, recipe, folder, device, show=show, process_group=process_group
+        )
+        weights = {name: FusionWeights(**shares) for name, shares in result["mixtures"].items()}
+        histories = dataset.interactions.histories
+        answerer = artifacts.answerer(model, weights)
+        with_search(folder, answerer, recipe.retrieval, histories, show=show)
         write_json(folder / RESULT, result)
         process_group.forget_state(folder)
         return result
@@ -80,6 +98,9 @@ def learn(
     """Prepare, train, and choose the mixture on validation; state and weights go to `folder`."""
     started, process_group = time.monotonic(), process_group or ProcessGroup()
     artifacts = build_artifacts(training_split, recipe, device=device, show_progress=show)
+    num_items = artifacts.vocabulary.num_items
+    if samples_items(recipe, num_items, device, shards=process_group.shards, show=False):
+        artifacts = replace(artifacts, items=map_content(folder, artifacts.items))
     save_artifacts(folder, artifacts)
     teacher = teacher_of(training_split, recipe, show=show)
     process_group.broadcast(dict)
@@ -103,9 +124,9 @@ def learn(
         "valid": {
             "score": position.best,
             "users": len(seen),
-            "reached": {name: one.reached for name, one in fitted.items()},
+            "reached": {name: weights.reached for name, weights in fitted.items()},
         },
-        "mixtures": {name: one.fusion_weights.model_dump() for name, one in fitted.items()},
+        "mixtures": {name: weights.fusion_weights.model_dump() for name, weights in fitted.items()},
         "exclude_history": training_split.exclude_history,
         "best_epoch": position.best_epoch,
         "epochs": position.epoch,

@@ -70,7 +70,7 @@ class Validator:
         """exp of the mean log-likelihood of the held-out answers' words or codes."""
         if task.name not in self.likelihood_examples_of:
             self.likelihood_examples_of[task.name] = [
-                self.artifacts.encoder.encode(one) for one in task.likelihood_examples(cases)
+                self.artifacts.encoder.encode(example) for example in task.likelihood_examples(cases)
             ]
         losses = answer_losses(self.artifacts, model, state, self.likelihood_examples_of[task.name])
         return float(np.exp(-losses.mean())) if len(losses) else float("nan")
@@ -83,7 +83,7 @@ def answer_losses(
     objective = Objective(model, artifacts.vocabulary, artifacts.recipe.objective, artifacts.items)
     found: list[np.ndarray] = []
     with torch.inference_mode():
-        for rows in batches_by_length([len(one) for one in sentences], 8192):
+        for rows in batches_by_length([len(sentence) for sentence in sentences], 8192):
             batch = collate([sentences[row] for row in rows]).to(state.table_ID.device)
             hidden = read(model, state, batch)
             hidden = hidden.reshape(-1, hidden.shape[-1])

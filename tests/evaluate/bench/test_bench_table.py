@@ -217,3 +217,15 @@ def test_the_report_asks_for_nothing_outside_itself(results: Path) -> None:
         assert row.label in html
     # The W3C names in SVG are identities, not addresses that a browser opens.
     assert not re.findall(r"""(?:src|href)=["'](?!#)|url\((?!#|["']?#)|@import""", html)
+
+
+def test_last_n_has_rows_of_users(shop: Dataset, tmp_path: Path) -> None:
+    protocol = BenchmarkProtocol.parse({"split": "last-n", "targets_per_user": 2}, "test")
+    run_jobs(shop, plan_jobs(METHODS, ["pop", "itemknn"]), tmp_path, protocol=protocol)
+    table = build_table(tmp_path)
+    row = table.rows[0]
+    values = user_values(row.results, "NDCG@5")
+    assert 2 * len(values) == table.data.test_cases
+    assert row.values["NDCG@5"].mean == pytest.approx(row.results[0].result.metrics["NDCG@5"], abs=1e-12)
+    assert table.protocol.cases_per_user == 2
+    assert not table.rejected

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from unimp.evaluate.bench.significance import bootstrap_intervals, compare, intervals_of, sign_flip_p_value
+from unimp.evaluate.bench.significance import (
+    bootstrap_intervals,
+    compare,
+    intervals_of,
+    over_users,
+    sign_flip_p_value,
+)
 
 
 def test_a_constant_has_no_width() -> None:
@@ -75,3 +81,18 @@ def test_intervals_together_are_those_of_each_alone() -> None:
             assert (interval.mean, interval.low, interval.high) == pytest.approx(
                 (alone.mean, alone.low, alone.high), abs=1e-12
             )
+
+
+def test_cases_of_one_user_are_resampled_together() -> None:
+    hits = np.repeat([0.0, 1.0] * 50, 5)  # a user's five cases are all hit or all missed
+    as_cases = bootstrap_intervals(hits[:, None])[0]
+    as_users = bootstrap_intervals(over_users(hits, 5)[:, None])[0]
+    assert as_users.mean == as_cases.mean == 0.5
+    wider = (as_users.high - as_users.low) / (as_cases.high - as_cases.low)
+    assert wider == pytest.approx(5**0.5, rel=0.1)
+
+
+def test_a_user_with_an_unscored_case_is_unscored() -> None:
+    values = over_users(np.array([1.0, 0.0, np.nan, 1.0]), 2)
+    assert values[0] == 0.5
+    assert np.isnan(values[1])

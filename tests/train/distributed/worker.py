@@ -68,10 +68,11 @@ def turns(training: Training) -> list[tuple[StepBatch, StepBatch]]:
 def step_together(training: Training, pair: tuple[StepBatch, StepBatch]) -> None:
     """The reference: one process, the mean of two losses, the gradients that there are."""
     for group in training.optimizer.param_groups:
-        group["lr"] = training._learning_rate() * group["share"]
+        group["lr"] = training._learning_rate(training.position.step) * group["share"]
     training.step.train()
     losses = [
-        training.step(turn.batch, training.task_weights[turn.task.name]).total * turn.weight
+        training.step(turn.batch, training.task_weights[turn.task.name], training.position.step).total
+        * turn.weight
         for turn in pair
         if turn.weight
     ]

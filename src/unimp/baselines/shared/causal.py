@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
@@ -23,6 +23,15 @@ from unimp.data.histories import Histories
 class CausalConfig(NeuralConfig):
     max_events: int = Field(default=50, ge=1)
     """Latest events that are read."""
+    softmax_products: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the products over all items in the full softmax; everything else is float32."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of the usual precision are named as they were before there was another."""
+        values: dict[str, Any] = write(self)
+        usual = values.get("softmax_products") == "float32"
+        return {key: value for key, value in values.items() if not usual or key != "softmax_products"}
 
 
 class CausalNetwork(nn.Module):
@@ -62,7 +71,8 @@ class CausalBaseline(NeuralBaseline[CausalConfigT]):
 
     def position_loss(self, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
         """Mean over N positions of −log p(target)."""
-        return full_cross_entropy(hidden_ND, self.module.items.weight, targets_N)
+        products = getattr(torch, self.config.softmax_products)
+        return full_cross_entropy(hidden_ND, self.module.items.weight, targets_N, products=products)
 
     def score_batch(self, histories: Histories) -> Tensor:
         rows_BT, latest_B = latest_rows(histories, self.config)

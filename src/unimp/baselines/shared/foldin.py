@@ -28,7 +28,7 @@ class FoldInBaseline(NeuralBaseline[FoldInConfigT]):
     A user's vector is |H|^-½ Σ_{i ∈ H} readout_i over the distinct items H of the history; the score of item
     j is its product with items_j, plus bias_j. Each method says in its docstring what its readout is. Where
     the paper has a free vector per user, it is the scaled item vector (see `fold_in_scale`). Measured beside
-    trained user vectors, this loses a little on movies and gains on hm and beauty, where histories are short.
+    trained user vectors it makes no difference for MF and LightGCN (`benchmarks/quality/user_vectors.py`).
 
     After training only what scoring needs stays: `learnt`. A subclass writes `build`, `losses`, `summary`.
     """

@@ -94,12 +94,12 @@ OWN: dict[str, SourceEntry] = {
     "shopify": SourceEntry(
         "unimp.data.sources.shopify:Shopify",
         "Shopify's exports of products and orders (folder)",
-        options=("items", "events", "pictures"),
+        options=("items", "events", "pictures", "time_format"),
     ),
     "woocommerce": SourceEntry(
         "unimp.data.sources.woocommerce:WooCommerce",
         "WooCommerce's exports of products and orders (folder)",
-        options=("items", "events", "pictures"),
+        options=("items", "events", "pictures", "time_format"),
     ),
     "netflix": SourceEntry(
         "unimp.data.sources.netflix:Netflix",
@@ -116,7 +116,7 @@ OWN: dict[str, SourceEntry] = {
         "your own tables: CSV, JSON lines, Parquet (folder, or file of events)",
         options=(
             *("items", "events", "further_events", "map", "mapping", "rating_scale", "pictures"),
-            *("delimiter", "encoding", "decimal", "time_format", "where", "kinds", "undated"),
+            *("separator", "delimiter", "encoding", "decimal", "time_format", "where", "kinds", "undated"),
         ),
     ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from unimp.data.catalog import ATTRIBUTE_DTYPES, Attribute
 from unimp.data.files import open_binary
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
-from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import read_json_lines
+from unimp.data.pictures import PictureSource
+from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows, no_items
+from unimp.data.reading import json_chunks, read_json_lines
 from unimp.data.texts import MISSING, flat_names, without_markup
 from unimp.data.values import ratings, seconds
 
 STARS = RatingScale(1, 5, 1)
+NO_METADATA = "no metadata file: items have an id and nothing else"
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 ATTRIBUTES = (
     Attribute("title", "text"),
@@ -42,7 +44,11 @@ REVIEW_SCHEMA: dict[str, pl.DataType] = {
     "summary": pl.String(),
     "review": pl.String(),
 }
-ITEM_SCHEMA = {"item_id": pl.String()} | {a.name: ATTRIBUTE_DTYPES[a.kind] for a in ATTRIBUTES}
+ITEM_SCHEMA = {
+    "item_id": pl.String(),
+    **{a.name: ATTRIBUTE_DTYPES[a.kind] for a in ATTRIBUTES},
+    "picture": pl.String(),
+}
 PRICE = re.compile(r"\$?\s*(\d[\d,]*(?:\.\d+)?)")
 
 
@@ -51,34 +57,24 @@ class Amazon:
 
     def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
         reviews_file, meta_file = find_files(path, options)
-        reviews, milliseconds = read_reviews(reviews_file, bad, show_progress)
-        events = seconds(reviews, "timestamp", bad, milliseconds=milliseconds)
-        events = ratings(events, "rating", STARS, bad)
-        named = events.frame.select("item_id", ROW).unique("item_id", keep="first", maintain_order=True)
+        events = read_reviews(reviews_file, bad, show_progress)
         pictures = find_pictures(options.pictures, path, ())
         if meta_file is None:
-            note = "no metadata file: items have an id and nothing else"
-            return RawTables(Rows(events.file, named), (), (events,), None, STARS, pictures, notes=(note,))
-        items = read_json_lines(
-            meta_file, bad, pick_item, ITEM_SCHEMA, parse=parse_literal_or_json, show_progress=show_progress
-        )
-        # the published files repeat some items, and lack some that were reviewed
-        single = items.frame.unique("item_id", keep="first", maintain_order=True)
-        bare = named.join(single, on="item_id", how="anti", maintain_order="left")
-        counts = {
-            "metadata_repeats": items.frame.height - single.height,
-            "items_without_metadata": bare.height,
-        }
-        notes = tuple(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+            return RawTables(
+                no_items(reviews_file.name), (), events,
+                rating_scale=STARS, pictures=pictures, events_add_items=True, notes=(NO_METADATA,),
+            )  # fmt: skip
+        items, repeats = read_metadata(meta_file, pictures, bad, show_progress)
         return RawTables(
-            Rows(items.file, pl.concat([single, bare], how="diagonal")),
+            items,
             ATTRIBUTES,
-            (events,),
+            events,
             "title",
             STARS,
             pictures,
-            counts=counts,
-            notes=notes,
+            events_add_items=True,
+            counts={"metadata_repeats": repeats},
+            notes=(f"{repeats} metadata repeats",) if repeats else (),
         )
 
 
@@ -116,13 +112,15 @@ def category(file: Path) -> str:
     return re.sub(r"_5$", "", re.sub(r"^(reviews|meta)_", "", stem))
 
 
-def read_reviews(path: Path, bad: BadRows, show_progress: bool) -> tuple[Rows, bool]:
-    """The reviews, and whether their times are milliseconds (2023) rather than seconds (2014, 2018)."""
+def read_reviews(path: Path, bad: BadRows, show_progress: bool) -> Iterator[Rows]:
+    """The reviews; their times are milliseconds (2023) or seconds (2014, 2018)."""
     with open_binary(path) as file:
         first = file.readline()
     is_2023 = b'"parent_asin"' in first
     pick = pick_review_2023 if is_2023 else pick_review_2014
-    return read_json_lines(path, bad, pick, REVIEW_SCHEMA, show_progress=show_progress), is_2023
+    for rows in json_chunks(path, bad, pick, REVIEW_SCHEMA, show_progress=show_progress):
+        events = seconds(rows, "timestamp", bad, milliseconds=is_2023)
+        yield ratings(events, "rating", STARS, bad)
 
 
 def pick_review_2014(record: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -147,6 +145,21 @@ def pick_review_2023(record: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def read_metadata(
+    path: Path, pictures: PictureSource | None, bad: BadRows, show_progress: bool
+) -> tuple[Rows, int]:
+    """The items, and how many rows the published file has twice.
+
+    Their pictures are web addresses, unless `pictures` has files that are called like the items.
+    """
+    items = read_json_lines(
+        path, bad, pick_item, ITEM_SCHEMA, parse=parse_literal_or_json, show_progress=show_progress
+    )
+    single = items.frame.unique("item_id", keep="first", maintain_order=True)
+    kept = single if pictures is None else single.drop("picture")
+    return Rows(items.file, kept), items.frame.height - single.height
+
+
 def parse_literal_or_json(line: str) -> Any:
     try:
         return json.loads(line)
@@ -163,7 +176,18 @@ def pick_item(record: Mapping[str, Any]) -> tuple[Any, ...]:
         price_of(record.get("price")),
         listed_words(record.get("features") or record.get("feature")),
         listed_words(record.get("description")),
+        "\n".join(picture_addresses(record)) or None,
     )
+
+
+def picture_addresses(record: Mapping[str, Any]) -> list[str]:
+    """All pictures of an item, the main one first: `images` (2023), `imageURL…` (2018), `imUrl` (2014)."""
+    images = record.get("images")
+    if isinstance(images, list):
+        listed = [image.get("large") or image.get("hi_res") for image in images if isinstance(image, dict)]
+        return [address for address in listed if isinstance(address, str)]
+    found = record.get("imageURLHighRes") or record.get("imageURL") or record.get("imUrl") or []
+    return [address for address in ([found] if isinstance(found, str) else found) if address]
 
 
 def words(value: object) -> str | None:

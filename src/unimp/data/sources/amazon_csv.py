@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
-
-import polars as pl
 
 from unimp.core.errors import ConfigError, DataError
 from unimp.data.picture_check import find_pictures
-from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import read_csv, read_json_lines
-from unimp.data.sources.amazon import ATTRIBUTES, ITEM_SCHEMA, STARS, parse_literal_or_json, pick_item
+from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows, no_items
+from unimp.data.reading import stream_csv
+from unimp.data.sources.amazon import ATTRIBUTES, NO_METADATA, STARS, read_metadata
 from unimp.data.values import ratings, seconds
 
 SUFFIXES = (".csv", ".csv.gz")
@@ -27,32 +27,17 @@ class AmazonCsv:
 
     def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
         folder = path if path.is_dir() else path.parent
-        events = tuple(read_ratings(file, bad) for file in rating_files(path, options.events))
-        named = pl.concat([table.frame.select("item_id", ROW) for table in events])
-        bare = named.unique("item_id", keep="first", maintain_order=True)
+        files = rating_files(path, options.events)
+        events = itertools.chain.from_iterable([read_ratings(file, bad) for file in files])
         pictures = find_pictures(options.pictures, folder, ())
         meta = meta_file(folder, options.items)
         if meta is None:
-            note = "no metadata file: items have an id and nothing else"
             return RawTables(
-                Rows(events[0].file, bare), (), events, rating_scale=STARS, pictures=pictures, notes=(note,)
-            )
-        found = read_json_lines(
-            meta, bad, pick_item, ITEM_SCHEMA, parse=parse_literal_or_json, show_progress=show_progress
-        )
-        described = found.frame.unique("item_id", keep="first", maintain_order=True)
-        without = bare.join(described, on="item_id", how="anti", maintain_order="left")
-        items = pl.concat([described, without], how="diagonal")
-        return RawTables(
-            Rows(found.file, items),
-            ATTRIBUTES,
-            events,
-            "title",
-            STARS,
-            pictures,
-            counts={"items_without_metadata": without.height},
-            notes=(f"{without.height} items without metadata",) if without.height else (),
-        )
+                no_items(files[0].name), (), events,
+                rating_scale=STARS, pictures=pictures, events_add_items=True, notes=(NO_METADATA,),
+            )  # fmt: skip
+        items, _ = read_metadata(meta, pictures, bad, show_progress)
+        return RawTables(items, ATTRIBUTES, events, "title", STARS, pictures, events_add_items=True)
 
 
 def rating_files(path: Path, wanted: str | None) -> list[Path]:
@@ -93,7 +78,7 @@ def meta_file(folder: Path, wanted: str | None) -> Path | None:
     return found[0] if found else None
 
 
-def read_ratings(path: Path, bad: BadRows) -> Rows:
-    rows = read_csv(path, bad, required=COLUMNS, optional=())
-    renamed = Rows(rows.file, rows.frame.rename({"parent_asin": "item_id"}))
-    return ratings(seconds(renamed, "timestamp", bad, milliseconds=True), "rating", STARS, bad)
+def read_ratings(path: Path, bad: BadRows) -> Iterator[Rows]:
+    for rows in stream_csv(path, bad, required=COLUMNS, optional=()):
+        renamed = Rows(rows.file, rows.frame.rename({"parent_asin": "item_id"}))
+        yield ratings(seconds(renamed, "timestamp", bad, milliseconds=True), "rating", STARS, bad)

@@ -12,7 +12,7 @@ from unimp.core.errors import ConfigError, DataError
 from unimp.data.interactions import RatingScale
 from unimp.data.own_events import EventReader
 from unimp.data.own_items import items_of_events, read_items
-from unimp.data.picture_check import find_pictures
+from unimp.data.picture_check import USUAL_PICTURES, find_pictures
 from unimp.data.pictures import PictureSource
 from unimp.data.raw import BadRows, ImportOptions, RawTables
 from unimp.data.roles import (
@@ -49,7 +49,7 @@ class CsvTables:
 
         items = opened(items_file) if items_file is not None else None
         events = [opened(file) for file in event_files]
-        pictures = find_pictures(options.pictures, folder, ("pictures", "pictures.zip"))
+        pictures = find_pictures(options.pictures, folder, USUAL_PICTURES)
         named = PictureSource(items_file.parent) if items_file is not None else None
         return read_tables(
             items, events, settings, options.map, bad,

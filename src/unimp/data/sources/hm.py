@@ -6,6 +6,7 @@ named `0NN/0NNNNNNNNN.jpg`; CSV files may be gzipped.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -13,8 +14,8 @@ import polars as pl
 from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.catalog import Attribute
 from unimp.data.picture_check import find_pictures
-from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import read_csv
+from unimp.data.raw import UNLIMITED, BadRows, ImportOptions, RawTables, Rows
+from unimp.data.reading import read_csv, stream_csv
 from unimp.data.values import numbers, reject, seconds
 
 CATEGORIES = (
@@ -47,13 +48,10 @@ class HM:
             raise DataError(f"{path}: not a folder; hm needs the folder that holds articles.csv")
         articles = read_articles(either(path, "articles.csv"), bad)
         log = transactions_file(path, options.transactions)
-        events = read_csv(log, bad, required=("t_dat", "customer_id", "article_id"), optional=("price",))
-        renamed = {"t_dat": "timestamp", "customer_id": "user_id", "article_id": "item_id"}
-        events = seconds(Rows(events.file, events.frame.rename(renamed)), "timestamp", bad)
         return RawTables(
-            with_median_price(articles, events, bad),
+            with_median_price(articles, log, bad),
             ATTRIBUTES,
-            (Rows(events.file, events.frame.drop("price", strict=False)),),
+            read_log(log, bad, show_progress),
             title="prod_name",
             pictures=find_pictures(options.pictures, path, ("images", "images.zip")),
             notes=(f"transactions of {log.name}; times are days, ties keep the order of the file",),
@@ -102,9 +100,32 @@ def read_articles(path: Path, bad: BadRows) -> Rows:
     )
 
 
-def with_median_price(articles: Rows, events: Rows, bad: BadRows) -> Rows:
-    """An item's price is the median of what was paid for it, in Kaggle's own unit; null when never sold."""
-    if "price" not in events.frame.columns:
-        return Rows(articles.file, articles.frame.with_columns(pl.lit(None, pl.Float64).alias("price")))
-    prices = numbers(events, "price", bad).frame.group_by("item_id").agg(pl.col("price").median())
+def read_log(path: Path, bad: BadRows, show_progress: bool) -> Iterator[Rows]:
+    renamed = {"t_dat": "timestamp", "customer_id": "user_id", "article_id": "item_id"}
+    for rows in stream_csv(path, bad, required=tuple(renamed), optional=(), show_progress=show_progress):
+        yield seconds(Rows(rows.file, rows.frame.rename(renamed)), "timestamp", bad)
+
+
+def with_median_price(articles: Rows, log: Path, bad: BadRows) -> Rows:
+    """An item's price is the median of what was paid for it, in Kaggle's own unit; null when never sold.
+
+    Memory: the distinct prices of each item, whatever the number of transactions.
+    """
+    scratch = BadRows(UNLIMITED)  # the rows are read once more, and counted then
+    counted = pl.DataFrame(schema={"item_id": pl.String(), "price": pl.Float64(), "sold": pl.UInt32()})
+    for rows in stream_csv(log, scratch, required=("article_id",), optional=("price",)):
+        if "price" not in rows.frame.columns:
+            break
+        paid = numbers(Rows(rows.file, rows.frame.rename({"article_id": "item_id"})), "price", bad)
+        fresh = paid.frame.drop_nulls(["item_id", "price"]).group_by("item_id", "price").agg(sold=pl.len())
+        counted = pl.concat([counted, fresh]).group_by("item_id", "price").agg(pl.col("sold").sum())
+    sold = pl.col("sold")
+    # the price of the middle purchase, or the mean of the two middle ones
+    low, high = (sold.sum() - 1) // 2, sold.sum() // 2
+    up_to = sold.cum_sum()
+    prices = (
+        counted.sort("item_id", "price")
+        .group_by("item_id")
+        .agg((pl.col("price").filter(up_to > low).first() + pl.col("price").filter(up_to > high).first()) / 2)
+    )
     return Rows(articles.file, articles.frame.join(prices, on="item_id", how="left", maintain_order="left"))

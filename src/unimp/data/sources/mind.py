@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,12 +11,14 @@ from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import read_fields
+from unimp.data.reading import read_fields, stream_fields
 from unimp.data.sources.stated_times import stated_time
 
 NEWS = ("item_id", "category", "subcategory", "title", "abstract", "url", "entities", "abstract_entities")
 BEHAVIOURS = ("impression", "user_id", "timestamp", "history", "impressions")
 TIMES = ("%m/%d/%Y %I:%M:%S %p",)
+HISTORIES = 1 << 14
+"""Users whose histories become events at a time."""
 ATTRIBUTES = (
     Attribute("title", "text"),
     Attribute("category", "category"),
@@ -33,11 +36,10 @@ class Mind:
         items = pl.concat([table.frame for table in news]).unique(
             "item_id", keep="first", maintain_order=True
         )
-        logs = [read_behaviours(folder / "behaviors.tsv", bad) for folder in folders]
         return RawTables(
             Rows("news.tsv", items.select(ROW, "item_id", *(a.name for a in ATTRIBUTES))),
             ATTRIBUTES,
-            (Rows("behaviors.tsv", clicks(pl.concat(logs))),),
+            clicks([folder / "behaviors.tsv" for folder in folders], bad),
             "title",
             pictures=find_pictures(options.pictures, path, ()),
             notes=("order only: the clicks before the log, then those of its impressions by time",),
@@ -61,27 +63,30 @@ def part_rank(folder: Path) -> int:
     return next((rank for rank, name in enumerate(order) if name in folder.name.lower()), len(order))
 
 
-def read_behaviours(path: Path, bad: BadRows) -> pl.DataFrame:
-    rows = read_fields(path, bad, BEHAVIOURS, "\t")
-    return stated_time(rows, TIMES, bad).frame
+def clicks(logs: Sequence[Path], bad: BadRows) -> Iterator[Rows]:
+    """`user_id`, `item_id`: each user's longest history, then the clicked ones of the impressions by time.
 
-
-def clicks(log: pl.DataFrame) -> pl.DataFrame:
-    """`user_id`, `item_id`: each user's longest history, then the clicked ones of the impressions."""
-    longest = (
-        log.filter(pl.col("history").is_not_null())
-        .sort(pl.col("history").str.len_bytes(), descending=True, maintain_order=True)
-        .unique("user_id", keep="first", maintain_order=True)
-        .sort(ROW)
-    )
-    before = longest.select(ROW, "user_id", pl.col("history").str.split(" ").alias("item_id")).explode(
-        "item_id"
-    )
-    clicked = (
-        log.sort("timestamp", maintain_order=True)
-        .select(ROW, "user_id", pl.col("impressions").str.split(" ").alias("item_id"))
-        .explode("item_id")
-        .filter(pl.col("item_id").str.ends_with("-1"))
-        .with_columns(pl.col("item_id").str.strip_suffix("-1"))
-    )
-    return pl.concat([before, clicked]).filter(pl.col("item_id") != "")
+    Memory: the histories, and the clicks in about 70 bytes each; not the impressions without one.
+    """
+    longest = pl.DataFrame(schema={ROW: pl.Int64(), "user_id": pl.String(), "history": pl.String()})
+    clicked: list[pl.DataFrame] = []
+    for path in logs:
+        for rows in stream_fields(path, bad, BEHAVIOURS, "\t"):
+            log = stated_time(rows, TIMES, bad).frame
+            histories = log.filter(pl.col("history").is_not_null()).select(longest.columns)
+            longest = (
+                pl.concat([longest, histories])
+                .sort(pl.col("history").str.len_bytes(), descending=True, maintain_order=True)
+                .unique("user_id", keep="first", maintain_order=True)
+            )
+            clicked.append(
+                log.select(ROW, "user_id", "timestamp", pl.col("impressions").str.split(" ").alias("item_id"))
+                .explode("item_id")
+                .filter(pl.col("item_id").str.ends_with("-1"))
+                .with_columns(pl.col("item_id").str.strip_suffix("-1"))
+            )
+    before = longest.sort(ROW).select(ROW, "user_id", pl.col("history").str.split(" ").alias("item_id"))
+    for part in before.iter_slices(HISTORIES):
+        yield Rows("behaviors.tsv", part.explode("item_id").filter(pl.col("item_id") != ""))
+    by_time = pl.concat(clicked).sort("timestamp", maintain_order=True).drop("timestamp")
+    yield Rows("behaviors.tsv", by_time.filter(pl.col("item_id") != ""))

@@ -5,6 +5,7 @@ Posters, where there are any, are `posters/<movieId>.jpg` in a folder or in `pos
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,7 @@ from unimp.data.catalog import Attribute
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import read_csv, read_fields
+from unimp.data.reading import read_csv, read_fields, stream_csv, stream_fields
 from unimp.data.values import ratings, seconds
 
 WHOLE_STARS, HALF_STARS = RatingScale(1, 5, 1), RatingScale(0.5, 5, 0.5)
@@ -38,19 +39,18 @@ class MovieLens:
 
     def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
         if (path / "ratings.csv").exists():
-            tables = read_latest(path, bad)
+            tables = read_latest(path, bad, show_progress)
         elif (path / "ratings.dat").exists():
             tables = read_1m(path, bad)
         elif (path / "u.data").exists():
             tables = read_100k(path, bad)
         else:
             raise DataError(f"{path}: has no ratings.csv, ratings.dat or u.data; give the unpacked folder")
-        items, attributes, events, scale, queries = tables
-        events = ratings(seconds(events, "timestamp", bad), "rating", scale, bad)
+        items, attributes, log, scale, queries = tables
         return RawTables(
             items,
             attributes,
-            (events,),
+            (ratings(seconds(rows, "timestamp", bad), "rating", scale, bad) for rows in log),
             title="title",
             rating_scale=scale,
             pictures=find_pictures(options.pictures, path, ("posters", "posters.zip")),
@@ -58,12 +58,14 @@ class MovieLens:
         )
 
 
-Tables = tuple[Rows, tuple[Attribute, ...], Rows, RatingScale, Rows | None]
+Tables = tuple[Rows, tuple[Attribute, ...], Iterator[Rows], RatingScale, Rows | None]
+"""Items, their attributes, the ratings part by part, their scale, and the tags."""
 
 
-def read_latest(path: Path, bad: BadRows) -> Tables:
+def read_latest(path: Path, bad: BadRows, show_progress: bool) -> Tables:
     user, item = {"userId": "user_id"}, {"movieId": "item_id"}
-    events = read_csv(path / "ratings.csv", bad, required=("userId", "movieId", "rating", "timestamp"))
+    columns = ("userId", "movieId", "rating", "timestamp")
+    events = stream_csv(path / "ratings.csv", bad, required=columns, optional=(), show_progress=show_progress)
     movies = read_csv(path / "movies.csv", bad, required=("movieId", "title", "genres"))
     items = movies.frame.rename(item).with_columns(*title_and_year(), genres())
     attributes: tuple[Attribute, ...] = BASIC
@@ -98,14 +100,14 @@ def read_latest(path: Path, bad: BadRows) -> Tables:
     return (
         Rows(movies.file, items),
         attributes,
-        Rows(events.file, events.frame.rename(user | item)),
+        (Rows(rows.file, rows.frame.rename(user | item)) for rows in events),
         HALF_STARS,
         queries,
     )
 
 
 def read_1m(path: Path, bad: BadRows) -> Tables:
-    events = read_fields(path / "ratings.dat", bad, EVENT_COLUMNS, "::", encoding="latin-1")
+    events = stream_fields(path / "ratings.dat", bad, EVENT_COLUMNS, "::", encoding="latin-1")
     movies = read_fields(path / "movies.dat", bad, ("item_id", "title", "genres"), "::", encoding="latin-1")
     items = movies.frame.with_columns(*title_and_year(), genres())
     tags = read_dat_tags(path, bad)
@@ -123,7 +125,7 @@ def read_dat_tags(path: Path, bad: BadRows) -> Rows | None:
 
 
 def read_100k(path: Path, bad: BadRows) -> Tables:
-    events = read_fields(path / "u.data", bad, EVENT_COLUMNS, "\t", encoding="latin-1")
+    events = stream_fields(path / "u.data", bad, EVENT_COLUMNS, "\t", encoding="latin-1")
     columns = ("item_id", "title", "release", "video_release", "address", *GENRES_100K)
     movies = read_fields(path / "u.item", bad, columns, "|", encoding="latin-1")
     flags = [pl.when(pl.col(genre) == "1").then(pl.lit(genre)) for genre in GENRES_100K[1:]]

@@ -6,7 +6,7 @@ The header names each field's type: `user_id:token`, `title:token_seq`, `price:f
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -15,26 +15,38 @@ from unimp.core.errors import ConfigError, DataError
 from unimp.data.catalog import Attribute, AttributeKind
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
-from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import open_text, read_fields
+from unimp.data.raw import ROW, UNLIMITED, BadRows, ImportOptions, RawTables, Rows, no_items
+from unimp.data.reading import open_text, stream_fields
 from unimp.data.values import numbers, ratings, seconds
 
+THINGS = ("item", "business", "product", "artist", "venue")
+"""Words in the names of fields of items."""
+RATINGS = ("rating", "stars", "overall")
+"""Words in the names of fields of ratings."""
 KINDS: dict[str, AttributeKind] = {"token": "category", "token_seq": "categories", "float": "number"}
 """Type of a field -> kind of attribute; sequences of numbers are left out."""
 TITLES = re.compile(r"title|name$", re.IGNORECASE)
 TEXTS = re.compile(r"title|name|description|text|abstract|summary", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
 class Atomic:
-    """One file's rows, and the type of each field."""
+    """One file: its fields without their types are the columns, and the header is row 1."""
 
-    rows: Rows
-    types: dict[str, str]
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with open_text(path, "utf-8") as file:
+            header = file.readline().rstrip("\r\n").split("\t")
+        self.types: dict[str, str] = dict(field.rpartition(":")[::2] for field in header)
+        if len(self.types) < len(header) or "" in self.types:
+            raise DataError(f'{path.name}:1: "{" ".join(header)[:60]}" is no header such as user_id:token')
 
     def field(self, *words: str) -> str | None:
         """The first field whose name holds one of the words."""
         return next((name for word in words for name in self.types if word in name.lower()), None)
+
+    def rows(self, bad: BadRows) -> Iterator[Rows]:
+        for rows in stream_fields(self.path, bad, list(self.types), "\t"):
+            yield Rows(rows.file, rows.frame.filter(pl.col(ROW) > 1))
 
 
 class RecBole:
@@ -42,22 +54,23 @@ class RecBole:
 
     def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
         log = inter_file(path, options.events)
-        inter = read_atomic(log, bad)
-        user, item = inter.field("user", "session"), inter.field("item", "business", "product")
+        inter = Atomic(log)
+        user, item = inter.field("user", "session"), inter.field(*THINGS)
         if user is None or item is None:
             known = ", ".join(inter.types)
             raise DataError(f"{log.name}:1: needs a field of users and one of items; it has {known}")
-        events, scale = read_events(inter, user, item, bad)
+        scale = find_scale(inter)
+        events = read_events(inter, user, item, scale, bad)
         beside = log.with_suffix(".item")
         pictures = find_pictures(options.pictures, log.parent, ())
         if not beside.exists():
-            bare = events.frame.select("item_id", ROW).unique("item_id", keep="first", maintain_order=True)
             note = f"no {beside.name}: items have an id and nothing else"
             return RawTables(
-                Rows(log.name, bare), (), (events,), rating_scale=scale, pictures=pictures, notes=(note,)
-            )
-        items, attributes, title = read_items(read_atomic(beside, bad), item, bad)
-        return RawTables(items, attributes, (events,), title, scale, pictures)
+                no_items(log.name), (), events,
+                rating_scale=scale, pictures=pictures, events_add_items=True, notes=(note,),
+            )  # fmt: skip
+        items, attributes, title = read_items(Atomic(beside), item, bad)
+        return RawTables(items, attributes, events, title, scale, pictures)
 
 
 def inter_file(path: Path, wanted: str | None) -> Path:
@@ -75,29 +88,29 @@ def inter_file(path: Path, wanted: str | None) -> Path:
     return found[0]
 
 
-def read_atomic(path: Path, bad: BadRows) -> Atomic:
-    """Fields without their types as columns; the header is row 1."""
-    with open_text(path, "utf-8") as file:
-        header = file.readline().rstrip("\r\n").split("\t")
-    types = dict(field.rpartition(":")[::2] for field in header)
-    if len(types) < len(header) or "" in types:
-        raise DataError(f'{path.name}:1: "{" ".join(header)[:60]}" is no header such as user_id:token')
-    rows = read_fields(path, bad, list(types), "\t")
-    return Atomic(Rows(rows.file, rows.frame.filter(pl.col(ROW) > 1)), types)
+def find_scale(inter: Atomic) -> RatingScale | None:
+    """The scale of the ratings, from their distinct values; None where there is none."""
+    rating = inter.field(*RATINGS)
+    if rating is None:
+        return None
+    values = pl.Series(dtype=pl.Float64)
+    for rows in inter.rows(BadRows(UNLIMITED)):  # the rows are read once more, and counted then
+        values = pl.concat([values, rows.frame[rating].cast(pl.Float64, strict=False)]).unique()
+    return scale_of(values)
 
 
-def read_events(inter: Atomic, user: str, item: str, bad: BadRows) -> tuple[Rows, RatingScale | None]:
-    time, rating = inter.field("timestamp", "time"), inter.field("rating", "stars", "overall")
+def read_events(
+    inter: Atomic, user: str, item: str, scale: RatingScale | None, bad: BadRows
+) -> Iterator[Rows]:
+    time, rating = inter.field("timestamp", "time"), inter.field(*RATINGS)
     named = {user: "user_id", item: "item_id"}
     named |= {time: "timestamp"} if time else {}
-    named |= {rating: "rating"} if rating else {}
-    rows = Rows(inter.rows.file, inter.rows.frame.select(ROW, *named).rename(named))
-    if time:
-        rows = seconds(rows, "timestamp", bad)
-    scale = scale_of(rows.frame["rating"].cast(pl.Float64, strict=False)) if rating else None
-    if scale is None:
-        return Rows(rows.file, rows.frame.drop("rating", strict=False)), None
-    return ratings(rows, "rating", scale, bad, required=False), scale
+    named |= {rating: "rating"} if rating and scale else {}
+    for read in inter.rows(bad):
+        rows = Rows(read.file, read.frame.select(ROW, *named).rename(named))
+        if time:
+            rows = seconds(rows, "timestamp", bad)
+        yield rows if scale is None else ratings(rows, "rating", scale, bad, required=False)
 
 
 def scale_of(values: pl.Series) -> RatingScale | None:
@@ -114,17 +127,18 @@ def scale_of(values: pl.Series) -> RatingScale | None:
 
 
 def read_items(table: Atomic, item: str, bad: BadRows) -> tuple[Rows, tuple[Attribute, ...], str | None]:
-    key = item if item in table.types else table.field("item", "business", "product")
+    key = item if item in table.types else table.field(*THINGS)
     if key is None:
-        raise DataError(f"{table.rows.file}:1: has no field of items; it has {', '.join(table.types)}")
+        raise DataError(f"{table.path.name}:1: has no field of items; it has {', '.join(table.types)}")
     attributes = tuple(
         Attribute(name, "text" if TEXTS.search(name) else KINDS[kind])
         for name, kind in table.types.items()
         if name != key and kind in KINDS and name not in ("item_id", "picture")
     )
-    frame = table.rows.frame.select(ROW, key, *(a.name for a in attributes)).rename({key: "item_id"})
+    read = pl.concat([rows.frame for rows in table.rows(bad)])
+    frame = read.select(ROW, key, *(a.name for a in attributes)).rename({key: "item_id"})
     rows = Rows(
-        table.rows.file,
+        table.path.name,
         frame.with_columns(pl.col(a.name).str.split(" ") for a in attributes if a.kind == "categories"),
     )
     for attribute in attributes:

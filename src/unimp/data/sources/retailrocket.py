@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +15,7 @@ from unimp.core.errors import ConfigError, DataError, did_you_mean
 from unimp.data.catalog import Attribute
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import read_csv
+from unimp.data.reading import read_csv, stream_csv
 from unimp.data.values import reject, seconds
 
 KINDS = ("view", "addtocart", "transaction")
@@ -27,26 +29,30 @@ class Retailrocket:
         if not (path / "events.csv").exists():
             raise DataError(f"{path}: has no events.csv; give Retailrocket's unpacked folder")
         kinds = chosen_kinds(options.events)
-        read = read_csv(
-            path / "events.csv", bad, required=("timestamp", "visitorid", "event", "itemid"), optional=()
+        counts = dict.fromkeys((f"{kind}_events" for kind in KINDS), 0)
+        return RawTables(
+            Rows("item_properties", categories(path, bad)),
+            ATTRIBUTES,
+            read_events(path / "events.csv", kinds, counts, bad),
+            pictures=find_pictures(options.pictures, path, ()),
+            events_add_items=True,
+            counts=counts,
         )
+
+
+def read_events(path: Path, kinds: Sequence[str], counts: dict[str, int], bad: BadRows) -> Iterator[Rows]:
+    """The events of these kinds; those of every kind are counted."""
+    columns = ("timestamp", "visitorid", "event", "itemid")
+    for read in stream_csv(path, bad, required=columns, optional=()):
         rows = Rows(read.file, read.frame.rename({"visitorid": "user_id", "itemid": "item_id"}))
         known = pl.col("event").is_in(KINDS)
         rows = reject(rows, ~known, "event", "unknown kind of event", f"expected {', '.join(KINDS)}", bad)
-        counts = {f"{kind}_events": int((rows.frame["event"] == kind).sum()) for kind in KINDS}
-        events = Rows(rows.file, rows.frame.filter(pl.col("event").is_in(kinds)).drop("event"))
-        events = seconds(events, "timestamp", bad, milliseconds=True)
-        named = events.frame.select("item_id", ROW).unique("item_id", keep="first", maintain_order=True)
-        items = named.join(categories(path, bad), on="item_id", how="left", maintain_order="left")
-        found = ", ".join(f"{count:,} {name.removesuffix('_events')}" for name, count in counts.items())
-        return RawTables(
-            Rows(events.file, items),
-            ATTRIBUTES,
-            (events,),
-            pictures=find_pictures(options.pictures, path, ()),
-            counts=counts,
-            notes=(f"events: {found}; {', '.join(kinds)} count (--events {','.join(KINDS)})",),
-        )
+        for kind in KINDS:
+            counts[f"{kind}_events"] += int((rows.frame["event"] == kind).sum())
+        chosen = Rows(rows.file, rows.frame.filter(pl.col("event").is_in(kinds)).drop("event"))
+        yield seconds(chosen, "timestamp", bad, milliseconds=True)
+    found = ", ".join(f"{count:,} {name.removesuffix('_events')}" for name, count in counts.items())
+    bad.note(f"events: {found}; {', '.join(kinds)} count (--events {','.join(KINDS)})")
 
 
 def chosen_kinds(wanted: str | None) -> list[str]:
@@ -60,26 +66,32 @@ def chosen_kinds(wanted: str | None) -> list[str]:
 
 
 def categories(path: Path, bad: BadRows) -> pl.DataFrame:
-    """Each item's latest category, and the one above it; nothing where the files are missing."""
+    """Each item's latest category, and the one above it; nothing where the files are missing.
+
+    Memory: the categories of all items, however often they changed.
+    """
     parts = sorted(path.glob("item_properties*.csv"))
-    latest = pl.DataFrame(schema={"item_id": pl.String(), "category": pl.String()})
-    if parts:
-        columns = ("timestamp", "itemid", "property", "value")
-        tables = [
-            read_csv(part, bad, required=columns, optional=()).frame.filter(
-                pl.col("property") == "categoryid"
-            )
-            for part in parts
-        ]
-        latest = (
-            pl.concat(tables)
-            .sort(pl.col("timestamp").cast(pl.Int64, strict=False), maintain_order=True)
-            .unique("itemid", keep="last", maintain_order=True)
-            .select(pl.col("itemid").alias("item_id"), pl.col("value").alias("category"))
+    schema = {"item_id": pl.String(), "category": pl.String(), ROW: pl.Int64(), "time": pl.Int64()}
+    latest = pl.DataFrame(schema=schema)
+    columns = ("timestamp", "itemid", "property", "value")
+    for rows in itertools.chain.from_iterable(
+        stream_csv(part, bad, required=columns, optional=()) for part in parts
+    ):
+        found = rows.frame.filter(pl.col("property") == "categoryid", pl.col("itemid").is_not_null()).select(
+            pl.col("itemid").alias("item_id"),
+            pl.col("value").alias("category"),
+            ROW,
+            pl.col("timestamp").cast(pl.Int64, strict=False).alias("time"),
         )
+        latest = (
+            pl.concat([latest, found])
+            .sort("time", maintain_order=True)
+            .unique("item_id", keep="last", maintain_order=True)
+        )
+    latest = latest.sort(ROW).drop("time")
     tree = pl.DataFrame(schema={"category": pl.String(), "parent_category": pl.String()})
     if (path / "category_tree.csv").exists():
-        found = read_csv(path / "category_tree.csv", bad, required=("categoryid", "parentid"), optional=())
-        renamed = found.frame.rename({"categoryid": "category", "parentid": "parent_category"})
+        read = read_csv(path / "category_tree.csv", bad, required=("categoryid", "parentid"), optional=())
+        renamed = read.frame.rename({"categoryid": "category", "parentid": "parent_category"})
         tree = renamed.select("category", "parent_category").unique("category", keep="first")
     return latest.join(tree, on="category", how="left", maintain_order="left")

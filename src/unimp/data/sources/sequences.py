@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
 from unimp.core.errors import ConfigError, DataError
 from unimp.data.catalog import Attribute
-from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
+from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows, no_items
 from unimp.data.reading import open_text, read_csv
 
 ITEMS = ("items.csv", "items.csv.gz")
+TABLE_EVENTS = 1 << 18
 
 
 class Sequences:
@@ -22,9 +24,8 @@ class Sequences:
         events = read_sequences(file, bad)
         items_file = items_table(file.parent, options.items)
         if items_file is None:
-            items = events.frame.select("item_id", ROW).unique("item_id", keep="first", maintain_order=True)
             note = "no table of items: items have an id and nothing else"
-            return RawTables(Rows(file.name, items), (), (events,), notes=(note,))
+            return RawTables(no_items(file.name), (), events, events_add_items=True, notes=(note,))
         table = read_csv(items_file, bad, required=("item_id",), optional=("title", "attributes"))
         attributes: tuple[Attribute, ...] = ()
         frame = table.frame
@@ -37,7 +38,7 @@ class Sequences:
         return RawTables(
             Rows(table.file, frame),
             attributes,
-            (events,),
+            events,
             title,
             notes=("order only: no event has a time",),
         )
@@ -69,12 +70,17 @@ def items_table(folder: Path, wanted: str | None) -> Path | None:
     return folder / wanted
 
 
-def read_sequences(path: Path, bad: BadRows) -> Rows:
-    """One event per item of a line; ROW is the line."""
+def read_sequences(path: Path, bad: BadRows) -> Iterator[Rows]:
+    """One event per item of a line; ROW is the line. Memory: the ids of the users, and one table."""
     users: list[str] = []
     items: list[str] = []
     lines: list[int] = []
     seen: set[str] = set()
+
+    def table() -> Rows:
+        text = pl.DataFrame({"user_id": users, "item_id": items}, schema_overrides={"user_id": pl.String})
+        return Rows(path.name, text.with_columns(pl.Series(ROW, lines, dtype=pl.Int64)))
+
     with open_text(path, "utf-8") as file:
         for number, line in enumerate(file, start=1):
             user, *rest = line.split() or [""]
@@ -88,8 +94,10 @@ def read_sequences(path: Path, bad: BadRows) -> Rows:
             users += [user] * len(rest)
             items += rest
             lines += [number] * len(rest)
-    text = pl.DataFrame({"user_id": users, "item_id": items}, schema_overrides={"user_id": pl.String})
-    return Rows(path.name, text.with_columns(pl.Series(ROW, lines, dtype=pl.Int64)))
+            if len(items) >= TABLE_EVENTS:
+                yield table()
+                users, items, lines = [], [], []
+    yield table()
 
 
 def brand_and_categories(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,39 +1,52 @@
 """WooCommerce: its own export of products, and orders as the usual plug-ins and its reports write them.
 
 An order file has a row per line, with the customer, the date and the product's id, SKU or name; or a row per
-order, with `Product(s)` such as `2× Mug, 1× Cup`.
+order, with `Product(s)` such as `2× Mug, 1× Cup`, or `line_items` or `line_item_1`, … such as
+`name:Mug|sku:M|quantity:1`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute
-from unimp.data.picture_check import find_pictures
+from unimp.data.picture_check import USUAL_PICTURES, find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import read_csv
-from unimp.data.sources.orders import header_of, resolve, tables_with, without_markup
-from unimp.data.sources.stated_times import stated_time
+from unimp.data.reading import read_csv, stream_csv
+from unimp.data.sources.orders import (
+    OrderLines,
+    header_of,
+    price_of,
+    tables_with,
+    with_all,
+    without_markup,
+)
+from unimp.data.times import TimeReader
+from unimp.data.values import numbers
 
-TIMES = (
-    *("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d", "%m/%d/%Y %H:%M"),
-    *("%m/%d/%Y", "%B %d, %Y %I:%M %p", "%B %d, %Y"),
-)
-CUSTOMER = (
-    *("Customer User ID", "Customer User", "Customer ID", "Email (Billing)", "Billing Email Address"),
-    *("Billing Email", "billing_email", "Customer Email", "customer_email", "Email", "Customer"),
-)
-DATE = ("Order Date", "order_date", "Date", "Created", "Date Created", "date_created")
-STATUS = ("Order Status", "Status", "status", "order_status")
-PRODUCT_ID = ("Product ID", "Product Id", "product_id", "Item ID")
-SKU = ("SKU", "Product SKU", "Item SKU", "sku", "item_sku")
-NAME = ("Item Name", "Product Name", "Product Name (main)", "Item", "product_name", "name", "item_name")
-LISTED = ("Product(s)", "Products")
+ROLES: dict[str, tuple[str, ...]] = {
+    "customer": (
+        *("customer_user_id", "customer_user", "customer_id", "email_billing", "billing_email_address"),
+        *("billing_email", "customer_email", "email", "customer"),
+    ),
+    "timestamp": ("order_date", "date", "created", "date_created"),
+    "status": ("order_status", "status"),
+    "product_id": ("product_id", "item_product_id", "item_id"),
+    "sku": ("sku", "product_sku", "item_sku"),
+    "name": ("item_name", "product_name", "product_name_main", "item", "name"),
+    "quantity": ("quantity_refund", "quantity", "item_quantity", "qty"),
+    "listed": ("product_s", "products"),
+    "line_items": ("line_items",),
+}
+"""What a column is -> its names, in small letters with one sign between the words."""
+PRODUCT_ROLES = ("product_id", "sku", "name", "listed", "line_items")
+LINE_ITEM = re.compile(r"line_item_\d+")
+"""`line_item_1`, `line_item_2` …: `name:Mug|sku:M|quantity:1|total:4.00`."""
 PART = re.compile(r"(?:^|,\s*)(\d+)\s*[×x]\s*")
 UNDONE = ("cancelled", "refunded", "failed", "trash", "wc-cancelled", "wc-refunded", "wc-failed")
 ATTRIBUTES = (
@@ -55,34 +68,26 @@ class WooCommerce:
 
     def read(self, path: Path, options: ImportOptions, bad: BadRows, *, show_progress: bool) -> RawTables:
         product_file = tables_with(path, ("ID", "Type", "Name"), options.items, "products")[0]
-        rows = with_all(read_csv(product_file, bad, required=("ID", "Name"), optional=PRODUCT_COLUMNS))
+        read = read_csv(product_file, bad, required=("ID", "Name"), optional=PRODUCT_COLUMNS, separator=None)
+        rows = Rows(read.file, with_all(read.frame, PRODUCT_COLUMNS))
         parent_of = parents(rows.frame)
-        orders = read_orders(order_file(path, options.events, product_file), bad)
-        known = resolve(
-            orders,
+        lines = OrderLines(
             ("customer",),
             (
                 ("product_id", parent_of),
                 ("sku", by_sku(rows.frame, parent_of)),
                 ("name", by_name(rows.frame, parent_of)),
             ),
-            pl.col("status").str.to_lowercase().is_in(UNDONE),
         )
-        dated = known.rows.frame.select(ROW, "user_id", "item_id", "timestamp")
+        file = order_file(path, options.events, product_file)
         return RawTables(
             products(rows),
             ATTRIBUTES,
-            (stated_time(Rows(known.rows.file, dated), TIMES, bad),),
+            read_orders(file, lines, TimeReader(bad, options.time_format), bad),
             "title",
-            pictures=find_pictures(options.pictures, path, ("pictures", "pictures.zip")),
-            counts=known.counts,
-            notes=known.notes,
+            pictures=find_pictures(options.pictures, path, USUAL_PICTURES),
+            counts=lines.counts,
         )
-
-
-def with_all(rows: Rows) -> Rows:
-    absent = [name for name in PRODUCT_COLUMNS if name not in rows.frame.columns]
-    return Rows(rows.file, rows.frame.with_columns(pl.lit(None, dtype=pl.String).alias(n) for n in absent))
 
 
 def parents(frame: pl.DataFrame) -> dict[str, str]:
@@ -130,10 +135,7 @@ def products(rows: Rows) -> Rows:
         )
         return parts.list.eval(pl.element().filter(pl.element() != "")).list.unique(maintain_order=True)
 
-    prices = [
-        pl.col(name).str.replace_all(",", ".", literal=True).cast(pl.Float64, strict=False)
-        for name in ("Sale price", "Regular price")
-    ]
+    prices = [price_of(frame[name]) for name in ("Sale price", "Regular price")]
     words = [
         without_markup(f"{short or ''} {long or ''}")
         for short, long in frame.select("Short description", "Description").iter_rows()
@@ -158,10 +160,9 @@ def order_file(path: Path, wanted: str | None, product_file: Path) -> Path:
     """The file that was asked for, or the one beside the products with a customer, a date and a product."""
     if wanted is not None:
         return tables_with(path, (), wanted, "orders")[0]
-    for file in sorted(product_file.parent.glob("*.csv")):
-        header = header_of(file)
-        groups = (CUSTOMER, DATE, PRODUCT_ID + SKU + NAME + LISTED)
-        if file != product_file and all(first_of(group, header) for group in groups):
+    for file in sorted(product_file.parent.glob("*.csv*")):
+        found = roles_of(header_of(file)) if file != product_file else {}
+        if {"customer", "timestamp"} <= set(found) and any(role in found for role in PRODUCT_ROLES):
             return file
     raise DataError(
         f"{product_file.parent}: has no export of orders (a CSV with columns such as Customer User ID, "
@@ -169,34 +170,68 @@ def order_file(path: Path, wanted: str | None, product_file: Path) -> Path:
     )
 
 
-def first_of(names: Sequence[str], present: Sequence[str]) -> str | None:
-    return next((name for name in names if name in present), None)
+def roles_of(header: Sequence[str]) -> dict[str, str]:
+    """Role -> column, as far as the header has such columns."""
+    plain = {re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"): name for name in reversed(header)}
+    first = {
+        role: next((plain[name] for name in names if name in plain), None) for role, names in ROLES.items()
+    }
+    found = {role: name for role, name in first.items() if name is not None}
+    if "line_items" not in found and any(LINE_ITEM.fullmatch(name) for name in plain):
+        found["line_items"] = ""
+    return found
 
 
-def read_orders(path: Path, bad: BadRows) -> Rows:
-    """`customer`, `timestamp`, `status`, `product_id`, `sku`, `name`; a row per line."""
-    rows = read_csv(path, bad)
-    roles = {
-        "customer": CUSTOMER, "timestamp": DATE, "status": STATUS,
-        "product_id": PRODUCT_ID, "sku": SKU, "name": NAME, "listed": LISTED,
-    }  # fmt: skip
-    chosen = {role: first_of(names, rows.frame.columns) for role, names in roles.items()}
-    for role in ("customer", "timestamp"):
-        if chosen[role] is None:
-            known = ", ".join(rows.frame.columns[:12])
-            raise DataError(f"{path.name}:1: has no column for the {role} ({roles[role][0]}); it has {known}")
+def read_orders(path: Path, lines: OrderLines, times: TimeReader, bad: BadRows) -> Iterator[Rows]:
+    """The order lines that count, part by part."""
+    roles: dict[str, str] = {}
+    for rows in stream_csv(path, bad, separator=None):
+        roles = roles or required_roles(path, rows.frame.columns)
+        known = lines.known(order_lines(rows, roles), pl.col("status").str.to_lowercase().is_in(UNDONE))
+        columns = [ROW, "user_id", "item_id", "timestamp", *(["quantity"] if "quantity" in roles else [])]
+        chosen = Rows(known.file, known.frame.select(columns))
+        if "quantity" in roles:
+            chosen = numbers(chosen, "quantity", bad)
+        yield times.read(chosen, "timestamp")
+    lines.finish(path.name, bad)
+
+
+def required_roles(path: Path, header: Sequence[str]) -> dict[str, str]:
+    roles = roles_of(header)
+    for role, usual in (("customer", "Customer User ID"), ("timestamp", "Order Date")):
+        if role not in roles:
+            known = ", ".join(header[:12])
+            raise DataError(f"{path.name}:1: has no column for the {role} ({usual}); it has {known}")
+    return roles
+
+
+def order_lines(rows: Rows, roles: dict[str, str]) -> Rows:
+    """A row per line: `customer`, `timestamp`, `status`, `product_id`, `sku`, `name`, `quantity`."""
+    wanted = [role for role in ROLES if role not in ("listed", "line_items")]
     frame = rows.frame.select(
         ROW,
         *(
-            (pl.lit(None, dtype=pl.String) if column is None else pl.col(column)).alias(role)
-            for role, column in chosen.items()
+            (pl.col(roles[role]) if role in roles else pl.lit(None, dtype=pl.String)).alias(role)
+            for role in wanted
         ),
     )
     frame = frame.with_columns(pl.col("customer").replace("0", None))  # a guest has the id 0
-    if chosen["listed"] is not None:
-        parts = [names_in(text) for text in frame["listed"]]
+    if "listed" in roles:
+        parts = [names_in(text) for text in rows.frame[roles["listed"]]]
         frame = frame.with_columns(pl.Series("name", parts, pl.List(pl.String))).explode("name")
-    return Rows(path.name, frame.drop("listed"))
+    elif "line_items" in roles:
+        columns = [roles["line_items"]] if roles["line_items"] else line_item_columns(rows.frame.columns)
+        listed = [[text for text in row if text] for row in rows.frame.select(columns).iter_rows()]
+        if roles["line_items"]:
+            listed = [[part for text in row for part in text.split(";")] for row in listed]
+        frame = frame.with_columns(pl.Series("\0line", listed, pl.List(pl.String))).explode("\0line")
+        for role in ("name", "sku", "product_id", "quantity"):
+            frame = frame.with_columns(pl.col("\0line").str.extract(rf"(?:^|\|){role}:([^|]*)").alias(role))
+    return Rows(rows.file, frame.select(ROW, *wanted))
+
+
+def line_item_columns(header: Sequence[str]) -> list[str]:
+    return [name for name in header if LINE_ITEM.fullmatch(name.lower().replace(" ", "_"))]
 
 
 def names_in(text: str | None) -> list[str]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from unimp.data.catalog import ATTRIBUTE_DTYPES, Attribute
 from unimp.data.interactions import RatingScale
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows
-from unimp.data.reading import read_json_lines
+from unimp.data.reading import json_chunks, read_json_lines
 from unimp.data.sources.stated_times import stated_time
 from unimp.data.values import ratings
 
@@ -46,10 +46,7 @@ class Yelp:
         items = read_json_lines(
             one_file(path, "business"), bad, pick_business, ITEM_SCHEMA, show_progress=show_progress
         )
-        reviews = read_json_lines(
-            one_file(path, "review"), bad, pick_review, REVIEW_SCHEMA, show_progress=show_progress
-        )
-        events = ratings(stated_time(reviews, TIMES, bad), "rating", STARS, bad)
+        events = read_reviews(one_file(path, "review"), bad, show_progress)
         pictures = find_pictures(options.pictures, path, ("photos", "photos.zip"))
         if pictures is not None and (path / "photos.json").exists():
             photos = read_json_lines(path / "photos.json", bad, pick_photo, PHOTO_SCHEMA)
@@ -60,7 +57,7 @@ class Yelp:
                     first.select("item_id", "picture"), on="item_id", how="left", maintain_order="left"
                 ),
             )
-        return RawTables(items, ATTRIBUTES, (events,), "name", STARS, pictures)
+        return RawTables(items, ATTRIBUTES, events, "name", STARS, pictures)
 
 
 def one_file(folder: Path, kind: str) -> Path:
@@ -70,6 +67,11 @@ def one_file(folder: Path, kind: str) -> Path:
             if (folder / f"{stem}{suffix}").exists():
                 return folder / f"{stem}{suffix}"
     raise DataError(f"{folder}: has no yelp_academic_dataset_{kind}.json; give Yelp's unpacked folder")
+
+
+def read_reviews(path: Path, bad: BadRows, show_progress: bool) -> Iterator[Rows]:
+    for rows in json_chunks(path, bad, pick_review, REVIEW_SCHEMA, show_progress=show_progress):
+        yield ratings(stated_time(rows, TIMES, bad), "rating", STARS, bad)
 
 
 def pick_business(record: Mapping[str, Any]) -> tuple[Any, ...]:

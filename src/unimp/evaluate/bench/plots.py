@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unimp.data.histories import IntArray
-from unimp.evaluate.bench.table import Table, TableRow, user_values
+from unimp.evaluate.bench.table import Table, TableRow, case_values
 
 LINES = 8
 """Methods drawn as lines, from the best down: more than that nobody can tell apart."""
@@ -114,7 +114,7 @@ def group_plot(table: Table, metric: str, column: str, edges: Sequence[int], lab
 
 
 def group_means(row: TableRow, metric: str, group: IntArray, present: Sequence[int]) -> list[float]:
-    values = user_values(row.results, metric)
+    values = case_values(row.results, metric)
     means = []
     for number in present:
         inside = values[group == number]

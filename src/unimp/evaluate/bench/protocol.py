@@ -13,7 +13,7 @@ from unimp.core.errors import ConfigError, did_you_mean
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Split
-from unimp.data.splits import SplitName, leave_one_out, new_domain, new_users, temporal
+from unimp.data.splits import SplitName, last_n, leave_one_out, new_domain, new_users, temporal
 from unimp.metrics.ranking import CUTOFFS
 
 
@@ -25,6 +25,8 @@ class BenchmarkProtocol(Config):
 
     split: SplitName = "leave-one-out"
     """How training, validation and test are told apart."""
+    targets_per_user: int = Field(default=5, ge=1)
+    """For `last-n`: how many of a user's last events are test cases."""
     hold_out: str = ""
     """For `new-domain`: `attribute=value|value…`, the items that are tested on and never trained on."""
     candidates: Literal["all", "held-out"] = "all"
@@ -50,7 +52,7 @@ class BenchmarkProtocol(Config):
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Results by the ordinary rules are named as they were before there were others."""
         values: dict[str, Any] = write(self)
-        ordinary = {"features": "", "candidates": "all"}
+        ordinary = {"features": "", "candidates": "all", "targets_per_user": 5}
         return {key: value for key, value in values.items() if value != ordinary.get(key)}
 
     def make_split(self, dataset: Dataset) -> Split:
@@ -65,11 +67,18 @@ class BenchmarkProtocol(Config):
             raise ConfigError(f"candidates {self.candidates}: only new-domain has held-out items to rank")
         if self.split == "leave-one-out":
             return leave_one_out(histories, num_items)
+        if self.split == "last-n":
+            return last_n(histories, num_items, count=self.targets_per_user)
         if self.split == "new-users":
             return new_users(histories, num_items, seed=self.split_seed)
         if self.split == "temporal":
             return temporal(histories, num_items)
         return new_domain(histories, num_items, held_out_items(dataset.catalog, self.hold_out))
+
+    @property
+    def cases_per_user(self) -> int:
+        """Test cases of one user, side by side: what a resampling of users keeps together."""
+        return self.targets_per_user if self.split == "last-n" else 1
 
     def ranked_items(self, dataset: Dataset) -> npt.NDArray[np.bool_] | None:
         """[num_items] the items that test cases rank; None for all."""

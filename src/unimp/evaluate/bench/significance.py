@@ -93,6 +93,19 @@ def sign_flip_p_value(differences_N: Values, *, flips: int = 10_000, seed: int =
     return (1 + extreme) / (1 + flips)
 
 
+def over_users(values_NK: Values, cases_per_user: int) -> Values:
+    """[N / cases_per_user, K] the mean of each user's cases, which stand side by side.
+
+    Cases of one user are not independent of each other, so what is resampled is users. Every user has as many
+    cases, and the mean over users is the mean over cases; a user with an unscored case is unscored.
+    """
+    if cases_per_user == 1:
+        return values_NK
+    users = len(values_NK) // cases_per_user
+    mean: Values = values_NK.reshape(users, cases_per_user, *values_NK.shape[1:]).mean(axis=1)
+    return mean
+
+
 def compare(a_N: Values, b_N: Values) -> PairedComparison:
     """Paired, over the users that both have scored (NaN is unscored)."""
     return compare_pairs([(a_N, b_N)])[0]

@@ -15,7 +15,14 @@ from unimp.core.errors import DataError
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.result import DataIdentity, Rejected, StoredResult, read_result
 from unimp.evaluate.bench.second_stage import block_order
-from unimp.evaluate.bench.significance import Interval, PairedComparison, Values, compare_pairs, intervals_of
+from unimp.evaluate.bench.significance import (
+    Interval,
+    PairedComparison,
+    Values,
+    compare_pairs,
+    intervals_of,
+    over_users,
+)
 from unimp.evaluate.bench.tries import Tuning
 from unimp.metrics.ranking import METRIC_NAMES, metric_values
 from unimp.metrics.scored import mean_or_nan
@@ -61,7 +68,7 @@ class TableRow:
         repeats = self.results[0].in_history()
         if repeats is None or repeats.all() or not repeats.any():
             return {}
-        values = user_values(self.results, metric)
+        values = case_values(self.results, metric)
         return {
             "repeat": mean_or_nan(values[repeats & ~np.isnan(values)]),
             "explore": mean_or_nan(values[~repeats & ~np.isnan(values)]),
@@ -219,12 +226,17 @@ def distinguishing(config: dict[str, Any], siblings: Sequence[dict[str, Any]]) -
     return f" ({', '.join(differing)})" if differing else ""
 
 
-def user_values(results: Sequence[StoredResult], metric: str) -> Values:
-    """[N] each user's mean over seeds; NaN for a user that any seed left unscored."""
+def case_values(results: Sequence[StoredResult], metric: str) -> Values:
+    """[N] each case's mean over seeds; NaN for a case that any seed left unscored."""
     name, _, cutoff = metric.partition("@")
     values = [metric_values(stored.rank_values(), name, int(cutoff)) for stored in results]
     mean: Values = np.mean(values, axis=0)
     return mean
+
+
+def user_values(results: Sequence[StoredResult], metric: str) -> Values:
+    """[U] each user's mean over seeds and cases; NaN for a user that any seed left unscored."""
+    return over_users(case_values(results, metric), results[0].result.protocol.cases_per_user)
 
 
 def find_leads(rows: Sequence[TableRow], metrics: Sequence[str], among: Sequence[int]) -> dict[str, Lead]:

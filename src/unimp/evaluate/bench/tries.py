@@ -65,10 +65,10 @@ class Tuning(Config):
 
     @property
     def seconds(self) -> float:
-        return sum(one.seconds for one in self.tries)
+        return sum(attempt.seconds for attempt in self.tries)
 
 
 def best_try(tries: Sequence[Try]) -> int:
     """The row of the highest value, the earliest among equals."""
-    values = [-1.0 if one.value is None else one.value for one in tries]
+    values = [-1.0 if attempt.value is None else attempt.value for attempt in tries]
     return values.index(max(values))

@@ -51,8 +51,8 @@ def tune(session: Session, job: Job, budget: Budget, say: Say) -> tuple[Job, Tun
     kept: tuple[int, FittedMethod] | None = None
     while len(tries) < budget.trials and not out_of_time(tries, budget):
         settings = propose(job, tries, budget.seed)
-        one, fitted = make_try(session, replace(job, seed=budget.seed), settings, tries)
-        tries.append(one)
+        attempt, fitted = make_try(session, replace(job, seed=budget.seed), settings, tries)
+        tries.append(attempt)
         write_tries(path, tries)
         if fitted is not None and best_try(tries) == len(tries) - 1:
             kept = len(tries) - 1, fitted
@@ -66,7 +66,7 @@ def tune(session: Session, job: Job, budget: Budget, say: Say) -> tuple[Job, Tun
 
 
 def out_of_time(tries: Sequence[Try], budget: Budget) -> bool:
-    spent = sum(one.seconds for one in tries)
+    spent = sum(attempt.seconds for attempt in tries)
     return bool(tries) and budget.minutes is not None and spent >= 60 * budget.minutes
 
 
@@ -82,11 +82,13 @@ def propose(job: Job, tries: Sequence[Try], seed: int) -> dict[str, Any]:
     number = int(np.random.SeedSequence([seed, len(tries)]).generate_state(1)[0])
     sampler = optuna.samplers.TPESampler(seed=number, n_startup_trials=STARTUP)
     study = optuna.create_study(sampler=sampler, direction="maximize")
-    for one in tries:
+    for attempt in tries:
         # A recipe's own value may lie outside of the space; the sampler cannot be told of such a try.
-        inside = all(job.space[key].holds(value) for key, value in one.settings.items())
-        if one.value is not None and inside:
-            study.add_trial(optuna.create_trial(params=one.settings, distributions=ends, value=one.value))
+        inside = all(job.space[key].holds(value) for key, value in attempt.settings.items())
+        if attempt.value is not None and inside:
+            study.add_trial(
+                optuna.create_trial(params=attempt.settings, distributions=ends, value=attempt.value)
+            )
     drawn = study.ask(ends).params
     return {key: job.space[key].settle(drawn[key]) for key in job.space}
 
@@ -144,11 +146,15 @@ def with_settings(job: Job, settings: dict[str, Any]) -> Job:
     return replace(job, config=type(job.config).parse(values, f"tuning {job.method}"))
 
 
-def describe(one: Try) -> str:
+def describe(attempt: Try) -> str:
     """One line: quality, settings, time."""
-    settings = ", ".join(f"{key}={value}" for key, value in one.settings.items())
-    reached = f"refused ({one.problem})" if one.value is None else f"validation {CHOSEN_BY} {one.value:.4f}"
-    cost = f"{one.seconds:.1f} s" if one.repeats is None else f"as try {one.repeats + 1}"
+    settings = ", ".join(f"{key}={value}" for key, value in attempt.settings.items())
+    reached = (
+        f"refused ({attempt.problem})"
+        if attempt.value is None
+        else f"validation {CHOSEN_BY} {attempt.value:.4f}"
+    )
+    cost = f"{attempt.seconds:.1f} s" if attempt.repeats is None else f"as try {attempt.repeats + 1}"
     return f"{reached} with {settings} ({cost})"
 
 
@@ -162,7 +168,7 @@ def study_key(session: Session, job: Job, budget: Budget) -> str:
 
 def write_tries(path: Path, tries: Sequence[Try]) -> None:
     """One JSON line a try; the file is written whole, so a killed run leaves every finished try."""
-    lines = "".join(one.model_dump_json() + "\n" for one in tries)
+    lines = "".join(attempt.model_dump_json() + "\n" for attempt in tries)
     write_whole(path, lambda part: part.write_text(lines, encoding="utf-8"))
 
 
@@ -173,10 +179,10 @@ def read_tries(path: Path, space: SearchSpace) -> tuple[list[Try], str]:
     tries: list[Try] = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            one = Try.model_validate_json(line)
+            attempt = Try.model_validate_json(line)
         except ValidationError:
             return tries, f"line {number} is damaged"
-        if one.settings.keys() != space.keys():
+        if attempt.settings.keys() != space.keys():
             return tries, f"line {number} belongs to another search space"
-        tries.append(one)
+        tries.append(attempt)
     return tries, ""

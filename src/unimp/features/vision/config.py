@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,10 @@ class VisionConfig(Config):
 
     enabled: bool = True
     """Read pictures, where the catalogue has any."""
+    kind: Literal["grid", "catalogue"] = "grid"
+    """Our own encoder. `grid`: visual tokens of a grid, trained on the catalogue's words and colours, or with
+    the model. `catalogue`: trained on views of the catalogue's pictures and frozen; the first visual token
+    describes the whole picture by its colours, its texture and what convolutions find."""
     height: int = Field(48, ge=8)
     """Height of a picture in pixels, a multiple of 8. The grid of visual tokens is height / 8 by
     image_width / 8."""
@@ -56,4 +60,10 @@ class VisionConfig(Config):
     def _own_width_is_pretrained(self) -> Self:
         if self.token_width < 4 and (self.token_width or not self.encoder):
             raise ValueError("token_width must be at least 4, or 0 for the width of a pretrained encoder")
+        if self.kind == "catalogue" and (self.encoder or self.trainable):
+            raise ValueError(
+                'kind "catalogue" is frozen and our own; leave encoder empty and trainable false'
+            )
+        if self.kind == "catalogue" and self.token_width % 4:
+            raise ValueError('kind "catalogue" asks for a token_width that is a multiple of 4')
         return self

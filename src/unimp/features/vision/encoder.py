@@ -1,4 +1,4 @@
-"""`VisionEncoder`: how a run reads pictures. Three kinds, one protocol; the recipe's `[vision]` names one."""
+"""`VisionEncoder`: how a run reads pictures. Four kinds, one protocol; the recipe's `[vision]` names one."""
 
 # I items, P pictures, Y x X pixels, V visual tokens per picture, E width of a visual token
 
@@ -24,6 +24,9 @@ class VisionEncoder(Protocol):
     maps_features: ClassVar[bool]
     """The catalogue's features may be larger than memory: the run keeps them as a memory map in a file of
     their own, and they are pooled once instead of at every step."""
+
+    describes: ClassVar[bool]
+    """Its first visual token is a descriptor of the whole picture; otherwise all are cells of a grid."""
 
     @property
     def trained(self) -> bool:
@@ -98,6 +101,10 @@ def encoder_class(config: VisionConfig) -> type[VisionEncoder]:
         from unimp.features.vision.pretrained import PretrainedVision
 
         return PretrainedVision
+    if config.kind == "catalogue":
+        from unimp.features.vision.catalogue import CatalogueVision
+
+        return CatalogueVision
     if config.trainable:
         from unimp.features.vision.trained_conv import TrainedConvVision
 

@@ -86,7 +86,7 @@ def pretrain(catalog: Catalog, pixels: Pixels, config: VisionConfig, *, seed: in
 
 
 @torch.inference_mode()
-def encode_pictures(encoder: ConvEncoder, pixels: Pixels, batch: int = 256) -> Tensor:
+def encode_pictures(encoder: nn.Module, pixels: Pixels, batch: int = 256) -> Tensor:
     """[I, V, E] fp16 visual tokens, each picture encoded once."""
     values = torch.from_numpy(pixels.values)
     parts = [encoder(pixels_from_bytes(part)).to(torch.float16) for part in values.split(batch)]
@@ -98,6 +98,7 @@ class FrozenConvVision:
     """A `VisionEncoder` whose network is a `ConvEncoder` that was trained on the catalogue's pictures."""
 
     maps_features: ClassVar[bool] = False
+    describes: ClassVar[bool] = False
     trained: ClassVar[bool] = False
     weights: ClassVar[None] = None
 

@@ -61,6 +61,7 @@ class PretrainedVision:
     """A `VisionEncoder` whose state is the reduction alone; the network's weights stay where they are."""
 
     maps_features: ClassVar[bool] = True
+    describes: ClassVar[bool] = False
 
     source: EncoderSource
     reduction: Reduction | None

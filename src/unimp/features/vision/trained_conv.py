@@ -20,6 +20,7 @@ class TrainedConvVision:
     """A `VisionEncoder` without a state of its own: its weights are the model's."""
 
     maps_features: ClassVar[bool] = False
+    describes: ClassVar[bool] = False
     trained: ClassVar[bool] = True
     weights: ClassVar[None] = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from unimp.data.histories import FloatArray
@@ -82,7 +83,8 @@ async def mattered(service: Service, history: UserHistory, item: str) -> dict[st
     """What the panel shows."""
     row = service.catalog.rows([item])[0]
     found = await service.call(find, service.model, history, row)
-    return await service.decoded(shown, service.personalizer, found, len(history.item_rows))
+    panel = partial(shown, service.personalizer, found, len(history.item_rows))
+    return await service.decoding.run(service.decoding.max_bytes, panel)  # the catalogue's, of any size
 
 
 def shown(personalizer: Personalizer, found: Findings, known: int) -> dict[str, Any]:
@@ -95,12 +97,12 @@ def shown(personalizer: Personalizer, found: Findings, known: int) -> dict[str, 
             note = f"{100 * looked.share(place):.0f} % of the look"
             reasons.append(card(personalizer, looked.picture_rows[place], looked.within(place), note))
     cards = []
-    for one in sorted(found.attribution.items, key=lambda one: -one.change):
-        own = None if one.look is None else one.look.within(0)
-        note = factor(one.change)
-        if one.picture_change is not None:
-            note += f", picture alone {factor(one.picture_change)}"
-        cards.append(card(personalizer, one.item_row, own, note))
+    for item in sorted(found.attribution.items, key=lambda item: -item.change):
+        own = None if item.look is None else item.look.within(0)
+        note = factor(item.change)
+        if item.picture_change is not None:
+            note += f", picture alone {factor(item.picture_change)}"
+        cards.append(card(personalizer, item.item_row, own, note))
     return {
         "cards": cards,
         "bars": bars(found.attribution.attributes),
@@ -135,7 +137,7 @@ def grid_of(vision: VisionConfig, tokens: int) -> tuple[int, int] | None:
 def bars(attributes: Sequence[tuple[str, float]]) -> list[ContributionBar]:
     """The strongest first; the longest bar fills its side."""
     longest = max((abs(change) for _, change in attributes), default=0.0) or 1.0
-    ordered = sorted(attributes, key=lambda one: -one[1])
+    ordered = sorted(attributes, key=lambda pair: -pair[1])
     return [
         ContributionBar(name, factor(change), min(change, 0.0) / longest, abs(change) / longest, change < 0)
         for name, change in ordered

@@ -29,15 +29,13 @@ def unknown(item: str) -> HTTPException:
     response_class=Response,
     responses=PICTURE_ANSWERS,  # type: ignore[arg-type]
 )
-async def get_picture(
-    item: ItemId, service: Served, v: Annotated[str, Query(max_length=64)] = ""
-) -> Response:
+async def get_picture(item: ItemId, service: Served, v: PictureVersion = "") -> Response:
     """The item's picture as PNG, no larger than 320 pixels. `v`: its version, for browsers' caches."""
-    data = await service.item_picture(item)
-    if data is None:
+    picture = await service.item_picture(item, v)
+    if picture is None:
         raise HTTPException(404, f'item "{item}" is unknown, or has no picture')
-    age = "private, max-age=86400" if v else "private, no-cache"
-    return Response(data, media_type="image/png", headers={"Cache-Control": age})
+    age = "private, max-age=86400" if v and v == picture.version else "private, no-cache"
+    return Response(picture.png, media_type="image/png", headers={"Cache-Control": age})
 
 
 @router.get("/{item:path}", dependencies=[Depends(needs(READ))], responses=answered(ITEM))

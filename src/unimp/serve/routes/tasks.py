@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from unimp.serve.connection import while_connected
 from unimp.serve.examples import answered
 from unimp.serve.request_bodies import read_request
-from unimp.serve.routes import Client, Served
+from unimp.serve.routes import client_of, service_of
 from unimp.serve.security import READ, needs
 from unimp.tasks import TASKS
 from unimp.tasks.forms import RequestField, request_fields
@@ -45,7 +45,8 @@ def endpoint(task: type[AnyTask]) -> Callable[..., Awaitable[Response]]:
     """The function of the task's route."""
     answer_type: TypeAdapter[Any] = TypeAdapter(task.Answer)
 
-    async def answer(request: Request, service: Served, client: Client) -> Response:
+    async def answer(request: Request) -> Response:  # dependencies would cost a tenth of a brief answer
+        service, client = await service_of(request), await client_of(request)
         asked = await read_request(request, task.Request)
         found = await while_connected(request, service.answer(task, asked, client))
         return Response(answer_type.dump_json(found), media_type="application/json")

@@ -54,6 +54,18 @@ def sqlite_engine(url: URL, *, create: bool) -> Engine:
     return engine
 
 
+def file_identity(engine: Engine) -> tuple[int, int] | None:
+    """Device and number of the file that SQLite's path names now; (0, 0) when there is none, None without a
+    file."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        return None
+    try:
+        found = os.stat(engine.url.database)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 def postgresql_engine(url: URL) -> Engine:
     arguments = {"connect_timeout": WAIT_SECONDS, "options": f"-c statement_timeout={WAIT_SECONDS}s"}
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+WHEN_STORED = -1
+"""As the time of a new event: the database's clock says when it is written. Servers' clocks may differ."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,7 @@ class StoredEvent:
     user_id: str
     item_id: str
     time: int
-    """UTC seconds."""
+    """UTC seconds, or WHEN_STORED."""
     rating: float | None = None
     """In the data's scale; None when the user gave none."""
     kind: str = "view"
@@ -34,10 +37,21 @@ class Added:
 
 
 @dataclass(frozen=True)
+class MetItem:
+    """An item that a user met, once or often."""
+
+    item_id: str
+    time: int
+    """UTC seconds of the latest time."""
+
+
+@dataclass(frozen=True)
 class UserLog:
     """What the store knows of a user: events in time order, ties in order of arrival."""
 
     events: tuple[StoredEvent, ...]
+    earlier: tuple[MetItem, ...] = field(default=(), kw_only=True)
+    """Items of events before those, each once, by their latest time: a user does not meet them anew."""
     forgotten: bool
     """The user asked to be forgotten: what the data folder says about them must not be used either."""
 

@@ -29,8 +29,8 @@ from unimp.serve.store.changes import (
     prune_changes,
     read_changes,
 )
-from unimp.serve.store.database import make_engine, migrate
-from unimp.serve.store.records import Added, ApiKey, StoredEvent, StoredItem, UserLog
+from unimp.serve.store.database import file_identity, make_engine, migrate
+from unimp.serve.store.records import WHEN_STORED, Added, ApiKey, MetItem, StoredEvent, StoredItem, UserLog
 from unimp.serve.store.tables import api_keys, changes, events, forgotten, items, retired_events
 
 ROWS_AT_ONCE = 500
@@ -55,6 +55,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.file = file_identity(engine)
         self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
     @classmethod
@@ -82,7 +83,11 @@ class Store:
                 raise EventConflict(f'event "{event.event_id}": twice in one batch, with different content')
         insert = self._insert(events).on_conflict_do_nothing(index_elements=["event_id"])
         with self._connection() as connection:
-            rows = [vars(event) for event in distinct.values()]
+            now = connection.scalar(sa.select(database_time(connection)))
+            rows = [
+                vars(event) | ({"time": now} if event.time == WHEN_STORED else {})
+                for event in distinct.values()
+            ]
             written = set(connection.scalars(insert.values(rows).returning(events.c.event_id)))
             # only now: a user who is being forgotten at this moment is forgotten, or waits for this commit
             for event_id in self._retired(connection, written):
@@ -109,14 +114,26 @@ class Store:
         return [names[name] for name in connection.scalars(query)]
 
     def user_log(self, user_id: str, limit: int | None = None) -> UserLog:
-        """The user's events (the latest `limit`), oldest first."""
+        """The user's events (the latest `limit`), oldest first, and the items of those before."""
         latest = sa.select(events).where(events.c.user_id == user_id)
         latest = latest.order_by(events.c.time.desc(), events.c.sequence.desc()).limit(limit)
         with self._connection() as connection:
             rows = [to_event(row) for row in connection.execute(latest)]
             mark = sa.select(forgotten.c.user_hash).where(forgotten.c.user_hash == digest(user_id))
             gone = connection.execute(mark).first() is not None
-        return UserLog(tuple(reversed(rows)), gone)
+            earlier = self._earlier_items(connection, user_id, rows) if len(rows) == limit else ()
+        return UserLog(tuple(reversed(rows)), gone, earlier=earlier)
+
+    def _earlier_items(
+        self, connection: Connection, user_id: str, latest: Sequence[StoredEvent]
+    ) -> tuple[MetItem, ...]:
+        """Items of the user's events, without those of the latest ones, in the order of their last times."""
+        time = sa.func.max(events.c.time).label("time")
+        query = sa.select(events.c.item_id, time).where(events.c.user_id == user_id)
+        query = query.group_by(events.c.item_id).order_by(time, events.c.item_id)
+        known = {event.item_id for event in latest}
+        rows = connection.execute(query)
+        return tuple(MetItem(row.item_id, row.time) for row in rows if row.item_id not in known)
 
     def forget(self, user_id: str) -> int:
         """Delete the user's events, and remember, by hashes alone, not to use the data's; how many events.
@@ -259,6 +276,7 @@ class Store:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         """A transaction: committed at the end, rolled back on any error."""
+        self._check_file()
         try:
             with self.engine.begin() as connection:
                 yield connection
@@ -271,6 +289,14 @@ class Store:
             raise StoreUnavailable(f"store: damaged, or not a database ({error.orig})") from None
         except sa.exc.TimeoutError:
             raise StoreUnavailable("store: every connection is busy; try again in a moment") from None
+        self._check_file()  # again: what was written to a file without a name is lost
+
+    def _check_file(self) -> None:
+        """StoreUnavailable when SQLite's file was deleted or replaced: its connections would not notice."""
+        if self.file is not None and file_identity(self.engine) != self.file:
+            raise StoreUnavailable(
+                "store: its file was deleted, moved or replaced; put it back, or start the server again"
+            )
 
 
 def to_event(row: sa.Row[Any]) -> StoredEvent:

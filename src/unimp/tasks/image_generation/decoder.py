@@ -102,7 +102,7 @@ class ModelImageGenerator(Decoder):
         counts = [requests[user].count for user in users]
         rows = np.repeat(users, counts)
         generators = [torch.Generator().manual_seed(requests[user].seed) for user in users]
-        each = [one for one, count in zip(generators, counts, strict=True) for _ in range(count)]
+        each = [generator for generator, count in zip(generators, counts, strict=True) for _ in range(count)]
         with (
             progress_bar("drawing", len(rows), show=self.show) as bar,
             torch.inference_mode(),
@@ -156,20 +156,21 @@ class ModelImageGenerator(Decoder):
             going.append(self.read(histories.first(0), [Query()] * len(queries)))
         if draws > 1:
             rows = torch.arange(len(queries), device=self.state.table_ID.device).repeat_interleave(draws)
-            for one in going:
-                one.keep(rows)
+            for continuation in going:
+                continuation.keep(rows)
         codes: list[Tensor] = []
         for place in range(places):
             self.check()
             logits = [
-                self.model.token_logits(one.hidden_BD, first, vocabulary.first_place).float() for one in going
+                self.model.token_logits(continuation.hidden_BD, first, vocabulary.first_place).float()
+                for continuation in going
             ]
             code_U = sample(guided(logits, self.sampling.guidance), self.sampling, each)
             codes.append(code_U)
             if place + 1 < places:
                 following = torch.full_like(code_U, vocabulary.first_place + place + 1)
-                for one in going:
-                    one.step(torch.stack((first + code_U, following), dim=1))
+                for continuation in going:
+                    continuation.step(torch.stack((first + code_U, following), dim=1))
         return torch.stack(codes, dim=1)
 
     def read(

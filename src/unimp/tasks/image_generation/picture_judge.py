@@ -46,7 +46,9 @@ class PictureJudge:
             raise ConfigError("imagination: the catalogue's pictures are gone; put them back")
         judge = train_judge(catalog, pixels, seed=seed, show=show)
         readable = [
-            one.attribute for one in judge.examinations if one.accuracy >= READABLE * one.most_frequent
+            examination.attribute
+            for examination in judge.examinations
+            if examination.accuracy >= READABLE * examination.most_frequent
         ]
         if not readable:
             raise ConfigError("imagination: no attribute can be read from the pictures")
@@ -103,17 +105,19 @@ class PictureJudge:
         return {
             name: label_agreement(read, wanted)["agreement"],
             f"{name}-told": label_agreement(read, only(wanted, told))["agreement"],
-            f"{name}-untold": label_agreement(read, only(wanted, [not one for one in told]))["agreement"],
+            f"{name}-untold": label_agreement(read, only(wanted, [not is_told for is_told in told]))[
+                "agreement"
+            ],
         }
 
     def facts(self) -> dict[str, float]:
         """What the judge itself is worth, and how well the codes keep pictures."""
         facts: dict[str, float] = {}
-        for one in self.judge.examinations:
-            if one.attribute in self.attributes:
-                facts[f"judge-accuracy-{one.attribute}"] = one.accuracy
-                facts[f"chance-{one.attribute}"] = one.uniform
-                facts[f"most-frequent-{one.attribute}"] = one.most_frequent
+        for examination in self.judge.examinations:
+            if examination.attribute in self.attributes:
+                facts[f"judge-accuracy-{examination.attribute}"] = examination.accuracy
+                facts[f"chance-{examination.attribute}"] = examination.uniform
+                facts[f"most-frequent-{examination.attribute}"] = examination.most_frequent
         report = tokenizer_report(self.tokenizer, self.pixels, seed=self.seed)
         return facts | {
             "tokenizer-PSNR": report.train_psnr,

@@ -58,10 +58,11 @@ class PictureReranker(Decoder):
             state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
             assert state.pictures_ID is not None
             vectors_UND = state.pictures_ID[-users * number :].view(users, number, -1)
-            scores = torch.einsum("ud,und->un", hidden_UD, vectors_UND)
+            sought_UD = self.model.sought(hidden_UD)[:, : vectors_UND.shape[2]]
+            scores = torch.einsum("ud,und->un", sought_UD, vectors_UND)
         return np.asarray(scores.cpu().numpy(), dtype=np.float32)
 
     def fitted(self, pictures: PictureArray) -> PictureArray:
         """[U * N, height, width, 3] as the catalogue's own pictures are brought to size."""
         flat = pictures.reshape(-1, *pictures.shape[2:])
-        return np.stack([fit_pixels(Image.fromarray(one), *self.size) for one in flat])
+        return np.stack([fit_pixels(Image.fromarray(pixels), *self.size) for pixels in flat])

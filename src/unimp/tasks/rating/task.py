@@ -139,12 +139,13 @@ class RatingTask(Task[RateRequest, RatingForecast, "ModelRater", Rater]):
         return fit_rating(decoder, self, valid, config)
 
     def references(self, parts: DecoderParts) -> Mapping[str, Rater]:
-        """Means, and biased matrix factorisation."""
+        """Means, biased matrix factorisation, and the closed form that the forecast is drawn to."""
         from unimp.tasks.rating.factors import BiasedMF
         from unimp.tasks.rating.references import GlobalMean, ItemMean, UserMean
 
         train = self.context.train
-        return {
+        closed_form = {} if parts.factors is None else {"closed form, no model": parts.factors}
+        return closed_form | {
             "global mean": GlobalMean.fit(train),
             "user mean": UserMean.fit(train),
             "item mean": ItemMean.fit(train),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from unimp.data.histories import Cases, FloatArray, Histories
+from unimp.data.histories import Cases, FloatArray
 from unimp.fusion.structure import StructureConfig
-from unimp.fusion.weights import FittedWeights, coordinate_search, in_batches, ranking_quality
+from unimp.fusion.weights import FittedWeights, RankingSearch
 from unimp.inference.retrieval import ModelRanker
 from unimp.inference.score_sources import SourceWeight
 from unimp.metrics.ranking import mask_history
@@ -15,16 +15,14 @@ def fit_recommendation_weights(
 ) -> FittedWeights:
     """Recommendation: the best NDCG@5 over the full catalogue."""
 
-    def scored(histories: Histories, start: int) -> FloatArray:
-        scores = ranker.log_probabilities(histories)
+    def alone(block: Cases, start: int) -> FloatArray:
+        scores = ranker.log_probabilities(block.histories)
         if exclude_history:
-            mask_history(scores, histories)
+            mask_history(scores, block.histories)
         return scores
 
-    def unit(name: str, recency: float) -> FloatArray:
-        return ranker.sources.score(name, SourceWeight(weight=1.0, recency=recency), valid.histories)
+    def unit(name: str, recency: float, block: Cases, start: int) -> FloatArray:
+        return ranker.sources.score(name, SourceWeight(weight=1.0, recency=recency), block.histories)
 
-    names = ranker.sources.names(None)
-    return coordinate_search(
-        in_batches(valid, scored), names, unit, lambda s: ranking_quality(s, valid), config
-    )
+    search = RankingSearch(valid, len(ranker.sources.popularity), alone, unit)
+    return search.fit(ranker.sources.names(None), config)

@@ -10,9 +10,9 @@ import numpy as np
 from unimp.answer import Ranker
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, Histories
-from unimp.metrics.ranking import metric_values, rank_cases, ranking_metrics
+from unimp.metrics.ranking import metric_values, rank_cases, ranking_metrics, users_at_a_time
 from unimp.sentence.parts import Role, UserSentence
-from unimp.tasks.ranking import best_of, history_ids, item_columns, item_lines
+from unimp.tasks.ranking import history_ids, item_columns, item_lines, ranked_items
 from unimp.tasks.recommendation.schema import ANSWER_EXAMPLE, Recommendation, RecommendRequest
 from unimp.tasks.task import Task, TaskScore
 from unimp.tasks.windows import Window, cut_windows, events_of
@@ -66,13 +66,8 @@ class RecommendationTask(Task[RecommendRequest, Recommendation, "ModelRanker", R
         picture_rows: Sequence[int] = (),
     ) -> list[Recommendation]:
         catalog = self.context.catalog
-        found = best_of(
-            catalog,
-            decoder.score(histories),
-            histories,
-            [request.k for request in requests],
-            [request.exclude_history for request in requests],
-        )
+        counts, excluded = [r.k for r in requests], [r.exclude_history for r in requests]
+        found = ranked_items(catalog, decoder.best(histories, counts, excluded))
         return [
             Recommendation(items, history, not history)
             for items, history in zip(found, history_ids(catalog, histories), strict=True)
@@ -96,7 +91,13 @@ class RecommendationTask(Task[RecommendRequest, Recommendation, "ModelRanker", R
     ) -> TaskScore:
         """HR, NDCG and MRR over the full catalogue."""
         with progress_bar("ranking", len(cases), show=show) as bar:
-            ranks = rank_cases(method, cases, exclude_history=exclude_history, advance=bar.advance)
+            ranks = rank_cases(
+                method,
+                cases,
+                exclude_history=exclude_history,
+                batch_size=users_at_a_time(len(self.context.catalog)),
+                advance=bar.advance,
+            )
         return TaskScore(
             ranking_metrics(ranks),
             len(cases),

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from unimp.data.histories import Cases, FloatArray, Histories
+from unimp.data.histories import Cases, FloatArray
 from unimp.fusion.structure import StructureConfig
-from unimp.fusion.weights import (
-    FittedWeights,
-    coordinate_search,
-    in_batches,
-    nothing_to_choose_by,
-    ranking_quality,
-)
+from unimp.fusion.weights import FittedWeights, RankingSearch, nothing_to_choose_by
 from unimp.inference.retrieval import ModelSearcher
 from unimp.inference.score_sources import SourceWeight
 from unimp.metrics.ranking import mask_history
@@ -29,22 +23,22 @@ def fit_search(
 ) -> FittedWeights:
     """Search: the best NDCG@5 of the users' own items."""
     posed = task.queries(valid)
-    cases = valid.select(np.array([row for row, one in enumerate(posed) if one is not None], dtype=np.int64))
-    queries = [one.query for one in posed if one is not None]
+    cases = valid.select(
+        np.array([row for row, question in enumerate(posed) if question is not None], dtype=np.int64)
+    )
+    queries = [question.query for question in posed if question is not None]
     if not queries:
         return nothing_to_choose_by()
 
-    def scored(histories: Histories, start: int) -> FloatArray:
-        scores = searcher.log_probabilities(histories, queries[start : start + len(histories)])
+    def alone(block: Cases, start: int) -> FloatArray:
+        scores = searcher.log_probabilities(block.histories, queries[start : start + len(block)])
         if exclude_history:
-            mask_history(scores, histories)
+            mask_history(scores, block.histories)
         return scores
 
-    def unit(name: str, recency: float) -> FloatArray:
+    def unit(name: str, recency: float, block: Cases, start: int) -> FloatArray:
         share = SourceWeight(weight=1.0, recency=recency)
-        return searcher.sources.score(name, share, cases.histories, queries)
+        return searcher.sources.score(name, share, block.histories, queries[start : start + len(block)])
 
-    names = searcher.sources.names(queries)
-    return coordinate_search(
-        in_batches(cases, scored), names, unit, lambda s: ranking_quality(s, cases), config
-    )
+    search = RankingSearch(cases, len(searcher.sources.popularity), alone, unit)
+    return search.fit(searcher.sources.names(queries), config)

@@ -10,11 +10,18 @@ import numpy as np
 from unimp.answer import Query, Searcher
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, Histories
-from unimp.metrics.ranking import RankArray, mask_history, metric_values, ranking_metrics, target_ranks
+from unimp.metrics.ranking import (
+    RankArray,
+    mask_history,
+    metric_values,
+    ranking_metrics,
+    target_ranks,
+    users_at_a_time,
+)
 from unimp.sentence.parts import Role, UserSentence
 from unimp.tasks.context import TaskContext
 from unimp.tasks.queries import Posed
-from unimp.tasks.ranking import best_of, history_ids, item_columns, item_lines
+from unimp.tasks.ranking import history_ids, item_columns, item_lines, ranked_items
 from unimp.tasks.search.schema import ANSWER_EXAMPLE, SearchRequest, SearchResult
 from unimp.tasks.task import Task, TaskScore
 from unimp.tasks.windows import Window, cut_windows, events_of
@@ -116,17 +123,8 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
     ) -> list[SearchResult]:
         catalog, rows = self.context.catalog, picture_rows or [-1] * len(requests)
         queries = [Query(request.text.strip(), row) for request, row in zip(requests, rows, strict=True)]
-        scores = decoder.search(histories, queries)
-        for scores_I, query in zip(scores, queries, strict=True):
-            if query.has_picture and not query.text:
-                decoder.lift_same_picture(scores_I, query.picture_row)
-        found = best_of(
-            catalog,
-            scores,
-            histories,
-            [request.k for request in requests],
-            [request.exclude_history for request in requests],
-        )
+        counts, excluded = [r.k for r in requests], [r.exclude_history for r in requests]
+        found = ranked_items(catalog, decoder.best(histories, queries, counts, excluded))
         return [
             SearchResult(items, query.text, query.has_picture, history, not history)
             for items, query, history in zip(found, queries, history_ids(catalog, histories), strict=True)
@@ -164,8 +162,9 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
         satisfied: list[float] = []
         scored = np.array([row for row, query in enumerate(posed) if query is not None], dtype=np.int64)
         with progress_bar("searching", len(scored), show=show) as bar:
-            for start in range(0, len(scored), BATCH):
-                rows = scored[start : start + BATCH]
+            size = min(BATCH, users_at_a_time(len(self.context.catalog)))
+            for start in range(0, len(scored), size):
+                rows = scored[start : start + size]
                 batch = cases.select(rows)
                 chosen = [query for row in rows.tolist() if (query := posed[row]) is not None]
                 scores = np.array(method.search(batch.histories, [query.query for query in chosen]))

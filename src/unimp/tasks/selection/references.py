@@ -17,7 +17,7 @@ def content_of(items: ItemInputs) -> dict[str, FloatArray]:
     """[I, F] text and pooled pictures of the items, as the model is given them."""
     found: dict[str, FloatArray] = {}
     if "text" in items.content:
-        found["text"] = items.content["text"].cpu().numpy()
+        found["text"] = items.content["text"].cpu().float().numpy()
     if items.visual_IVE is not None:
         pooled = items.visual_IVE.float().mean(dim=1).cpu().numpy()
         found["picture"] = pooled - pooled.mean(axis=0)

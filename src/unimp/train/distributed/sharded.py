@@ -47,8 +47,8 @@ class ShardedProcessGroup(ProcessGroup):
         dist.all_gather_object(counted, position)
         position.forget_counts()
         if self.is_main:
-            for one in counted:
-                position.take(one)
+            for batch_count in counted:
+                position.take(batch_count)
 
     def shard(self, step: nn.Module, model: UnimpModel, layer_dtype: torch.dtype | None, seed: int) -> None:
         """Every decoder layer is a unit of its own; all else, needed from first to last, is one more."""
@@ -100,7 +100,7 @@ class ShardedProcessGroup(ProcessGroup):
     def sync_unused_grads(self, model: UnimpModel) -> None:
         used = torch.tensor(list(self.used.values()), dtype=torch.uint8)
         dist.all_reduce(used, dist.ReduceOp.MAX)
-        unused = {name for name, one in zip(self.used, used.tolist(), strict=True) if not one}
+        unused = {name for name, is_used in zip(self.used, used.tolist(), strict=True) if not is_used}
         for name, parameter in model.named_parameters():
             if name in unused:
                 parameter.grad = None

@@ -69,6 +69,11 @@ def read_state(
     elif (folder / STATE).exists():
         tensors, whole = read_tensors(folder / STATE)
         position = Position(**whole)
+        if any(tensor.ndim for name, tensor in tensors.items() if name.startswith("optimizer.step.")):
+            raise CheckpointError(
+                f"{folder}: its training was begun by one process with the sampled softmax; go on without "
+                "torchrun, or train into another --out"
+            )
         share_out(tensors, model, optimizer)
     else:
         return None

@@ -1,0 +1,62 @@
+"""What training a recipe on a data set will need of memory, said before work begins."""
+
+from __future__ import annotations
+
+import torch
+
+from unimp.core.compute import available_memory
+from unimp.core.errors import ConfigError
+from unimp.data.dataset import Dataset
+from unimp.features.item_graph import EASE_MAX_ITEMS
+from unimp.metrics.ranking import score_bytes
+from unimp.runs.recipe import Recipe
+from unimp.runs.training_config import SAMPLED_FROM
+
+PROCESS = 600 * 2**20
+"""Of the libraries and what is not counted below."""
+EVENT_BYTES = 260
+"""Of an event in the table, the histories, their split and the sentences."""
+
+
+def memory_needs(items: int, events: int, recipe: Recipe, device: torch.device) -> dict[str, int]:
+    """Bytes of main memory by the setting that decides them; an estimate on the high side."""
+    structure, objective, width = recipe.structure, recipe.objective, recipe.model.width
+    kind = structure.kind
+    if kind == "auto":
+        kind = "ease" if items <= EASE_MAX_ITEMS else "slim"
+    sampled = objective.softmax == "sampled" or (
+        objective.softmax == "auto" and items >= SAMPLED_FROM.get(device.type, 0)
+    )
+    # weights, two moments, the copy that is saved; with all items also gradients and two tables of vectors
+    tables = 4 if sampled else 7
+    needs = {
+        "model.width": 0 if device.type == "cuda" else items * width * 4 * tables,
+        "structure.neighbours": 0 if kind == "none" else items * structure.neighbours * 8 * 3,
+        "structure.content_neighbours": items * structure.content_neighbours * 8 * 2 * structure.content,
+        "content.text": items * recipe.content.text * 4 * 3,
+        "UNIMP_SCORE_MIB": 6 * max(score_bytes(), items * 4),
+        "events": events * EVENT_BYTES,
+    }
+    if kind == "ease":
+        needs["structure.kind"] = items * items * 4 * 2
+    return needs
+
+
+def check_memory(dataset: Dataset, recipe: Recipe, device: torch.device) -> None:
+    """ConfigError, with the estimate and the setting that takes most, where main memory will not do."""
+    items, events, free = len(dataset.catalog), len(dataset.interactions), available_memory()
+    needs = memory_needs(items, events, recipe, device)
+    total = sum(needs.values()) + PROCESS
+    if free is None or total <= free:
+        return
+    largest = max(needs, key=lambda name: needs[name])
+    remedy = {
+        "structure.kind": "set structure.kind=slim",
+        "events": "import a part of the log",
+        "UNIMP_SCORE_MIB": "set UNIMP_SCORE_MIB lower",
+    }.get(largest, f"set {largest} lower")
+    raise ConfigError(
+        f"{dataset.folder}: {items:,} items and {events:,} events need about {total / 2**30:.1f} GiB of "
+        f"memory, {free / 2**30:.1f} GiB are free; {largest} takes {needs[largest] / 2**30:.1f} GiB of it: "
+        f"{remedy}"
+    )

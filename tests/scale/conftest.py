@@ -1,0 +1,53 @@
+"""A cluster of two nodes on this machine, and a run that was trained for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.train.conftest import tiny_recipe, write_ring
+from unimp.data.dataset import Dataset
+from unimp.runs.recipe import Recipe
+from unimp.train.training_run import train
+
+ray = pytest.importorskip("ray", reason="needs the extra scale")
+from ray.cluster_utils import Cluster  # noqa: E402
+
+STORE = 100 * 2**20
+
+
+def ring_recipe(**settings: Any) -> Recipe:
+    return tiny_recipe(train=settings, vision={"enabled": False}, content={"picture": False})
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return write_ring(tmp_path_factory.mktemp("ring") / "data")
+
+
+@pytest.fixture(scope="module")
+def make_run(ring: Dataset) -> Callable[[int], Path]:
+    """The run folder of a seed."""
+
+    def make(seed: int) -> Path:
+        folder = ring.folder.parent / f"run-{seed}"
+        train(ring, ring_recipe(epochs=1, seed=seed), folder, device=torch.device("cpu"), show=False)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def nodes() -> Iterator[Any]:
+    """(cluster, its two nodes of one core): the head computes nothing; this process is connected to it."""
+    head = {"num_cpus": 0, "object_store_memory": STORE}
+    found = Cluster(initialize_head=True, head_node_args=head)
+    workers = [found.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+    ray.init(found.address, log_to_driver=False)
+    yield found, workers
+    ray.shutdown()
+    found.shutdown()
