@@ -156,6 +156,12 @@ def test_a_catalogue_that_is_too_large_is_refused(
     assert soft_targets(split, DistillationConfig()) is None
 
 
+def test_a_sampled_softmax_is_refused(tiny_dataset: Dataset, tmp_path: Path) -> None:
+    recipe = tiny_recipe(distillation={"share": 0.5}, objective={"softmax": "sampled"})
+    with pytest.raises(ConfigError, match=r'distillation\.share: .* set objective\.softmax = "full", or'):
+        train(tiny_dataset, recipe, tmp_path / "run", show=False)
+
+
 def test_resume_after_a_kill_equals_an_uninterrupted_run(
     tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from unimp.core.compute import device_name, peak_memory_mib, set_threads
 from unimp.core.devices import pick_device
+from unimp.core.errors import ConfigError
 from unimp.core.files import read_json, write_json
 from unimp.core.progress import say
 from unimp.data.dataset import Dataset
@@ -142,7 +143,12 @@ def learn(
 
 
 def teacher_of(training_split: TrainingSplit, recipe: Recipe, *, show: bool) -> SoftTargets | None:
-    """The recipe's teacher; the cache on disk keeps what it says."""
+    """The recipe's teacher; the cache on disk keeps what it says. ConfigError beside a sampled softmax."""
+    if recipe.distillation.share and recipe.objective.softmax == "sampled":
+        raise ConfigError(
+            "distillation.share: the teacher names items that a sampled softmax counts as drawn; set "
+            'objective.softmax = "full", or distillation.share = 0'
+        )
     cold_items = recipe.objective.cold_negatives
     return soft_targets(training_split, recipe.distillation, cold_items=cold_items, show=show)
 
