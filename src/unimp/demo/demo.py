@@ -74,6 +74,7 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     clock.lap("fit the fusion")
     tastes = tastes_of(dataset, split)
     comparison = compare(simple | ours, split.test, tastes)
+    comparison.ranks_table(split.test, tastes).write_parquet(out / "ranks.parquet")
     clock.lap("compare")
     say("judging all six tasks")
     shown = with_hidden(dataset.catalog, out / "shop")
@@ -84,7 +85,6 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     demo = Demo(seeing, ours[UNIMP], comparison, split, scoreboard, tastes, clock.laps, out / "report.html")
     write_report(demo)
     (out / "demo.json").write_text(json.dumps(document(demo), indent=2) + "\n")
-    comparison.ranks_table(split.test, tastes).write_parquet(out / "ranks.parquet")
     return demo
 
 
