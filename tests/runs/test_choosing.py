@@ -107,10 +107,12 @@ def test_what_does_not_fit_is_refused_before_work_with_estimate_and_setting(
 ) -> None:
     monkeypatch.setattr(memory_needs, "available_memory", lambda: 100 * 2**20)
     with pytest.raises(
-        ConfigError, match=r"20 items and .* need about 1\.0 GiB of memory, 0\.1 GiB are free"
+        ConfigError, match=r"20 items and .* need about 0\.3 GiB of memory, 0\.1 GiB are free"
     ):
         train(tiny_dataset, tiny_recipe(), tmp_path / "run", show=False)
     assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("UNIMP_CHECK_MEMORY", "0")
+    memory_needs.check_memory(tiny_dataset, tiny_recipe(), torch.device("cpu"))
 
 
 def test_the_largest_part_names_its_setting() -> None:
