@@ -195,7 +195,7 @@ def main() -> None:
     cached = plain.with_prefixes(PrefixCache(2**28))
     milliseconds(cached, ours, options.users)
     facts["warm"] = milliseconds(cached, ours, options.users)
-    facts["exact"] = milliseconds(searching(answerer, None), ours, min(few, 10))
+    facts["exact"] = milliseconds(searching(answerer, None), ours, min(few, 3))
     facts |= {
         "resident_mib": round(resident_mib()),
         "peak_mib": round(peak_memory_mib()),

@@ -115,11 +115,14 @@ class VectorIndex:
         size = min(len(members), SAMPLE * num_lists)
         sample = rows_of(np.sort(rng.choice(members, size, replace=False)))
         width = sample.shape[1]
-        centres, metric = faiss.IndexFlatIP(width), faiss.METRIC_INNER_PRODUCT
         lists = faiss.IndexIVFScalarQuantizer(
-            centres, width, num_lists, faiss.ScalarQuantizer.QT_8bit, metric
+            faiss.IndexFlatL2(width),
+            width,
+            num_lists,
+            faiss.ScalarQuantizer.QT_8bit,
+            faiss.METRIC_INNER_PRODUCT,
         )
-        lists.cp.niter, lists.cp.min_points_per_centroid = ROUNDS, 1
+        lists.cp.niter, lists.cp.min_points_per_centroid, lists.cp.spherical = ROUNDS, 1, False
         lists.train(sample)
         index = cls(lists)
         index._add(rows_of, members)
@@ -145,9 +148,25 @@ class VectorIndex:
         return copied
 
     def _add(self, rows_of: RowsOf, members: IntArray) -> None:
+        """A row goes to the list whose centre is nearest; a query reads those of largest inner product.
+
+        Rows differ in length: by inner product alone the longest centres would draw most of them, and centres
+        of one length would say nothing of the length of their rows.
+        """
+        faiss = import_faiss()
+        self._use_centres(faiss.METRIC_L2)
         for start in range(0, len(members), BLOCK):
             some = np.ascontiguousarray(members[start : start + BLOCK], dtype=np.int64)
             self.lists.add_with_ids(rows_of(some), some)
+        self._use_centres(faiss.METRIC_INNER_PRODUCT)
+
+    def _use_centres(self, metric: int) -> None:
+        """Let lists be chosen by this metric."""
+        faiss = import_faiss()
+        centres = faiss.IndexFlat(self.lists.d, metric)
+        centres.add(self.lists.quantizer.reconstruct_n(0, self.num_lists))
+        self.lists.quantizer, self.lists.own_fields = centres, False
+        self.lists.referenced_objects = [centres]  # faiss itself holds no reference
 
     def search(
         self, query_D: FloatArray, count: int, hidden: HiddenRows, excluded: IntArray = NO_ROWS

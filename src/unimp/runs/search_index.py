@@ -137,13 +137,13 @@ def build_search(
 def measured(
     answerer: Answerer, search: CandidateSearch, tasks: Mapping[str, BestOf], target: float, seconds: float
 ) -> MeasuredSearch:
-    """The search that reads the fewest lists, a power of two, with which every task reaches the target."""
+    """The search that reads the fewest lists, a power of two, with which all tasks reach the target."""
     exact = {name: best(searching(answerer, None)) for name, best in tasks.items()}
     probes = 1
     while True:
         search = search.with_probes(probes)
         found = {name: best(searching(answerer, search)) for name, best in tasks.items()}
-        chosen = [recall_of(exact[name][::2], found[name][::2]) for name in tasks]
+        chosen = [surely(found_shares(exact[name][::2], found[name][::2])) for name in tasks]
         if min(chosen, default=1.0) >= target or probes >= search.vectors.num_lists:
             break
         probes *= 2
@@ -154,12 +154,24 @@ def measured(
 
 def recall_of(exact: list[ScoredRows], found: list[ScoredRows]) -> float:
     """Mean share of the exact best items that were found; 1 where there are none."""
-    shares = [
+    shares = found_shares(exact, found)
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def found_shares(exact: list[ScoredRows], found: list[ScoredRows]) -> list[float]:
+    """Of each query with an answer, the share of its exact best items that were found."""
+    return [
         len(np.intersect1d(right.rows, own.rows)) / len(right.rows)
         for right, own in zip(exact, found, strict=True)
         if len(right.rows)
     ]
-    return float(np.mean(shares)) if shares else 1.0
+
+
+def surely(shares: list[float]) -> float:
+    """The mean less one standard error: few queries must not choose too few lists by luck."""
+    if not shares:
+        return 1.0
+    return float(np.mean(shares) - np.std(shares) / np.sqrt(len(shares)))
 
 
 def sample_queries(answerer: Answerer, histories: Histories) -> dict[str, BestOf]:
