@@ -46,6 +46,8 @@ class Watch:
     def start(cls, server: Server) -> Watch:
         command = [sys.executable, __file__, str(server.process.pid), server.url]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()  # it watches from now on
         return cls(server, resident(server.process.pid), process)
 
     def end(self) -> Facts:
@@ -74,6 +76,7 @@ def watch(process: int, url: str) -> None:
     """Sample until the standard input ends; then print what was seen."""
     peak, times, late, unanswered, ended = 0, [0.0], 0.0, 0, threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set())).start()
+    print("watching", flush=True)
     asleep = time.monotonic()
     while not ended.wait(0.05):
         late = max(late, time.monotonic() - asleep - 0.05)
@@ -136,6 +139,7 @@ def attacked(
             time.sleep(1.0)
             try:
                 facts = attack(server)
+                time.sleep(1.0)
             finally:
                 seen = watching.end()
             facts |= seen
