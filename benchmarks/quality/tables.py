@@ -94,7 +94,7 @@ README_ROWS = (
     ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
     ("ItemKNN with recency alone", "hm", "itemknn-recency", "models alone"),
     ("EASE alone", "hm", "ease", "models alone"),
-    ("UniMP alone (TF-IDF)", "fusion/hm", "unimp", "models alone"),
+    ("UniMP alone, distilled (TF-IDF)", "fusion/hm", "unimp", "models alone"),
     ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", "models alone"),
     ("SASRec alone", "hm", "sasrec", "models alone"),
 )
