@@ -111,7 +111,7 @@ def test_every_row_of_docs_tables_is_a_result(section: str) -> None:
             figures = tuple(short(float(re.sub(r"[^.\d]", "", cells[place]))) for place in places)
             assert figures in known, f"{section}: {cells[0]}: no result file has {figures}"
             count += 1
-    assert count >= len(known)  # figures that two rows share are one key
+    assert count >= len(known)  # rows that share all figures are one key
 
 
 def test_what_the_readme_says_unimp_adds_is_what_the_files_say() -> None:
