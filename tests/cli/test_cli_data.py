@@ -40,7 +40,10 @@ def test_import_then_check(shop_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     imported = call("import", "csv", shop_folder, "--out", out, *MAP)
     assert imported.exit_code == 0, imported.output
-    assert imported.stdout.startswith(f"{out}: 4 users, 4 items, 16 events\n  timestamp: times before 1990")
+    first, following, noted = imported.stdout.splitlines()[:3]
+    assert first == f"{out}: 4 users, 4 items, 16 events"
+    assert following == f"  next: unimp train --data {out} --out {out}-run"
+    assert noted.startswith("  timestamp: times before 1990")
     assert "\n  1 item(s) without an event" in imported.stdout
     checked = call("check", out)
     assert checked.exit_code == 0

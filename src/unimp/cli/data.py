@@ -134,9 +134,9 @@ def show_import(manifest: Manifest, out: Path, as_json: bool) -> None:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     typer.echo(f"{out}: {counts['users']:,} users, {counts['items']:,} items, {counts['events']:,} events")
+    typer.echo(f"  next: unimp train --data {out} --out {out.with_name(f'{out.name}-run')}")
     for note in manifest.notes:
         typer.echo(f"  {note}")
-    typer.echo(f"next: unimp train --data {out} --out {out.with_name(f'{out.name}-run')}")
 
 
 def accepted(source: str, given: dict[str, Any]) -> dict[str, Any]:
