@@ -195,6 +195,9 @@ def shop_task_rows() -> list[str]:
     lines = ["| task | metric | UniMP | image-blind | best reference |", "|---|---|---:|---:|---|"]
     for task in document["tasks"]:
         others = {name: value for name, value in task["others"].items() if value == value}
+        if task["task"] == "recommendation":
+            methods = {row["method"]: row["metrics"][task["metric"]] for row in document["rows"]}
+            others |= {name: value for name, value in methods.items() if not name.startswith("UniMP")}
         pick = min if task["lower_is_better"] else max
         best = pick(others, key=lambda name, values=others: values[name], default=None)
         blind = "–" if task["blind"] is None else f"{task['blind']:.3f}"
