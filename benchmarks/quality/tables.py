@@ -1,6 +1,8 @@
-"""Writes what the pages say of the benchmark: docs/tables.md and the README's table, from result files alone.
+"""Writes what the pages say of the benchmark: docs/tables.md, the tables of the README and of docs/shop.md.
 
-`python benchmarks/quality/tables.py` writes both; `--check` only says (exit 1)
+All from result files alone.
+
+`python benchmarks/quality/tables.py` writes all three; `--check` only says (exit 1)
 which is not what the files give.
 The words around the figures are in tables.md.jinja.
 """
@@ -15,6 +17,8 @@ from functools import cache
 from pathlib import Path
 
 import jinja2
+import numpy as np
+import polars as pl
 from ablation import table_lines as ablation_lines
 
 from unimp.core.config import dotted
@@ -75,10 +79,27 @@ def page() -> str:
     )
 
 
+def pages() -> dict[Path, str]:
+    """Every page that is written, and what it should hold."""
+    docs = ROOT / "docs"
+    return {docs / "tables.md": page(), ROOT / "README.md": readme(), docs / "shop.md": shop()}
+
+
 def readme() -> str:
-    """The README with its two tables between their markers."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    for name, lines in (("hm", hm_rows()), ("multitask", multitask_rows())):
+    """The README with its tables between their markers."""
+    tables = {"hm": hm_rows(), "multitask": multitask_rows(), "shop": shop_rows(SHOP_BRIEFLY)}
+    return filled("README.md", tables)
+
+
+def shop() -> str:
+    """docs/shop.md with its tables between their markers."""
+    return filled("docs/shop.md", {"shop": shop_rows(None), "shop-tasks": shop_task_rows()})
+
+
+def filled(page: str, tables: dict[str, list[str]]) -> str:
+    """The page with these tables, by the names of their markers."""
+    text = (ROOT / page).read_text("utf-8")
+    for name, lines in tables.items():
         body = "\n".join(lines)
         text = re.sub(rf"(?s)(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", lambda _, b=body: b + "\n", text)
     return text
@@ -159,12 +180,56 @@ def multitask_rows() -> list[str]:
     return lines
 
 
+SHOP_BRIEFLY = (
+    "nearest by picture",
+    "nearest by text",
+    "fusion without UniMP",
+    "UniMP, image-blind",
+    "UniMP",
+)
+TASTES = ("picture", "text", "habit")
+
+
+def shop_rows(methods: tuple[str, ...] | None) -> list[str]:
+    """HR@5 of the demo's methods, None: of all, from every user's rank; each ± half a 95 % interval."""
+    ranks = pl.read_parquet(RESULTS / "shop" / "ranks.parquet")
+    groups = {"all": ranks, **{name: ranks.filter(pl.col("taste") == name) for name in TASTES}}
+    lines = [
+        "| what ranks | all | " + " | ".join(f"{name} decides" for name in TASTES) + " |",
+        "|---|" + "---:|" * len(groups),
+    ]
+    for method in methods or tuple(ranks.columns[2:]):
+        hits = [np.asarray(group[method].to_numpy() <= 5, dtype=float) for group in groups.values()]
+        cells = [
+            f"{hit.mean():.3f} ± {1.96 * hit.std() / len(hit) ** 0.5:.3f}".replace("0.", ".") for hit in hits
+        ]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def shop_task_rows() -> list[str]:
+    """The demo's scoreboard: every task's headline, the blind model's, and the best reference's."""
+    document = json.loads((RESULTS / "shop" / "demo.json").read_text("utf-8"))
+    lines = ["| task | metric | UniMP | image-blind | best reference |", "|---|---|---:|---:|---|"]
+    for task in document["tasks"]:
+        others = {name: value for name, value in task["others"].items() if value == value}
+        if task["task"] == "recommendation":
+            methods = {row["method"]: row["metrics"][task["metric"]] for row in document["rows"]}
+            others |= {name: value for name, value in methods.items() if not name.startswith("UniMP")}
+        pick = min if task["lower_is_better"] else max
+        best = pick(others, key=lambda name, values=others: values[name], default=None)
+        blind = "–" if task["blind"] is None else f"{task['blind']:.3f}"
+        reference = "–" if best is None else f"{best} {others[best]:.3f}"
+        lines.append(f"| {task['task']} | {task['metric']} | {task['unimp']:.3f} | {blind} | {reference} |")
+    return lines
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is stale")
     check = parser.parse_args().check
     stale = []
-    for path, text in ((ROOT / "docs" / "tables.md", page()), (ROOT / "README.md", readme())):
+    for path, text in pages().items():
         if not path.exists() or path.read_text("utf-8") != text:
             stale.append(path.relative_to(ROOT))
             if not check:

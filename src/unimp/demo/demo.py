@@ -37,6 +37,7 @@ from unimp.runs.training_split import make_split
 from unimp.train.training_run import train
 
 UNIMP, BLIND = "UniMP", "UniMP, image-blind"
+WITHOUT = "fusion without UniMP"
 ALONE, BLIND_ALONE = "UniMP, model alone", "UniMP, image-blind, model alone"
 SIMPLE = {"Pop": "pop", "ItemKNN": "itemknn"}
 
@@ -65,7 +66,7 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     assert descriptors is not None, "the demo's recipe describes pictures"
     simple |= {"nearest by picture": NearestItems(descriptors), "nearest by text": nearest_by_text(data)}
     ours: dict[str, Ranker] = {
-        "fusion without UniMP": fused_without_model(seeing, data),
+        WITHOUT: fused_without_model(seeing, data),
         BLIND_ALONE: alone(blind),
         BLIND: fused(blind, data),
         ALONE: alone(seeing),
@@ -78,8 +79,9 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     clock.lap("compare")
     say("judging all six tasks")
     shown = with_hidden(dataset.catalog, out / "shop")
+    references = simple | {WITHOUT: ours[WITHOUT]}
     scoreboard = keep_score(
-        seeing.run, blind.run, split.test, tastes, simple, shown, (ours[UNIMP], ours[BLIND])
+        seeing.run, blind.run, split.test, tastes, references, shown, (ours[UNIMP], ours[BLIND])
     )
     clock.lap("judge all six tasks")
     demo = Demo(seeing, ours[UNIMP], comparison, split, scoreboard, tastes, clock.laps, out / "report.html")

@@ -52,7 +52,7 @@ def write_report(demo: Demo) -> None:
         comparison=demo.comparison,
         tastes=list(demo.comparison.users_by_taste),
         explained=EXPLAINED,
-        metrics=["HR@5", "NDCG@5", "MRR@5", "HR@10"],
+        metrics=["HR@5", "NDCG@5", "HR@10"],
         scoreboard=demo.scoreboard,
         sections={task.name: task.words for task in demo.personalizer.run.artifacts.tasks},
         stories=stories(demo),
