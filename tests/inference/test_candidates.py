@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.six import Six
+from tests.train.conftest import tiny_recipe, write_ring
+from unimp import load
 from unimp.answer import Query
+from unimp.core.errors import MissingExtra
 from unimp.data.histories import Histories, IntArray
 from unimp.data.upserts import NewItem
 from unimp.inference import candidates
@@ -20,6 +25,7 @@ from unimp.personalizer import Personalizer
 from unimp.runs.answerer import Answerer
 from unimp.runs.open_run import TrainedRun
 from unimp.runs.search_index import (
+    INDEX,
     build_search,
     read_search,
     recall_of,
@@ -29,6 +35,7 @@ from unimp.runs.search_index import (
 )
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.search.task import SearchTask
+from unimp.train.training_run import train
 
 pytest.importorskip("faiss", reason="needs the extra ann")
 
@@ -154,3 +161,25 @@ def test_recall_by_hand() -> None:
         return ScoredRows(np.array(values), np.zeros(len(values), dtype=np.float32))
 
     assert recall_of([rows(1, 2), rows(3, 4), rows()], [rows(2, 9), rows(4, 3), rows(5)]) == 0.75
+
+
+def test_training_ends_with_the_index_or_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run keeps its index, opens with it, and without the extra it is refused before any work."""
+    recipe = tiny_recipe(
+        train={"epochs": 1},
+        vision={"enabled": False},
+        content={"picture": False},
+        retrieval={"kind": "approximate"},
+    )
+    dataset, device = write_ring(tmp_path / "data"), torch.device("cpu")
+    train(dataset, recipe, tmp_path / "run", device=device, show=False)
+    assert (tmp_path / "run" / INDEX).exists()
+    opened = load(tmp_path / "run")
+    assert opened.answerer.sources.nearest is not None
+    assert len(opened.recommend(history=["i03"], k=19).items) == 19
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingExtra, match=r"unimp\[ann\]"):
+        train(dataset, recipe, tmp_path / "other", device=device, show=False)
+    assert not (tmp_path / "other").exists()

@@ -19,6 +19,7 @@ from unimp.core.files import read_json, write_json
 from unimp.core.progress import say
 from unimp.data.dataset import Dataset
 from unimp.inference.score_sources import FusionWeights
+from unimp.inference.vector_index import import_faiss
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifact_files import load_artifacts, map_content, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
@@ -56,6 +57,8 @@ def train(
     """
     device, process_group = device or pick_device(), process_group or ProcessGroup()
     check_compute(recipe, device)
+    if recipe.retrieval.kind == "approximate":
+        import_faiss()  # or the index could not be built when all else is done
     set_threads(recipe.train.threads, process_group.neighbours)
     with ExitStack() as held:
         if not process_group.broadcast(lambda: held.enter_context(claimed(folder, dataset, recipe))):
