@@ -1,9 +1,10 @@
-"""Ratings without a model: the closed form that a forecast is mixed with, against biased matrix factorisation.
+"""Ratings without a model: the closed form that a forecast is mixed with, against biased factorisation.
 
     python benchmarks/quality/ratings.py DATA --out results/ratings/NAME.json
 
 Fitted on the training part, judged on validation and on test (the last two events of every user). The file
-holds every test case's forecasts, and the 95 % bootstrap interval over users of the difference in squared error.
+holds every test case's forecasts, and the 95 % bootstrap interval over users of the difference in squared
+error.
 """
 
 from __future__ import annotations
