@@ -19,7 +19,12 @@ from unimp.inference.forward import last_hidden, read
 from unimp.sentence.batch import collate
 from unimp.tasks.recommendation.task import RecommendationTask
 
-ALONE: dict[str, Any] = {"tasks": ("recommendation",), "image_tokenizer": {"enabled": False}}
+ALONE: dict[str, Any] = {
+    "tasks": ("recommendation",),
+    "image_tokenizer": {"enabled": False},
+    "vision": {"kind": "grid"},
+    "model": {"likeness": 0},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +108,7 @@ def test_every_figure_is_there(kind: str, six_dataset: Dataset, tmp_path: Path) 
         folder = families.model_folder(tmp_path / "lm", max_position_embeddings=512)
         tables["sentence"] = {"attributes": "words", "fields": ["category"], "max_items": 6}
         tables["backbone"] = {"name": str(folder), "train": "lora", "precision": "float32"}
-        tables["model"] = {"heads": 2, "cross_attention_width": 16}
+        tables["model"] = {"heads": 2, "cross_attention_width": 16, "likeness": 0}
     backbone = import_module("backbone")
     report = backbone.compare(six_dataset, six_recipe(**tables), torch.device("cpu"), users=6, limit=0.0)
     assert json.loads(json.dumps(report)) == report

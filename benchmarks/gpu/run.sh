@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains and measures SmolLM2-135M on a CUDA device, every task that each data folder allows; within ten minutes.
 #
-#   benchmarks/gpu/run.sh --out results/gpu data/hm data/beauty
+#   benchmarks/gpu/run.sh --out build/gpu data/hm data/beauty
 #   benchmarks/gpu/run.sh --out build/gpu --tiny     # on a CPU, to the end: the embedded shop, a model of random weights
 #
 # Every folder gets DATA.json (with the device's name) and DATA.TASK.parquet (ranks) in --out. `make

@@ -36,6 +36,8 @@ def compare(
     """All figures of one recipe on one device; `limit`: seconds after which no further round begins."""
     if recipe.vision.trainable:
         raise ConfigError("vision.trainable: the official way has a frozen encoder; set it to false")
+    if recipe.model.likeness:
+        raise ConfigError("model.likeness: the official way has no such head; set it to 0")
     split = make_split(dataset, "leave-one-out")
     artifacts = build_artifacts(TrainingSplit.of(dataset, split), recipe, device=device, show_progress=False)
     meter = Meter(device)

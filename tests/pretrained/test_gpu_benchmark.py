@@ -25,6 +25,7 @@ def run_script(*arguments: str, minutes: str = "0.05") -> subprocess.CompletedPr
 
 
 def test_the_tiny_mode_writes_a_result_with_the_devices_name(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="needs the extra `pretrained`: make test-pretrained")
     done = run_script("--out", str(tmp_path), "--tiny")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "shop.json").read_text())

@@ -94,14 +94,14 @@ def test_what_mattered_is_shown_with_its_pictures(site: Site, ids: list[str]) ->
     fragment = site.post("/mattered", data=form, headers=HTMX).text
     assert not fragment.lstrip().startswith("<!doctype")
     assert fragment.count("data:image/jpeg;base64,") >= 3
-    assert fragment.count("picture alone ×") == 3
+    assert fragment.count("picture alone") == 3
     words = {one.name for one in catalog.attributes if one.kind != "number"}
     assert set(re.findall(r'<th scope="row">([^<]+)', fragment)) == words
     shares = [int(share) for share in re.findall(r"(\d+) % of the look", fragment)]
     assert sum(shares) == pytest.approx(100, abs=len(shares))
     whole = site.post("/mattered", data=form, headers=HTML).text
     assert whole.startswith("<!doctype html>")
-    assert "picture alone ×" in whole
+    assert "picture alone" in whole
     assert site.post("/mattered", data={"user": "ann", "item": "nope"}, headers=HTMX).status_code == 422
 
 

@@ -25,7 +25,7 @@ from unimp.tasks.search.task import SearchTask
 from unimp.tasks.selection.fitting import fit_selection
 from unimp.tasks.selection.task import SelectionTask
 
-CONFIG = StructureConfig(weights=(1.0, 100.0), popularity_weights=(0.1,), recencies=(1.0, 0.6))
+CONFIG = StructureConfig(weights=(1.0, 1000.0), popularity_weights=(0.1,), recencies=(1.0, 0.6))
 
 
 class Oracle:
@@ -66,7 +66,7 @@ def test_recommendation_finds_the_source_and_its_recency(six: Six) -> None:
     planted = replace(ranker, sources=sources(six, oracle(six, 0.6)))
     fitted = fit_recommendation_weights(planted, six.split.valid, CONFIG)
     share = fitted.fusion_weights.shares["planted"]
-    assert (share.weight, share.recency) == (100.0, 0.6)
+    assert (share.weight, share.recency) == (1000.0, 0.6)
     steps = list(fitted.reached.values())
     assert steps == sorted(steps)
     assert fitted.reached["round 2: planted"] == 1.0 > fitted.reached["model alone"]
@@ -96,7 +96,7 @@ def test_selection_finds_the_graph(six: Six) -> None:
     assert selector is not None
     planted = replace(selector, sources=sources(six, oracle(six)))
     fitted = fit_selection(planted, task, six.split.valid, CONFIG)
-    assert fitted.fusion_weights.shares["planted"].weight == 100.0
+    assert fitted.fusion_weights.shares["planted"].weight == 1000.0
     assert fitted.reached["round 2: planted"] == 1.0
     found = task.score(replace(planted, fusion_weights=fitted.fusion_weights), six.split.valid).metrics
     assert found["accuracy"] == found["accuracy-hard"] == 1.0

@@ -13,6 +13,7 @@ from unimp.data.pictures import open_picture
 from unimp.features.vision.config import VisionConfig
 from unimp.inference.attention_maps import AttentionMap
 from unimp.inference.attribution import Attribution, LeaveOneOutAttribution
+from unimp.model.vision import GRID
 from unimp.personalizer import Personalizer
 from unimp.serve.model import ServedModel
 from unimp.serve.page.heat import heat, jpeg_base64
@@ -117,6 +118,9 @@ def shown(personalizer: Personalizer, found: Findings, known: int) -> dict[str, 
 def card(personalizer: Personalizer, row: int, weights: FloatArray | None, note: str) -> AttributionCard:
     catalog, vision = personalizer.run.dataset.catalog, personalizer.run.artifacts.recipe.vision
     reference, drawn = catalog.picture_references[row], None
+    described = vision.kind == "catalogue" and not vision.encoder and not vision.resampler
+    if weights is not None and described:  # the first token is of the whole picture, at no place of it
+        weights = weights[1:] / max(float(weights[1:].sum()), 1e-9)
     grid = None if weights is None else grid_of(vision, len(weights))
     if weights is not None and grid and reference is not None and catalog.pictures is not None:
         data = next(iter(catalog.pictures.read([reference])))[1]
@@ -129,8 +133,9 @@ def grid_of(vision: VisionConfig, tokens: int) -> tuple[int, int] | None:
     if vision.resampler:
         return None
     # our own encoder's strides make one token of 8 x 8 pixels; a pretrained one reads squares
-    side = math.isqrt(tokens)
-    grid = (side, side) if vision.encoder else (vision.height // 8, vision.image_width // 8)
+    side, most = math.isqrt(tokens), GRID if vision.kind == "catalogue" else tokens
+    own = min(most, vision.height // 8), min(most, vision.image_width // 8)
+    grid = (side, side) if vision.encoder else own
     return grid if grid[0] * grid[1] == tokens else None
 
 
@@ -155,4 +160,6 @@ def factor(change: float) -> str:
 def share(log_probability: float) -> str:
     """A probability as a percentage with two digits that count, or a bound."""
     percent = 100 * math.exp(log_probability)
+    if percent >= 9.95:
+        return f"{percent:.0f} %"
     return f"{percent:.2g} %" if percent >= 0.001 else "less than 0.001 %"
