@@ -147,7 +147,7 @@ def test_every_part_that_should_learn_does(
         train(six_dataset, recipe, tmp_path / "run", show=False)
     before, after = seen
     still = {name for name, tensor in before.items() if torch.equal(tensor, after[name])}
-    assert not still
+    assert still == {"likeness.query_bonus"}  # no query stands in these sentences
     moved = {name: float((after[name] - tensor).abs().max()) for name, tensor in before.items()}
     assert moved["decoder.body.layers.0.mlp.up_proj.weight"] < moved["items.identity.weight"] / 3  # lr_share
 

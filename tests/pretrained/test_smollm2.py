@@ -48,7 +48,7 @@ def smollm2_recipe() -> Recipe:
         tasks=("recommendation", "explanation"),
         sentence={"attributes": "words", "fields": ["category"], "max_items": 4},
         content={"encoder": "package:minilm-l6", "encoder_width": 16},
-        vision={"encoder": "package:efficientnet-lite0", "size": 32, "tokens": 1},
+        vision={"kind": "grid", "encoder": "package:efficientnet-lite0", "size": 32, "tokens": 1},
         image_tokenizer={"enabled": False},
         backbone={"name": NAME, "train": "lora", "lr_share": 0.3, "precision": "float32"},
         model={"heads": 4, "cross_attention_every": 10, "cross_attention_width": 64, "dropout": 0.0},
