@@ -1,5 +1,6 @@
 """The evaluation of many users of a large run: time, and memory before and at its peak.
 
+    unimp train --data DIR --out RUN --set train.max_steps=5 --set train.valid_users=50 --set train.threads=1
     python benchmarks/scale/evaluation.py RUN --users 100000 --out results/scale/evaluation.json
 
 Scores the run's recommendation, its mixture included, on test users as `unimp evaluate` does.

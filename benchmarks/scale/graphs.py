@@ -1,26 +1,32 @@
-"""The item-item graphs of a data folder: processor seconds and peak memory, and what near cells miss.
+"""The item-item graphs of a data folder, or its whole preparation: processor seconds and peak memory.
 
     python benchmarks/scale/graphs.py --data DIR --part log --out results/scale/graph-log.json
     python benchmarks/scale/graphs.py --data DIR --part content --out results/scale/graph-content.json
+    python benchmarks/scale/graphs.py --data DIR --part whole --out results/scale/preparation.json
 
-`content` also compares a sample of items with all others, to see which of their neighbours were found.
+`content` also compares a sample of items with all others, to see which of their neighbours were found;
+`whole` is all that `unimp train` does without a recipe before the first step.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from unimp.core.compute import peak_memory_mib, set_threads
 from unimp.data.dataset import Dataset
 from unimp.features.item_graph import GraphConfig, content_graph, slim_graph
 from unimp.features.text import fit_text
-from unimp.runs.training_split import make_split
+from unimp.runs.choosing import DataFacts, chosen_recipe
+from unimp.runs.training_split import TrainingSplit, make_split
+from unimp.train.preparation import build_artifacts, masks_history
 
 SAMPLE = 500
 
@@ -56,15 +62,28 @@ def found_share(content_IF: np.ndarray, graph: Any, config: GraphConfig) -> floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--part", choices=["log", "content"], required=True)
+    parser.add_argument("--part", choices=["log", "content", "whole"], required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     set_threads(1)
-    laps, config = Laps(), GraphConfig(l2=50.0)
+    laps, config, began = Laps(), GraphConfig(l2=50.0), time.monotonic()
     dataset = Dataset.load(options.data)
     laps.lap("data folder read")
     report: dict[str, Any] = {"items": len(dataset.catalog), "events": len(dataset.interactions)}
-    if options.part == "log":
+    if options.part == "whole":
+        device = torch.device("cpu")
+        recipe = chosen_recipe(DataFacts.of(dataset, device))
+        split = make_split(dataset, recipe.train.split, recipe.train.seed)
+        masked = masks_history(recipe, split.valid)
+        laps.lap("recipe and split")
+        training_split = TrainingSplit.of(dataset, split, exclude_history=masked)
+        artifacts = build_artifacts(training_split, recipe, device=device)
+        laps.lap("texts, vocabulary, graphs")
+        report |= {name: {"entries": int(graph.weights.nnz)} for name, graph in artifacts.graphs.items()}
+        report["seconds"] = round(sum(step["seconds"] for step in laps.steps.values()), 1)
+        report["wall_seconds"] = round(time.monotonic() - began, 1)
+        report["load_average"] = round(os.getloadavg()[0], 1)
+    elif options.part == "log":
         split = make_split(dataset, "leave-one-out", 0)
         laps.lap("split")
         graph = slim_graph(split.train, split.num_items, l2=config.l2, neighbours=config.neighbours)

@@ -169,6 +169,22 @@ def test_slim_regresses_an_item_on_its_neighbours_alone() -> None:
         np.testing.assert_allclose(found[chosen, item], ridge, rtol=1e-3, atol=1e-5)
 
 
+def test_shared_users_reads_the_matrix_at_every_place() -> None:
+    import scipy.sparse as sp
+
+    from unimp.features.neighbour_ridge import shared_users
+
+    matrix = sp.random(9, 9, density=0.4, format="csr", dtype=np.float32, rng=np.random.default_rng(1))
+    rng = np.random.default_rng(2)
+    rows, columns = rng.integers(-1, 9, size=(6, 3)), rng.integers(-1, 9, size=(6, 4))
+    expected = matrix.toarray()[rows[:, :, None], columns[:, None, :]]
+    expected[(rows[:, :, None] < 0) | (columns[:, None, :] < 0)] = 0.0
+    np.testing.assert_array_equal(shared_users(matrix, rows, columns), expected)
+    assert expected.any()
+    assert (rows < 0).any()
+    assert (columns < 0).any()
+
+
 def test_an_item_without_company_has_no_slim_weights() -> None:
     weights = dense(slim_graph(Histories.from_lists([[0, 1], [0, 1], [2]]), 5, l2=1.0, neighbours=3).weights)
     assert weights[0, 1] > 0

@@ -258,8 +258,8 @@ def slim_graph(train: Histories, num_items: int, *, l2: float, neighbours: int) 
 
 def drop_diagonal(together: Any, start: int) -> None:
     """Take each item with itself out of rows `start` onwards, in place."""
-    rows = start + np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
-    together.data[rows == together.indices] = 0.0
+    items = np.arange(start, start + together.shape[0], dtype=together.indices.dtype)
+    together.data[np.repeat(items, np.diff(together.indptr)) == together.indices] = 0.0
     together.eliminate_zeros()
 
 

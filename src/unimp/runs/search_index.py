@@ -34,7 +34,7 @@ INDEX = "index.safetensors"
 FORMAT_OF_INDEX = 1
 TOP = 10
 """Items of an answer that recall counts."""
-MOST_QUERIES, FEWEST_QUERIES, EXACT_SCORES = 256, 32, 2**29
+MOST_QUERIES, FEWEST_QUERIES, EXACT_SCORES = 256, 32, 2**30
 """Sample queries: as many as EXACT_SCORES scores of items allow."""
 
 BestOf = Callable[[Answerer], list[ScoredRows]]
