@@ -15,7 +15,7 @@ from pydantic import Field
 from unimp.core.config import Config
 from unimp.data.catalog import Attribute, Catalog
 from unimp.data.histories import FloatArray, IntArray
-from unimp.features.item_graph import RowScores
+from unimp.features.row_scores import RowScores
 
 WORD = re.compile(r"[^\W_]+")
 

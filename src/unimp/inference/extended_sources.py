@@ -12,7 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.features.item_graph import ItemGraph, RowScores, met_items, user_item_matrix, weighted_rows
+from unimp.features.item_graph import ItemGraph, user_item_matrix
+from unimp.features.row_scores import RowScores, met_items, weighted_rows
 from unimp.features.text import WORD, WordMatch
 
 MAX_PARTS = 16

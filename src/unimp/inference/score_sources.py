@@ -11,7 +11,8 @@ from pydantic import Field
 from unimp.answer import Query
 from unimp.core.config import Config
 from unimp.data.histories import FloatArray, Histories, IntArray
-from unimp.features.item_graph import ItemGraph, RowScores
+from unimp.features.item_graph import ItemGraph
+from unimp.features.row_scores import RowScores
 from unimp.features.text import WordMatch
 from unimp.inference.candidates import CandidateSearch
 
