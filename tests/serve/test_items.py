@@ -116,3 +116,14 @@ def test_wrong_items_are_refused(site: Site) -> None:
     assert "must not end in /picture" in site.refused(
         422, site.put("/v1/items/x/picture", {"attributes": {}})
     )
+
+
+def test_a_new_word_of_an_upserted_title_is_found(make_site: MakeSite) -> None:
+    """Also after a restart. The likeness of words is what `/v1/search` adds up; its share is the recipe's."""
+    here = make_site()
+    assert here.put("/v1/items/w", {"attributes": {"title": "Wombat"}}).status_code == 200
+    for site in (here, make_site()):
+        words = site.service.model.answerer.sources.words
+        assert words is not None
+        found = words.score(["wombat"])[0]
+        assert site.service.catalog.rows(["w"]) == found.nonzero()[0].tolist()
