@@ -72,9 +72,26 @@ def resident(process: int) -> int:
     return held
 
 
+def get(url: str) -> httpx.Response:
+    """A GET by a connection of its own; `verify`: or httpx loads certificates, 25 ms of processor time."""
+    return httpx.get(url, timeout=60, verify=False)
+
+
+def post(url: str, document: object, seconds: float = 60) -> httpx.Response:
+    """A POST by a connection of its own, as `get`."""
+    return httpx.post(url, json=document, timeout=seconds, verify=False)
+
+
+def loop_seconds(process: int) -> tuple[float, float]:
+    """Of the server's event loop: seconds that it ran, and that it was ready to run and had no core."""
+    ran, waited, _ = Path(f"/proc/{process}/task/{process}/schedstat").read_text().split()
+    return int(ran) / 1e9, int(waited) / 1e9
+
+
 def watch(process: int, url: str) -> None:
     """Sample until the standard input ends; then print what was seen."""
     peak, times, late, unanswered, ended = 0, [0.0], 0.0, 0, threading.Event()
+    began, before = time.monotonic(), loop_seconds(process)
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set())).start()
     print("watching", flush=True)
     asleep = time.monotonic()
@@ -83,12 +100,13 @@ def watch(process: int, url: str) -> None:
         peak = max(peak, resident(process))
         started = time.monotonic()
         try:
-            httpx.get(f"{url}/healthz", timeout=60)
+            get(f"{url}/healthz")
         except httpx.TransportError:
             unanswered += 1
         asleep = time.monotonic()
         times.append(asleep - started)
     times.sort()
+    ran, waited = (after - former for after, former in zip(loop_seconds(process), before, strict=True))
     seen = {
         "peak": peak,
         "slowest_healthz_s": round(times[-1], 2),
@@ -96,6 +114,9 @@ def watch(process: int, url: str) -> None:
         "healthz_asked": len(times) - 1,
         "healthz_without_answer": unanswered,
         "slowest_wakeup_s": round(late, 2),  # of the watching process: what the machine itself costs
+        "watched_s": round(time.monotonic() - began, 1),
+        "loop_ran_s": round(ran, 2),
+        "loop_had_no_core_s": round(waited, 2),  # what other programs, and the rest of the attack, took
     }
     print(json.dumps(seen))
 
@@ -134,7 +155,7 @@ def attacked(
     with tempfile.TemporaryDirectory() as folder:
         server = Server.start(run, f"sqlite:///{folder}/store.db", options=options, checkout=checkout)
         try:
-            httpx.post(f"{server.url}/v1/recommend", json={"history": []}, timeout=60)
+            post(f"{server.url}/v1/recommend", {"history": []})
             watching = Watch.start(server)
             time.sleep(1.0)
             try:

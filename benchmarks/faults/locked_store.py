@@ -6,17 +6,14 @@ import sqlite3
 import threading
 import time
 
-import httpx
-from attacked import Facts, Server, counted, main, status_of
+from attacked import Facts, Server, counted, get, main, post, status_of
 
 SECONDS = 20.0
 
 
 def attack(server: Server) -> Facts:
-    item = httpx.post(f"{server.url}/v1/recommend", json={"history": [], "k": 1}).json()["items"][0][
-        "item_id"
-    ]
-    httpx.post(f"{server.url}/v1/recommend", json={"user": "known"}, timeout=60)
+    item = post(f"{server.url}/v1/recommend", {"history": [], "k": 1}).json()["items"][0]["item_id"]
+    post(f"{server.url}/v1/recommend", {"user": "known"})
     lock = sqlite3.connect(server.store.removeprefix("sqlite:///"), isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     until = time.monotonic() + SECONDS
@@ -25,7 +22,7 @@ def attack(server: Server) -> Facts:
     def write(number: int) -> None:
         while time.monotonic() < until:
             event = {"event_id": f"{number} {len(writes)}", "user": f"u{number}", "item": item}
-            writes.append(status_of(lambda: httpx.post(f"{server.url}/v1/events", json=event, timeout=60)))  # noqa: B023
+            writes.append(status_of(lambda: post(f"{server.url}/v1/events", event)))  # noqa: B023
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(16)]
     for writer in writers:
@@ -37,11 +34,11 @@ def attack(server: Server) -> Facts:
         for name, found in statuses.items():
             started = time.monotonic()
             if name == "readyz":
-                found.append(status_of(lambda: httpx.get(f"{server.url}/readyz", timeout=60)))
+                found.append(status_of(lambda: get(f"{server.url}/readyz")))
             else:
                 document = asked[name]
                 found.append(
-                    status_of(lambda: httpx.post(f"{server.url}/v1/recommend", json=document, timeout=60))  # noqa: B023
+                    status_of(lambda: post(f"{server.url}/v1/recommend", document))  # noqa: B023
                 )
             slowest[name] = round(max(slowest.get(name, 0.0), time.monotonic() - started), 2)
     lock.execute("ROLLBACK")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 
-import httpx
-from attacked import Facts, Server, counted, in_threads, main, status_of
+from attacked import Facts, Server, counted, in_threads, main, post, status_of
 from PIL import Image
 
 
@@ -24,11 +23,11 @@ def attack(server: Server) -> Facts:
     pictures = [small_file(kind) for kind in ("WEBP", "PNG")]
     drawing = {"history": [], "text": "bag", "count": 4}
 
-    def post(path: str, document: dict[str, object]) -> str:
-        return status_of(lambda: httpx.post(f"{server.url}/v1/{path}", json=document, timeout=120))
+    def asked(path: str, document: dict[str, object]) -> str:
+        return status_of(lambda: post(f"{server.url}/v1/{path}", document, 120))
 
-    calls = [lambda: post("imagine", drawing)] * 60 + [
-        lambda picture=picture: post("search", {"history": [], "picture": picture})  # type: ignore[misc]
+    calls = [lambda: asked("imagine", drawing)] * 60 + [
+        lambda picture=picture: asked("search", {"history": [], "picture": picture})  # type: ignore[misc]
         for picture in pictures * 30
     ]
     answers = in_threads(calls)

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tests.six import Six
-from unimp.answer import Query
+from unimp.answer import PictureArray, Query
 from unimp.data.histories import Histories
 from unimp.features.pixels import load_pixels
 from unimp.inference.forward import last_hidden
-from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig, paint
+from unimp.tasks.image_generation.decoder import PAINTED, ModelImageGenerator, SamplingConfig, paint
 from unimp.tasks.image_generation.reranking import PictureReranker
 from unimp.tasks.image_generation.task import ImageGenerationTask
 
@@ -54,6 +55,26 @@ def test_the_best_of_several_is_returned(six: Six) -> None:
     best = reranker.score(HISTORIES, QUERIES, drawn).argmax(axis=1)
     assert len(np.unique(best)) > 1  # else the first would always do
     np.testing.assert_array_equal(imaginer.imagine(HISTORIES, QUERIES, 4), drawn[np.arange(3), best])
+
+
+def test_few_pictures_are_compared_between_two_checks(six: Six) -> None:
+    """At a check a server answers brief requests: comparing all pictures of a batch at once held them up."""
+    imaginer, reranker = parts_of(six)
+    compared: list[int] = []
+
+    def see(pictures: PictureArray) -> Tensor:
+        compared[-1] += len(pictures)
+        return reranker.see(pictures)
+
+    imaginer = replace(
+        imaginer,
+        reranker=replace(reranker, see=see),
+        sampling=SamplingConfig(draws=PAINTED // 2),
+        check=lambda: compared.append(0),
+    )
+    imaginer.imagine(HISTORIES, QUERIES, 4)
+    assert sum(compared) == 3 * (PAINTED // 2)
+    assert max(compared) == PAINTED
 
 
 def test_without_a_picker_each_picture_is_drawn_once(six: Six) -> None:

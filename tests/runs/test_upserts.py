@@ -344,3 +344,28 @@ def test_mistakes_put_nothing(trained: Personalizer) -> None:
     Image.new("RGB", (4, 4)).save(broken, "PNG")
     with pytest.raises(DataError, match='item "a"'):
         trained.item_pixels(broken.getvalue()[:30], "a")
+
+
+def test_a_new_word_is_searched_and_takes_nothing_from_known_ones(six: Six, trained: Personalizer) -> None:
+    """`Wombat` stands in no text of the data; the item's likeness to its known words is as its model's."""
+    attributes = dict(six.dataset.catalog.item(40).attributes)
+    title = attributes["title"]
+    grown = trained.upsert_items([NewItem("wombat", {**attributes, "title": f"{title} Wombat"})])
+    for number in range(20):  # more changes than are held apart
+        grown = grown.upsert_items([NewItem(f"n{number}", {"title": f"Quokka{number}"})])
+    assert grown.index is not None
+    words, trained_words = grown.index.words, trained.answerer.sources.words
+    assert words is not None
+    assert trained_words is not None
+    queries = ["wombat", title, f"{title} wombat", "quokka3", "numbat"]
+    scores = words.score(queries)
+    rows = np.arange(scores.shape[1])
+    assert scores[[0, 2]].argmax(axis=1).tolist() == [320, 320]
+    assert np.flatnonzero(scores[0]).tolist() == [320]
+    np.testing.assert_allclose(scores[1, 320], trained_words.score([title])[0, 40], **CLOSE)
+    assert (scores[2, :320] <= scores[1, :320]).all()
+    assert np.flatnonzero(scores[3]).tolist() == catalog_of(grown).rows(["n3"])
+    assert not scores[4].any()
+    for query, expected in zip(queries, scores, strict=True):
+        np.testing.assert_allclose(words.score_rows(query, rows), expected, **CLOSE)
+    assert words.nearest("wombat", 5).tolist() == [320]

@@ -6,11 +6,14 @@ import base64
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.serve.site import MakeSite, Site
 from tests.serve.test_history import event
+from unimp.data.histories import FloatArray, Histories
+from unimp.inference.retrieval import ModelRanker
 
 
 @pytest.fixture
@@ -116,3 +119,32 @@ def test_wrong_items_are_refused(site: Site) -> None:
     assert "must not end in /picture" in site.refused(
         422, site.put("/v1/items/x/picture", {"attributes": {}})
     )
+
+
+def test_a_new_word_of_an_upserted_title_is_found(make_site: MakeSite) -> None:
+    """Also after a restart. The likeness of words is what `/v1/search` adds up; its share is the recipe's."""
+    here = make_site()
+    assert here.put("/v1/items/w", {"attributes": {"title": "Wombat"}}).status_code == 200
+    for site in (here, make_site()):
+        words = site.service.model.answerer.sources.words
+        assert words is not None
+        found = words.score(["wombat"])[0]
+        assert site.service.catalog.rows(["w"]) == found.nonzero()[0].tolist()
+
+
+def test_equal_items_keep_their_order_after_a_restart(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their rows do not: the store knows no order of arrival."""
+
+    def score(ranker: ModelRanker, histories: Histories) -> FloatArray:
+        rows = np.arange(len(ranker.sources.popularity))
+        return np.repeat((rows >= number).astype(np.float32)[None], len(histories), axis=0)
+
+    here = make_site()
+    number = len(here.service.catalog)
+    monkeypatch.setattr(ModelRanker, "score", score)
+    for item_id in ("z", "a", "m"):
+        assert here.put(f"/v1/items/{item_id}", {"attributes": {"category": "mug"}}).status_code == 200
+    assert here.service.catalog.item_ids[number:] == ["z", "a", "m"]
+    assert recommended(here, k=3) == recommended(make_site(), k=3) == ["a", "m", "z"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from starlette.types import Message
 
 from tests.serve.site import MakeSite, Site
 from unimp.core.errors import ConfigError, DataError
+from unimp.serve.decoder_program import LESS_URGENT
 from unimp.serve.decoding import DecodingBudget, PictureDecoder
 from unimp.serve.errors import Busy
 from unimp.serve.limits import BodyLimits, BoundedBody
@@ -165,7 +167,7 @@ def test_who_leaves_does_not_free_a_slot_of_the_store() -> None:
     assert asyncio.run(leave()) == (1, 0)
 
 
-def test_a_decoder_that_ends_is_replaced() -> None:
+def test_a_decoder_is_less_urgent_than_the_server_and_replaced_when_it_ends() -> None:
     """Native code may fall over a stranger's bytes: the server does not."""
     decoder, file = PictureDecoder(), io.BytesIO()
     Image.new("RGB", (30, 20), "red").save(file, "PNG")
@@ -174,6 +176,8 @@ def test_a_decoder_that_ends_is_replaced() -> None:
         decoder.pixels(b"no picture", "item", 2, 3)
     process = decoder.idle.get()
     assert process is not None
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, own + LESS_URGENT)
     process.kill()
     process.wait()
     decoder.idle.put(process)

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from tests.six import Six
 from tests.tasks.test_reference_ratings import rated
+from unimp.core.errors import CheckpointError
 from unimp.data.histories import Histories
-from unimp.runs.artifact_files import load_artifacts, save_artifacts
+from unimp.runs.artifact_files import load_artifacts, save_artifacts, saved_ratings
 from unimp.tasks.rating.factors import BiasedMF
 from unimp.tasks.rating.references import BiasModel
 from unimp.tasks.rating.regression import NUM_FEATURES, RatingRegression, held_back, ridge
@@ -122,3 +124,8 @@ def test_it_is_saved_and_loaded(six: Six, tmp_path: Path) -> None:
     assert again.ratings is not None
     asked = (six.split.test.histories, six.split.test.target_rows)
     np.testing.assert_allclose(again.ratings.rate(*asked), changed.ratings.rate(*asked), atol=1e-5)
+
+
+def test_a_run_of_an_older_version_is_one_line(six: Six) -> None:
+    with pytest.raises(CheckpointError, match="older version of unimp"):
+        saved_ratings({}, [3.0, 1.0, 5.0, 2.0], six.split.train, None)

@@ -53,10 +53,7 @@ class TermWeights:
     def unit(self, terms: list[list[str]]) -> Any:
         """[len(terms), W] CSR of unit rows, or empty ones."""
         rows = self.weigh(terms)
-        owners = np.repeat(np.arange(len(terms)), np.diff(rows.indptr))
-        norms = np.sqrt(np.bincount(owners, weights=rows.data**2, minlength=len(terms)))
-        rows.data /= np.maximum(norms, 1e-9)[owners]
-        return rows
+        return divided_rows(rows, row_norms(rows))
 
 
 @dataclass(frozen=True)
@@ -173,6 +170,18 @@ def term_matrix(terms: list[list[str]], vocabulary: dict[str, int]) -> Any:
     ).tocsr()
     counts.data = 1.0 + np.log(counts.data)
     return counts
+
+
+def row_norms(rows: Any) -> FloatArray:
+    """[N] lengths of the rows of a CSR matrix."""
+    owners = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    return np.sqrt(np.bincount(owners, weights=rows.data**2, minlength=rows.shape[0]))
+
+
+def divided_rows(rows: Any, norms_N: FloatArray) -> Any:
+    """The CSR matrix, changed: each row divided by its number; one of 0 belongs to an empty row."""
+    rows.data /= np.repeat(np.maximum(norms_N, 1e-9), np.diff(rows.indptr))
+    return rows
 
 
 def fit_text(catalog: Catalog, dimensions: int) -> TextProjector | None:

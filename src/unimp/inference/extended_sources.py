@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,58 +14,100 @@ import scipy.sparse as sp
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.features.item_graph import ItemGraph, user_item_matrix
 from unimp.features.row_scores import RowScores, met_items, weighted_rows
-from unimp.features.text import WORD, WordMatch
+from unimp.features.text import WORD, TermWeights, WordMatch, divided_rows, row_norms
 
 MAX_PARTS = 16
 """Changes of the words that are searched one by one before they are merged."""
 
 
 class ExtendedWordMatch(WordMatch):
-    """The trained catalogue's words, and over them those of changed items."""
+    """The trained catalogue's words, and over them those of changed items.
 
-    def __init__(self, trained: WordMatch, parts: Sequence[tuple[IntArray, Any]] = ()) -> None:
-        """`parts`: rows, and [N, words] their unit rows; a later part replaces an earlier one."""
+    A word that training did not know counts as one that a single item has. It adds to an item's likeness and
+    takes nothing from that of its other words, as a trained item's rare words do not count either; where a
+    query holds both kinds, the likeness can thus exceed 1, by less than half.
+    """
+
+    def __init__(
+        self,
+        trained: WordMatch,
+        parts: Sequence[tuple[IntArray, Any]] = (),
+        new_words: Mapping[str, int] | None = None,
+    ) -> None:
+        """`parts`: rows, and [N, words] as `item_rows` gives them; a later part replaces an earlier one.
+        `new_words`: column of each word that training did not know, behind those of training."""
         super().__init__(trained.projector, trained.catalog)
         self.trained, self.parts = trained, tuple(parts)
+        words = dict(new_words or {})
+        rarest = np.full(len(words), np.log(max(2, len(trained.catalog))), dtype=np.float32)
+        self.new_words = TermWeights(words, rarest)
 
     def with_items(self, rows: IntArray, terms: list[list[str]]) -> ExtendedWordMatch:
         """The match with other words for these rows, each named once."""
-        parts = [*self.parts, (rows, self.unit_rows(terms))]
+        known, words = self.projector.vocabulary, dict(self.new_words.vocabulary)
+        for term in dict.fromkeys(term for item in terms for term in item):
+            if term not in known and WORD.fullmatch(term):
+                words.setdefault(term, len(words))
+        grown = ExtendedWordMatch(self.trained, self.parts, words)
+        parts = [*self.parts, (rows, grown.item_rows(terms))]
         if len(parts) > MAX_PARTS:
             together = np.concatenate([part[0] for part in parts])
             latest = len(together) - 1 - np.unique(together[::-1], return_index=True)[1]
-            parts = [(together[latest], sp.vstack([part[1] for part in parts]).tocsr()[latest])]
-        return ExtendedWordMatch(self.trained, parts)
+            parts = [
+                (together[latest], sp.vstack([grown.widened(part[1]) for part in parts]).tocsr()[latest])
+            ]
+        return ExtendedWordMatch(self.trained, parts, words)
+
+    def item_rows(self, terms: list[list[str]]) -> Any:
+        """[N, words] CSR: the unit row of the known words, and the new words' part of the whole unit row."""
+        known, new = self.projector.term_weights.weigh(terms), self.new_words.weigh(terms)
+        norms = row_norms(known)
+        whole = np.hypot(norms, row_norms(new))
+        return sp.hstack((divided_rows(known, norms), divided_rows(new, whole))).tocsr()
+
+    def query_rows(self, texts: Sequence[str]) -> tuple[Any, FloatArray]:
+        """[N, words] CSR of unit rows, and [N] the length of their part that training knew."""
+        terms = [WORD.findall(text.lower()) for text in texts]
+        known, new = self.projector.term_weights.weigh(terms), self.new_words.weigh(terms)
+        norms = row_norms(known)
+        whole = np.hypot(norms, row_norms(new))
+        rows = sp.hstack((divided_rows(known, whole), divided_rows(new, whole))).tocsr()
+        return rows, np.asarray(norms / np.maximum(whole, 1e-9), dtype=np.float32)
+
+    def widened(self, words: Any) -> Any:
+        """The rows of an earlier part with the columns of words that came later."""
+        width = len(self.projector.vocabulary) + len(self.new_words.vocabulary)
+        return sp.csr_matrix((words.data, words.indices, words.indptr), shape=(words.shape[0], width))
 
     def score(self, texts: Sequence[str]) -> FloatArray:
         scores = self.trained.score(texts)
         if not self.parts:
             return scores
+        query, known_N = self.query_rows(texts)
         num_items = 1 + max(int(rows.max()) for rows, _ in self.parts)
-        scores = padded(scores, max(num_items, scores.shape[1]))
-        query = self.unit_rows([WORD.findall(text.lower()) for text in texts])
+        scores = padded(scores * known_N[:, None], max(num_items, scores.shape[1]))
         for rows, words in self.parts:
-            scores[:, rows] = (query @ words.T).toarray()
+            scores[:, rows] = (query @ self.widened(words).T).toarray()
         return scores
 
     def nearest(self, text: str, most: int) -> IntArray:
-        query = self.unit_rows([WORD.findall(text.lower())])
+        query, _ = self.query_rows([text])
         found = [self.trained.nearest(text, most)]
         for rows, words in self.parts:
-            scores = (query @ words.T).toarray()[0]
+            scores = (query @ self.widened(words).T).toarray()[0]
             best = np.argsort(-scores)[:most]
             found.append(rows[best[scores[best] > 0]])
         return np.unique(np.concatenate(found))
 
     def score_rows(self, text: str, rows: IntArray) -> FloatArray:
+        query, known_N = self.query_rows([text])
         known = np.minimum(rows, self.trained.items_WI.shape[1] - 1)
-        scores = np.where(known == rows, self.trained.score_rows(text, known), np.float32(0))
-        query = self.unit_rows([WORD.findall(text.lower())])
+        scores = np.where(known == rows, known_N * self.trained.score_rows(text, known), np.float32(0))
         for changed, words in self.parts:
             place = np.argsort(changed)
             found = place[np.minimum(np.searchsorted(changed, rows, sorter=place), len(changed) - 1)]
             own = changed[found] == rows
-            scores[own] = (query @ words[found[own]].T).toarray()[0]
+            scores[own] = (query @ self.widened(words)[found[own]].T).toarray()[0]
         return np.asarray(scores, dtype=np.float32)
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,8 @@ class ItemContent:
 
     rows: IntArray
     """[N] each once."""
+    item_ids: Sequence[str]
+    """[N]."""
     text_NF: FloatArray | None
     terms: list[list[str]]
     """[N] words, as `features.text.item_terms` gives them."""
@@ -80,6 +82,8 @@ class ItemIndex:
     """Rows that were upserted, in rising order."""
     removed: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows that must not be answered with, in rising order."""
+    new_ids: Mapping[int, str] = field(default_factory=dict)
+    """Row -> id of the items that training did not know."""
     nearest: CandidateSearch | None = None
     """Proposes what is scored; None: all items."""
 
@@ -129,7 +133,7 @@ class ItemIndex:
         units = None if self.unit_pictures is None else self.unit_pictures.rows.numpy()
         graphs = {name: self._graph(name, graph) for name, graph in self.graphs.items()}
         popularity = self.popularity.rows.numpy()
-        return ScoreSources(popularity, graphs, self.words, units, self.removed, self.nearest)
+        return ScoreSources(popularity, graphs, self.words, units, self.removed, self.nearest, self.new_ids)
 
     def _graph(self, name: str, graph: ItemGraph) -> ItemGraph:
         if name == CONTENT and self.text is not None:
@@ -179,8 +183,14 @@ class ItemIndex:
             words=words,
             changed_rows=np.union1d(self.changed_rows, rows),
             removed=np.setdiff1d(self.removed, rows),
+            new_ids={**self.new_ids, **self._new_among(content)},
         )
         return grown if self.nearest is None else replace(grown, nearest=grown._nearest_with(rows))
+
+    def _new_among(self, content: ItemContent) -> dict[int, str]:
+        """Row -> id of the items that this index does not have."""
+        named = zip(content.rows.tolist(), content.item_ids, strict=True)
+        return {row: item_id for row, item_id in named if row >= len(self)}
 
     def _nearest_with(self, rows: IntArray) -> CandidateSearch | None:
         """The search that finds these rows as they are in this version."""

@@ -96,7 +96,7 @@ class ModelRanker(Decoder):
         """
         search = self.sources.nearest
         if search is None:
-            return best_rows(self.score(histories), histories, counts, exclude_history)
+            return best_rows(self.score(histories), histories, counts, exclude_history, self.sources.new_ids)
         writes = [partial(self.task.question, histories, user) for user in range(len(histories))]
         hidden_UD = hidden_behind(self, histories, writes)
         return [
@@ -125,7 +125,7 @@ class ModelRanker(Decoder):
         for name, share in shares.items():
             scores = scores + self.sources.score_rows(name, share, rows, related)
         scores[np.isin(rows, excluded)] = -np.inf
-        return best_of_candidates(rows, scores, count)
+        return best_of_candidates(rows, scores, count, self.sources.new_ids)
 
     def mixed(self, scores: FloatArray, histories: Histories) -> FloatArray:
         """[U, I] the model's log-probabilities with the sources' shares, in place; removed items too."""
@@ -172,7 +172,7 @@ class ModelSearcher(Decoder):
             for scores_I, query in zip(scores_UI, queries, strict=True):
                 if query.has_picture and not query.text:
                     self.lift_same_picture(scores_I, query.picture_row)
-            return best_rows(scores_UI, histories, counts, exclude_history)
+            return best_rows(scores_UI, histories, counts, exclude_history, self.sources.new_ids)
         writes = [partial(self.task.question, histories, user, query) for user, query in enumerate(queries)]
         hidden_UD = hidden_behind(self, histories, writes)
         asked = zip(queries, counts, exclude_history, strict=True)
@@ -207,7 +207,7 @@ class ModelSearcher(Decoder):
             self.lift_same_picture(scores, query.picture_row, rows)
         if exclude:
             scores[np.isin(rows, own)] = -np.inf
-        return best_of_candidates(rows, scores, count)
+        return best_of_candidates(rows, scores, count, self.sources.new_ids)
 
     def lift_same_picture(self, scores_N: FloatArray, shown: int, rows: IntArray | None = None) -> None:
         """Put the item first whose own picture is the one in row `shown`; see `lift_same_picture`.

@@ -53,6 +53,8 @@ class ScoreSources:
     """Rows of items that must not be answered with any more."""
     nearest: CandidateSearch | None = None
     """Proposes the items that are scored at all; None: all of them."""
+    new_ids: Mapping[int, str] = field(default_factory=dict)
+    """Row -> id of the items that training did not know: their rows do not order equals."""
 
     def hide_removed(self, scores_UI: FloatArray) -> FloatArray:
         """-inf for items that were removed, in place."""

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from unimp.data.histories import FloatArray, Histories, IntArray
+
+NO_IDS: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -25,30 +28,44 @@ def best_rows(
     histories: Histories,
     counts: Sequence[int],
     exclude_history: Sequence[bool | None],
+    new_ids: Mapping[int, str] = NO_IDS,
 ) -> list[ScoredRows]:
-    """Each user's `counts` best items; where asked, without those of the history. Changes the scores."""
+    """Each user's `counts` best items; where asked, without those of the history. Changes the scores.
+
+    Equals come in rising order of row, behind them those that `new_ids` names, by id: their rows depend on
+    when each server heard of them.
+    """
     for user, excluded in enumerate(exclude_history):
         if excluded:
             scores_UI[user, histories.items_of(user)] = -np.inf
-    return largest(scores_UI, counts)
+    rows = np.arange(scores_UI.shape[1])
+    return [
+        best_of_candidates(rows, scores_I, count, new_ids)
+        for scores_I, count in zip(scores_UI, counts, strict=True)
+    ]
 
 
-def best_of_candidates(rows: IntArray, scores: FloatArray, count: int) -> ScoredRows:
-    """The `count` best of some items, whose rows are in rising order."""
+def best_of_candidates(
+    rows: IntArray, scores: FloatArray, count: int, new_ids: Mapping[int, str] = NO_IDS
+) -> ScoredRows:
+    """The `count` best of some items, whose rows are in rising order; equals as in `best_rows`, no -inf."""
     if not len(rows):
         return ScoredRows(rows, scores)
-    (best,) = largest(scores[None], [count])
-    return ScoredRows(rows[best.rows], best.scores)
+    places = np.argpartition(-scores, min(count, len(scores)) - 1)[:count]
+    least = scores[places].min()
+    if least > -np.inf:
+        equals = np.flatnonzero(scores == least)  # the partition takes any of them
+        places = np.concatenate((places[scores[places] > least], equals))
+    else:
+        places = places[scores[places] > -np.inf]
+    order = np.lexsort((order_of_equals(rows[places], new_ids), -scores[places]))[:count]
+    return ScoredRows(rows[places[order]], scores[places[order]])
 
 
-def largest(scores_UN: FloatArray, counts: Sequence[int]) -> list[ScoredRows]:
-    """Each row's `counts` largest scores, equals in rising order of place; what is -inf is left out."""
-    most = min(max(counts), scores_UN.shape[1])
-    places = np.argpartition(-scores_UN, most - 1, axis=1)[:, :most]
-    values = np.take_along_axis(scores_UN, places, axis=1)
-    order = np.lexsort((places, -values), axis=1)
-    places, values = np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
-    return [
-        ScoredRows(best[:count][found[:count] > -np.inf], found[:count][found[:count] > -np.inf])
-        for best, found, count in zip(places, values, counts, strict=True)
-    ]
+def order_of_equals(rows: IntArray, new_ids: Mapping[int, str]) -> IntArray:
+    """[N] numbers that rise in the order of equal items."""
+    late = sorted((new_ids[row], place) for place, row in enumerate(rows.tolist()) if row in new_ids)
+    order = rows.copy()
+    if late:
+        order[[place for _, place in late]] = rows.max() + 1 + np.arange(len(late))
+    return order

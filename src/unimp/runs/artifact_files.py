@@ -235,6 +235,10 @@ def saved_ratings(
 ) -> RatingRegression | None:
     if facts is None:
         return None
+    if "ratings.weights" not in tensors:
+        raise CheckpointError(
+            f"{ITEMS}: ratings as an older version of unimp kept them; train the run again with this one"
+        )
     mean, lowest, highest, sweeps, l2_user = facts
     arrays = {name: tensor.numpy() for name, tensor in under("ratings", tensors).items()}
     return RatingRegression(

@@ -73,7 +73,9 @@ def item_content(
     """What the catalogue says of these items, as the index takes it."""
     places, encoder = rows.tolist(), artifacts.item_text
     text_NF = None if encoder is None else encoder.project(catalog, places)
-    return ItemContent(rows, text_NF, item_terms(catalog, places), visual)
+    return ItemContent(
+        rows, [catalog.item_ids[row] for row in places], text_NF, item_terms(catalog, places), visual
+    )
 
 
 def visual_tokens(run: TrainedRun, pictures: Mapping[str, PictureArray]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import resource
 import signal
 import sys
@@ -22,12 +23,16 @@ from unimp.data.pictures import fit_pixels, open_picture
 
 M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 2**20
 """glibc's `mallopt`: larger blocks are given back to the system as soon as they are freed."""
+LESS_URGENT = 5
+"""Added to the nice value: where cores are scarce the server itself, which has others to answer, gets
+three times as much of one."""
 MOST_MEMORY = 2**30
 """Bytes of address space beside the program's own: the largest picture of a catalogue takes 0.8 GB."""
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends this program
+    os.nice(LESS_URGENT)
     give_memory_back()
     bound_memory()
     source, answers = sys.stdin.buffer, sys.stdout.buffer

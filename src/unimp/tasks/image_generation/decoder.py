@@ -30,6 +30,8 @@ from unimp.tasks.image_generation.task import ImageGenerationTask
 
 COLDEST = 1e-3
 """A temperature below this takes the likeliest code: dividing by it would overflow."""
+PAINTED = 32
+"""Pictures painted and compared between two checks: about as long as drawing one code of a full batch."""
 
 
 class SamplingConfig(Config):
@@ -63,7 +65,7 @@ class ModelImageGenerator(Decoder):
     batch: int = 64
     show: bool = False
     check: Check = nothing_to_check
-    """Called before every code; what it raises ends the work."""
+    """Called before every code and every few painted pictures; what it raises ends the work."""
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
         reranker = None if self.reranker is None else self.reranker.with_items(state, sources)
@@ -130,10 +132,22 @@ class ModelImageGenerator(Decoder):
     ) -> PictureArray:
         """[U, Y, X, 3] of several pictures each, the one that the reranker prefers."""
         draws = self.sampling.draws if self.reranker is not None else 1
-        pictures = paint(self.tokenizer, self.draw(histories, queries, generators, draws))
-        if self.reranker is None or draws == 1:
+        codes = self.draw(histories, queries, generators, draws)
+        few, parts = max(1, PAINTED // draws), []
+        for start in range(0, len(queries), few):
+            self.check()
+            users = slice(start, start + few)
+            pictures = paint(self.tokenizer, codes[start * draws : (start + few) * draws])
+            parts.append(self._preferred(histories.slice(start, start + few), queries[users], pictures))
+        return np.concatenate(parts)
+
+    def _preferred(
+        self, histories: Histories, queries: Sequence[Query], pictures: PictureArray
+    ) -> PictureArray:
+        """[U, Y, X, 3] of [U * draws, Y, X, 3]."""
+        if self.reranker is None or len(pictures) == len(queries):
             return pictures
-        pictures_UN = pictures.reshape(len(queries), draws, *pictures.shape[1:])
+        pictures_UN = pictures.reshape(len(queries), -1, *pictures.shape[1:])
         chosen = self.reranker.score(histories, queries, pictures_UN).argmax(axis=1)
         return pictures_UN[np.arange(len(queries)), chosen]
 
