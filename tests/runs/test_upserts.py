@@ -230,7 +230,8 @@ def test_random_changes_equal_an_index_made_from_scratch(six: Six, trained: Pers
         scratch = contents(trained.upsert_items(in_order).remove_items(sorted(version.removed)))
         for name, before in version.contents.items():
             np.testing.assert_array_equal(now[name], before, err_msg=name)
-            np.testing.assert_allclose(before, scratch[name], rtol=1e-4, atol=1e-4, err_msg=name)
+            # Visual tokens are kept in half precision: another batch may round one of them the other way.
+            np.testing.assert_allclose(before, scratch[name], rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 @dataclass(frozen=True)
