@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -13,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unimp.core.errors import CheckpointError
-from unimp.core.files import read_tensors, write_tensors
 from unimp.core.progress import progress_bar
 from unimp.data.catalog import Catalog
 from unimp.features.cache import FeatureCache
@@ -22,6 +19,7 @@ from unimp.features.pixels import Pixels, load_pixels
 from unimp.features.text import item_terms, term_matrix
 from unimp.features.vision.config import VisionConfig
 from unimp.features.vision.encoder import PreparedPictures, SavedVision, check_resampler
+from unimp.features.vision.own_encoder import encode_pictures, trained_once
 from unimp.model.vision import ConvEncoder, pixels_from_bytes
 
 WORDS = 400
@@ -85,14 +83,6 @@ def pretrain(catalog: Catalog, pixels: Pixels, config: VisionConfig, *, seed: in
     return model.encoder.eval()
 
 
-@torch.inference_mode()
-def encode_pictures(encoder: nn.Module, pixels: Pixels, batch: int = 256) -> Tensor:
-    """[I, V, E] fp16 visual tokens, each picture encoded once."""
-    values = torch.from_numpy(pixels.values)
-    parts = [encoder(pixels_from_bytes(part)).to(torch.float16) for part in values.split(batch)]
-    return torch.cat(parts)
-
-
 @dataclass(frozen=True)
 class FrozenConvVision:
     """A `VisionEncoder` whose network is a `ConvEncoder` that was trained on the catalogue's pictures."""
@@ -128,20 +118,18 @@ class FrozenConvVision:
         shape = f"{config.height}x{config.image_width}-{config.token_width}-{config.pretrain_epochs}"
         identity = f"conv-{shape}-{seed}-{words}"
         cache = FeatureCache.at_default_place()
-        key = hashlib.sha256(f"{identity}\n{pixels.digest}".encode()).hexdigest()[:24]
-        path = cache.folder / f"{key}.encoder.safetensors"
-        encoder = ConvEncoder(config.token_width)
-        try:
-            encoder.load_state_dict(read_tensors(path)[0])
-        except (CheckpointError, RuntimeError):
-            encoder = pretrain(catalog, pixels, config, seed=seed, show=show)
-            with suppress(CheckpointError, OSError):  # costs the time again, never the run
-                cache.folder.mkdir(parents=True, exist_ok=True)
-                write_tensors(path, encoder.state_dict(), {"identity": identity})
+        encoder = trained_once(
+            cache,
+            identity,
+            pixels,
+            ConvEncoder(config.token_width),
+            lambda: pretrain(catalog, pixels, config, seed=seed, show=show),
+        )
         features = cache.get_or_make(identity, pixels.digest, lambda: encode_pictures(encoder, pixels))
         present = torch.from_numpy(pixels.present)
-        vision = cls(encoder.eval().requires_grad_(False), config.own_size)
-        return PreparedPictures(vision, present, config.own_tokens, visual_IVE=features)
+        return PreparedPictures(
+            cls(encoder, config.own_size), present, config.own_tokens, visual_IVE=features
+        )
 
     @classmethod
     def load(cls, config: VisionConfig, saved: SavedVision) -> Self:
