@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.baselines.quick import QUICK
 
 from unimp.baselines.bsarec import BSARec, BSARecConfig, FrequencyFilter, low_pass_kernel
 from unimp.baselines.shared.filtering import FilterNetwork
@@ -11,16 +12,7 @@ from unimp.testing.world import toy_world
 
 class TestBSARec(RankerContract):
     method = "bsarec"
-    settings = {  # noqa: RUF012
-        "width": 16,
-        "epochs": 30,
-        "patience": 30,
-        "validate_every": 5,
-        "dropout": 0.1,
-        "lr": 0.01,
-        "threads": 1,
-        "max_events": 8,
-    }
+    settings = QUICK
     floor = 0.6
     order_matters = True
 

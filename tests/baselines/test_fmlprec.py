@@ -1,5 +1,6 @@
 import numpy as np
 import torch
+from tests.baselines.quick import QUICK
 
 from unimp.baselines.fmlprec import FMLPRec, FMLPRecBlock, FMLPRecConfig
 from unimp.testing.rankers import RankerContract
@@ -7,16 +8,7 @@ from unimp.testing.rankers import RankerContract
 
 class TestFMLPRec(RankerContract):
     method = "fmlprec"
-    settings = {  # noqa: RUF012
-        "width": 16,
-        "epochs": 30,
-        "patience": 30,
-        "validate_every": 5,
-        "dropout": 0.1,
-        "lr": 0.01,
-        "threads": 1,
-        "max_events": 8,
-    }
+    settings = QUICK
     floor = 0.6
     order_matters = True
 

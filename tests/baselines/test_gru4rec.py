@@ -2,21 +2,12 @@ import math
 
 import pytest
 import torch
+from tests.baselines.quick import QUICK
 
 from unimp.baselines.gru4rec import GRU4Rec, GRU4RecConfig, bpr_max
 from unimp.testing.rankers import RankerContract, fit_once
 
-SMALL = {
-    "width": 16,
-    "epochs": 30,
-    "patience": 30,
-    "validate_every": 5,
-    "dropout": 0.1,
-    "lr": 0.01,
-    "threads": 1,
-    "max_events": 8,
-    "negatives": 32,
-}
+SMALL = QUICK | {"negatives": 32}
 
 
 class TestGRU4Rec(RankerContract):

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.baselines.quick import QUICK
 
 from unimp.baselines.hstu import HSTU, HSTUConfig, HSTUNetwork, gap_classes
 from unimp.data.histories import NO_TIME, Histories
@@ -12,16 +13,7 @@ from unimp.testing.world import toy_world
 
 class TestHSTU(RankerContract):
     method = "hstu"
-    settings = {  # noqa: RUF012
-        "width": 16,
-        "epochs": 30,
-        "patience": 30,
-        "validate_every": 5,
-        "dropout": 0.1,
-        "lr": 0.01,
-        "threads": 1,
-        "max_events": 8,
-    }
+    settings = QUICK
     floor = 0.6
     order_matters = True
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.baselines.quick import QUICK
 
 from unimp.baselines.wearec import OwnFilter, WEARec, WEARecBlock, WEARecConfig
 from unimp.core.errors import ConfigError
@@ -10,16 +11,7 @@ from unimp.testing.world import toy_world
 
 class TestWEARec(RankerContract):
     method = "wearec"
-    settings = {  # noqa: RUF012
-        "width": 16,
-        "epochs": 30,
-        "patience": 30,
-        "validate_every": 5,
-        "dropout": 0.1,
-        "lr": 0.01,
-        "threads": 1,
-        "max_events": 8,
-    }
+    settings = QUICK
     floor = 0.6
     order_matters = True
 
