@@ -77,11 +77,14 @@ class ModelRanker(Decoder):
     cache: PrefixCache | None = None
     """Of the users that `Histories.user_ids` names; None reads every history anew."""
 
+    def hidden(self, histories: Histories) -> Tensor:
+        """[U, D] where each user's answer begins."""
+        writes = [partial(self.task.question, histories, user) for user in range(len(histories))]
+        return hidden_behind(self, histories, writes)
+
     def log_probabilities(self, histories: Histories) -> FloatArray:
         """[U, I] the model alone."""
-        writes = [partial(self.task.question, histories, user) for user in range(len(histories))]
-        hidden_UD = hidden_behind(self, histories, writes)
-        return log_probabilities_at(self.model, self.state, hidden_UD)
+        return log_probabilities_at(self.model, self.state, self.hidden(histories))
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, I], higher is better; without a history popularity decides, the model among equals."""
@@ -97,8 +100,7 @@ class ModelRanker(Decoder):
         search = self.sources.nearest
         if search is None:
             return best_rows(self.score(histories), histories, counts, exclude_history, self.sources.new_ids)
-        writes = [partial(self.task.question, histories, user) for user in range(len(histories))]
-        hidden_UD = hidden_behind(self, histories, writes)
+        hidden_UD = self.hidden(histories)
         return [
             self._best_near(search, hidden_UD[user], histories.slice(user, user + 1), count, bool(excluded))
             for user, (count, excluded) in enumerate(zip(counts, exclude_history, strict=True))
@@ -149,11 +151,14 @@ class ModelSearcher(Decoder):
     cache: PrefixCache | None = None
     """Of the users that `Histories.user_ids` names; None reads every history anew."""
 
+    def hidden(self, histories: Histories, queries: Sequence[Query]) -> Tensor:
+        """[U, D] where each user's answer begins."""
+        writes = [partial(self.task.question, histories, user, query) for user, query in enumerate(queries)]
+        return hidden_behind(self, histories, writes)
+
     def log_probabilities(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I] the model alone."""
-        writes = [partial(self.task.question, histories, user, query) for user, query in enumerate(queries)]
-        hidden_UD = hidden_behind(self, histories, writes)
-        return log_probabilities_at(self.model, self.state, hidden_UD)
+        return log_probabilities_at(self.model, self.state, self.hidden(histories, queries))
 
     def best(
         self,
@@ -173,8 +178,7 @@ class ModelSearcher(Decoder):
                 if query.has_picture and not query.text:
                     self.lift_same_picture(scores_I, query.picture_row)
             return best_rows(scores_UI, histories, counts, exclude_history, self.sources.new_ids)
-        writes = [partial(self.task.question, histories, user, query) for user, query in enumerate(queries)]
-        hidden_UD = hidden_behind(self, histories, writes)
+        hidden_UD = self.hidden(histories, queries)
         asked = zip(queries, counts, exclude_history, strict=True)
         return [
             self._best_near(search, hidden_UD[user], histories.slice(user, user + 1), *request)
