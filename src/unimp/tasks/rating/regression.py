@@ -85,6 +85,11 @@ class RatingRegression:
         matrix.data[:] = 1.0
         return (sp.diags(1.0 / np.sqrt(np.diff(matrix.indptr) + SHRINK_TOGETHER)) @ matrix).tocsr()
 
+    @cached_property
+    def counts_I(self) -> FloatArray:
+        """[I] users who rated each item."""
+        return np.diff(self.raters.indptr).astype(np.float32)
+
     def features(self, histories: Histories, item_rows: IntArray, own_N: FloatArray) -> FloatArray:
         """[N, F] in the order of the concatenation below; own_N: the factors' forecasts."""
         biases, ratings = self.biases, Ratings.of(histories)
@@ -107,7 +112,7 @@ class RatingRegression:
             users_N,
             items_N,
             np.log1p(counts_N),
-            np.log1p(look_up(np.diff(self.raters.indptr).astype(np.float32), item_rows)),
+            np.log1p(look_up(self.counts_I, item_rows)),
             np.sqrt((squares + 1) / (counts_N + 1)),
             mean((back_R < 3).astype(np.float32), 2.0),
             mean((back_R < 10).astype(np.float32), 2.0),
