@@ -47,6 +47,7 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
 
     What is finished in `out` is used again. Raises DataError when `out` holds something else.
     """
+    recipe, blind_recipe = (load_recipe(name, settings or ()) for name in ("demo", "demo-blind"))
     claim(out)
     clock = Clock()
     dataset = open_shop(out / "shop", shop)
@@ -54,10 +55,10 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     clock.lap("generate the shop")
     say(f"shop: {len(dataset.catalog)} items with pictures, {len(dataset.interactions.histories):,} users")
     say("training UniMP on pictures, text and histories")
-    seeing = trained(dataset, load_recipe("demo", settings or ()), out / "run")
+    seeing = trained(dataset, recipe, out / "run")
     clock.lap("train UniMP")
     say("training its image-blind self")
-    blind = trained(dataset, load_recipe("demo-blind", settings or ()), out / "run-blind")
+    blind = trained(dataset, blind_recipe, out / "run-blind")
     clock.lap("train the image-blind self")
     say("fitting the fusion on validation, and the simple methods")
     data = TrainingData.of(split, dataset.catalog)
