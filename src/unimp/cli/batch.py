@@ -53,6 +53,7 @@ def batch(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Answer for all users of a file; finished shards are skipped when it runs again."""
+    # Long by its options, which typer reads from the signature; the work is in the functions it calls.
     from unimp.batch.answers import BatchAnswers
     from unimp.batch.job import BatchJob, claim, consecutive_parts, parts_by_user, placed
     from unimp.batch.lines import read_lines

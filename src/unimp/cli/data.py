@@ -87,6 +87,7 @@ def import_(
     as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
 ) -> None:
     """Read SOURCE from PATH, validate and filter it, and write a data folder."""
+    # Long by its options, which typer reads from the signature; the work is in the functions it calls.
     given: dict[str, Any] = {
         "k_core": k_core,
         "deduplicate": deduplicate,

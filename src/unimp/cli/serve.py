@@ -69,6 +69,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a run: JSON under /v1, a page at /."""
+    # Long by its options, which typer reads from the signature; the work is in the functions it calls.
     from unimp.core.compute import set_threads
     from unimp.personalizer import load
     from unimp.serve.server import choose_settings, run_server

@@ -38,6 +38,7 @@ def train(
 
     Started by torchrun, each process takes its share of the weights and of every step's batches.
     """
+    # Long by its options, which typer reads from the signature; the work is in the functions it calls.
     from unimp.runs.recipe import load_recipe
 
     if out is None and not explain:
