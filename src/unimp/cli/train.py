@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,6 +43,8 @@ def train(
 
     if out is None and not explain:
         raise ConfigError("--out: names no run folder; give one, or --explain to see what would be chosen")
+    if explain and recipe is not None:
+        raise ConfigError(f"--explain: recipe {recipe} leaves nothing to choose; leave --recipe out")
     chosen = load_recipe(recipe, settings or ()) if recipe is not None else None
     notes: list[str] = []
     from unimp.core.devices import pick_device
@@ -68,6 +70,11 @@ def train(
     if as_json:
         print(json.dumps({"run": str(out), **result}))
         return
+    print_result(out, result)
+
+
+def print_result(out: Path, result: dict[str, Any]) -> None:
+    """What a training found on validation, and what it cost."""
     valid, seconds = result["valid"], result["seconds"]
     print(f"run            {out}")
     print(f"parameters     {result['parameters']:,}")
