@@ -48,7 +48,7 @@ def test_settings_tell_entries_of_one_class_apart() -> None:
 
 def test_training_data_cannot_hold_the_test() -> None:
     world = toy_world()
-    names = {"train", "valid", "catalog", "exclude_history", "features"}
+    names = {"train", "valid", "catalog", "exclude_history", "features", "teacher"}
     assert {field.name for field in fields(TrainingData)} == names
     ends = world.training.train.event_rows.tolist() + world.training.valid.target_events.tolist()
     assert not set(ends) & set(world.split.test.target_events.tolist())

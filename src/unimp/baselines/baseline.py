@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unimp.core.config import Config
-from unimp.core.errors import CheckpointError, DataError
+from unimp.core.errors import CheckpointError, ConfigError, DataError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories, Split
 
@@ -35,6 +35,14 @@ class ItemFeatures(Protocol):
         ...
 
 
+class Teacher(Protocol):
+    """A method without a network whose opinion of the training histories networks may learn from."""
+
+    def targets(self) -> tuple[npt.NDArray[np.int32], FloatArray]:
+        """[E, K] items behind every training event, and their [E, K] parts, which sum to 1."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """All that a method may see while it learns: the test cases are not in it, so nothing can peek."""
@@ -47,6 +55,8 @@ class TrainingData:
     """Whether the judge masks a user's own history; validate by the same rule."""
     features: ItemFeatures | None = None
     """Text and picture features, for the methods that read them."""
+    teacher: Teacher | None = None
+    """For the methods that learn from one where their settings say so."""
 
     @classmethod
     def of(
@@ -56,9 +66,10 @@ class TrainingData:
         *,
         exclude_history: bool = True,
         features: ItemFeatures | None = None,
+        teacher: Teacher | None = None,
     ) -> TrainingData:
         """The part of a split that is not the test."""
-        return cls(split.train, split.valid, catalog, exclude_history, features)
+        return cls(split.train, split.valid, catalog, exclude_history, features, teacher)
 
     @property
     def num_items(self) -> int:
@@ -72,6 +83,12 @@ class TrainingData:
         if found is None:
             raise DataError(missing_content(modality, method, with_features=self.features is not None))
         return found
+
+    def teacher_targets(self, method: str) -> tuple[npt.NDArray[np.int32], FloatArray]:
+        """The teacher's, see `Teacher`; ConfigError where the data come without one."""
+        if self.teacher is None:
+            raise ConfigError(f"{method}.teacher_share: the training data bring no teacher; set it to 0")
+        return self.teacher.targets()
 
 
 def missing_content(modality: Modality, method: str, *, with_features: bool) -> str:

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.causal import CausalBaseline
 from unimp.baselines.shared.filtering import FilterConfig, FilterNetwork
+from unimp.baselines.shared.taught import TaughtBaseline
 from unimp.baselines.shared.transformer import SelfAttention, check_heads
 from unimp.core.errors import ConfigError
 from unimp.core.search_space import Choice, Real, SearchSpace
@@ -84,7 +84,7 @@ class BSARecBlock(nn.Module):
         return normed
 
 
-class BSARec(CausalBaseline[BSARecConfig]):
+class BSARec(TaughtBaseline[BSARecConfig]):
     """Beyond self-attention for sequential recommendation (Shin et al., AAAI 2024).
 
     Full cross-entropy, as in the paper, but at every position of one pass where the paper makes a row per

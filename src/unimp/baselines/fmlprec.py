@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from unimp.baselines.shared.causal import CausalBaseline
 from unimp.baselines.shared.filtering import FilterBlock, FilterConfig, FilterNetwork, lags
+from unimp.baselines.shared.taught import TaughtBaseline
 from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 
 
@@ -48,7 +48,7 @@ class FMLPRecBlock(FilterBlock):
         return (weights_DTT @ x_BTD.permute(2, 1, 0)).permute(2, 1, 0)
 
 
-class FMLPRec(CausalBaseline[FMLPRecConfig]):
+class FMLPRec(TaughtBaseline[FMLPRecConfig]):
     """Filter-enhanced MLP is all you need for sequential recommendation (Zhou et al., WWW 2022).
 
     Deviations: full cross-entropy at every position of one pass, where the paper ranks one negative below the

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.sasrec import SASRecConfig, SASRecNetwork
+from unimp.baselines.sasrec import SASRecNetwork, SASRecNetworkConfig
 from unimp.baselines.shared.causal import CausalBaseline
 from unimp.baselines.shared.transformer import check_heads
 from unimp.core.search_space import Choice, Real, SearchSpace
 
 
-class GSASRecConfig(SASRecConfig):
+class GSASRecConfig(SASRecNetworkConfig):
     negatives: int = Field(default=256, ge=1)
     """Negatives of a target, uniform over the catalogue; the paper's k."""
     share: int = Field(default=8, ge=1)

@@ -9,12 +9,15 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork
+from unimp.baselines.shared.causal import CausalConfig, CausalNetwork
+from unimp.baselines.shared.taught import TaughtBaseline, TaughtConfig
 from unimp.baselines.shared.transformer import Block, check_heads, draw_small
 from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 
 
-class SASRecConfig(CausalConfig):
+class SASRecNetworkConfig(CausalConfig):
+    """The network's shape, and how much of a log is a step."""
+
     width: int = Field(default=64, ge=1)
     """Size of item vectors and hidden states."""
     layers: int = Field(default=2, ge=1)
@@ -31,6 +34,8 @@ class SASRecConfig(CausalConfig):
     norm: Literal["pre", "post"] = "pre"
     """Where a block normalises; `pre` is the paper's, g(x) = x + Dropout(g(LayerNorm(x)))."""
 
+
+class SASRecConfig(SASRecNetworkConfig, TaughtConfig):
     search_space: ClassVar[SearchSpace] = {
         "lr": Real(3e-4, 5e-3, log=True),
         "dropout": Real(0.1, 0.7),
@@ -43,7 +48,7 @@ class SASRecConfig(CausalConfig):
 class SASRecNetwork(CausalNetwork):
     """Item rows in, a hidden state per position out; the item table is read at both ends."""
 
-    def __init__(self, config: SASRecConfig, num_items: int) -> None:
+    def __init__(self, config: SASRecNetworkConfig, num_items: int) -> None:
         super().__init__()
         width, inner = config.width, config.width * config.expansion
         self.items = nn.Embedding(num_items, width)
@@ -66,7 +71,7 @@ class SASRecNetwork(CausalNetwork):
         return hidden
 
 
-class SASRec(CausalBaseline[SASRecConfig]):
+class SASRec(TaughtBaseline[SASRecConfig]):
     """Self-attentive sequential recommendation (Kang & McAuley, ICDM 2018) with full cross-entropy.
 
     The paper's loss (sec. III-E) sets one sampled negative against each target. The softmax over all items

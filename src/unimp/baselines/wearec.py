@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.causal import CausalBaseline
 from unimp.baselines.shared.filtering import FilterBlock, FilterConfig, FilterNetwork, lags
+from unimp.baselines.shared.taught import TaughtBaseline
 from unimp.baselines.shared.transformer import check_heads
 from unimp.core.search_space import Choice, Real, SearchSpace
 
@@ -94,7 +94,7 @@ class WEARecBlock(FilterBlock):
         return self.share * self.own_filter(x_BTD) + (1 - self.share) * self.wavelet(x_BTD)
 
 
-class WEARec(CausalBaseline[WEARecConfig]):
+class WEARec(TaughtBaseline[WEARecConfig]):
     """Wavelet enhanced adaptive frequency filter for sequential recommendation (Xu et al., AAAI 2026).
 
     Written from the paper's description. Deviations: every position of one pass is a target, each filtered as

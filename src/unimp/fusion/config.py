@@ -1,4 +1,4 @@
-"""`FusionConfig`: which second stage stands over a method's scores, and how it is fitted."""
+"""`FusionConfig`: a second stage over a method's scores. `TeacherConfig`: a teacher of networks."""
 
 from __future__ import annotations
 
@@ -45,3 +45,18 @@ class FusionConfig(Config):
     """Most trees of a fold; early stopping out of the fold decides."""
     seed: int = 0
     """Of users, folds, sampled items and trees."""
+
+
+class TeacherConfig(Config):
+    """A linear teacher of networks; see `unimp.fusion.teacher`."""
+
+    items: int = Field(100, ge=1)
+    """The teacher's first so many items make its distribution."""
+    temperature: float = Field(1.0, gt=0)
+    """Above 1 the teacher's distribution is flatter, below 1 sharper."""
+    folds: int = Field(5, ge=2)
+    """Parts of the users."""
+    l2: float = Field(50.0, gt=0)
+    """Of EASE's Gram matrix among the teacher's relations."""
+    decay: float = Field(0.8, gt=0, le=1)
+    """Each step back in a history counts this much less in the teacher's means."""

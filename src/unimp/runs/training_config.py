@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from unimp.core.config import Config
 from unimp.core.errors import did_you_mean
 from unimp.data.splits import SplitName
+from unimp.fusion.config import TeacherConfig
 from unimp.tasks import TASKS
 
 SAMPLED_FROM = {"cpu": 20_000, "cuda": 200_000}
@@ -67,7 +68,7 @@ class ObjectiveConfig(Config):
         return tasks
 
 
-class DistillationConfig(Config):
+class DistillationConfig(TeacherConfig):
     """Targets of a teacher without a network (Hinton et al. 2015), mixed with what users chose next.
 
     The teacher is the linear stage of the learned fusion (docs/fusion.md). It speaks about each user by
@@ -76,16 +77,6 @@ class DistillationConfig(Config):
 
     share: float = Field(0.0, ge=0, lt=1)
     """Part of the teacher in the targets of recommendation; 0: no teacher."""
-    items: int = Field(100, ge=1)
-    """The teacher's first so many items make its distribution."""
-    temperature: float = Field(1.0, gt=0)
-    """Above 1 the teacher's distribution is flatter, below 1 sharper."""
-    folds: int = Field(5, ge=2)
-    """Parts of the users."""
-    l2: float = Field(50.0, gt=0)
-    """Of EASE's Gram matrix among the teacher's relations."""
-    decay: float = Field(0.8, gt=0, le=1)
-    """Each step back in a history counts this much less in the teacher's means."""
 
 
 class TrainConfig(Config):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -26,12 +26,15 @@ class CausalConfig(NeuralConfig):
     softmax_products: Literal["float32", "bfloat16"] = "float32"
     """Precision of the products over all items in the full softmax; everything else is float32."""
 
+    added_later: ClassVar[frozenset[str]] = frozenset({"softmax_products"})
+    """Settings that are not written where they have their default: results keep the names that they had
+    before there was the setting."""
+
     @model_serializer(mode="wrap")
     def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results of the usual precision are named as they were before there was another."""
         values: dict[str, Any] = write(self)
-        usual = values.get("softmax_products") == "float32"
-        return {key: value for key, value in values.items() if not usual or key != "softmax_products"}
+        defaults = {name: type(self).model_fields[name].default for name in self.added_later}
+        return {name: value for name, value in values.items() if defaults.get(name, ...) != value}
 
 
 class CausalNetwork(nn.Module):

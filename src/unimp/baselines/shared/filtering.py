@@ -11,11 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.causal import CausalConfig, CausalNetwork
+from unimp.baselines.shared.causal import CausalNetwork
+from unimp.baselines.shared.taught import TaughtConfig
 from unimp.baselines.shared.transformer import draw_small
 
 
-class FilterConfig(CausalConfig):
+class FilterConfig(TaughtConfig):
     width: int = Field(default=64, ge=1)
     """Size of item vectors and hidden states."""
     layers: int = Field(default=2, ge=1)

@@ -20,8 +20,9 @@ from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.result import result_name
 from unimp.evaluate.bench.second_stage import FusionRecord
 from unimp.evaluate.bench.tries import Tuning
-from unimp.fusion.config import FusionConfig, FusionKind
+from unimp.fusion.config import FusionConfig, FusionKind, TeacherConfig
 from unimp.fusion.fused import FusionMaker
+from unimp.fusion.teacher import LinearTeacher
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,17 @@ class Session:
         """Fits second stages; what it counts on the log serves every method."""
         return FusionMaker(self.training, cache=picture_cache(), show=self.show_progress)
 
+    @cached_property
+    def teacher(self) -> LinearTeacher:
+        """For the methods whose settings ask for one; it learns when it is first asked."""
+        return LinearTeacher(
+            self.dataset.catalog,
+            self.split.train,
+            TeacherConfig(),
+            exclude_history=self.protocol.exclude_history,
+            show=self.show_progress,
+        )
+
     @property
     def training(self) -> TrainingData:
         """What methods learn from and tuning chooses by; no test is in it."""
@@ -77,6 +89,7 @@ class Session:
             self.dataset.catalog,
             exclude_history=self.protocol.exclude_history,
             features=self.features,
+            teacher=self.teacher,
         )
 
     def name_of(self, job: Job, tuning: Tuning | None = None, fusion: FusionConfig | None = None) -> str:
