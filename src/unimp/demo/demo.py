@@ -24,7 +24,6 @@ from unimp.demo.rankers import (
     fused,
     fused_without_model,
     nearest_by_text,
-    picture_descriptors,
 )
 from unimp.demo.report import write_report
 from unimp.demo.result import Demo
@@ -33,6 +32,7 @@ from unimp.demo.shop.settings import ShopConfig
 from unimp.demo.shop.writing import hidden_items, shop_users, write_shop
 from unimp.personalizer import Personalizer, load
 from unimp.runs.recipe import Recipe, load_recipe
+from unimp.runs.second_stage import descriptors
 from unimp.runs.training_split import make_split
 from unimp.train.training_run import train
 
@@ -63,15 +63,15 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     say("fitting the fusion on validation, and the simple methods")
     data = TrainingData.of(split, dataset.catalog)
     simple: dict[str, Ranker] = {name: fitted(key, data) for name, key in SIMPLE.items()}
-    descriptors = picture_descriptors(seeing.run.artifacts)
-    assert descriptors is not None, "the demo's recipe describes pictures"
-    simple |= {"nearest by picture": NearestItems(descriptors), "nearest by text": nearest_by_text(data)}
+    looks = descriptors(seeing.run.artifacts)
+    assert looks is not None, "the demo's recipe describes pictures"
+    simple |= {"nearest by picture": NearestItems(looks), "nearest by text": nearest_by_text(data)}
     ours: dict[str, Ranker] = {
         WITHOUT: fused_without_model(seeing, data),
         BLIND_ALONE: alone(blind),
-        BLIND: fused(blind, data),
+        BLIND: fused(blind),
         ALONE: alone(seeing),
-        UNIMP: fused(seeing, data),
+        UNIMP: fused(seeing),
     }
     clock.lap("fit the fusion")
     tastes = tastes_of(dataset, split)

@@ -9,17 +9,12 @@ import numpy as np
 
 from unimp.answer import MethodTrainingData
 from unimp.data.histories import FloatArray, Histories
-from unimp.fusion.config import FusionConfig
 from unimp.fusion.fused import FeaturesOnly, FeaturesOnlyConfig, FusedRanker, FusionMaker
 from unimp.fusion.words import word_vectors
 from unimp.inference.retrieval import ModelRanker
 from unimp.personalizer import Personalizer
-from unimp.runs.artifacts import RunArtifacts
+from unimp.runs.second_stage import ModelAlone, descriptors
 from unimp.tasks.recommendation.task import RecommendationTask
-
-FUSION = FusionConfig(kind="learned", personal=True, refit=False)
-"""Chosen on validation: fitted on half of its users and judged on the other half, relations that were counted
-again on the first half's targets did worse, because most items are new."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +34,6 @@ class NearestItems:
         return scores
 
 
-@dataclass(frozen=True)
-class ModelAlone:
-    """log p(item) of the model, without anything mixed in (satisfies `Ranker`)."""
-
-    ranker: ModelRanker
-
-    def score(self, histories: Histories) -> FloatArray:
-        """[U, I]."""
-        return self.ranker.log_probabilities(histories)
-
-
-def picture_descriptors(artifacts: RunArtifacts) -> FloatArray | None:
-    """[I, F] unit rows by the run's own picture encoder, zeros without a picture; None where it has none."""
-    visual, shown, vision = artifacts.items.visual_IVE, artifacts.items.has_picture_I, artifacts.vision
-    if vision is None or not vision.describes or visual is None or shown is None:
-        return None
-    found: FloatArray = (visual[:, 0].float() * shown[:, None]).cpu().numpy()
-    return found
-
-
 def nearest_by_text(data: MethodTrainingData) -> NearestItems:
     """By TF-IDF of all that is written of the items."""
     words = word_vectors(data.catalog)
@@ -69,15 +44,12 @@ def alone(personalizer: Personalizer) -> ModelAlone:
     return ModelAlone(personalizer.answerer.decoder(RecommendationTask))
 
 
-def fused(personalizer: Personalizer, data: MethodTrainingData) -> FusedRanker:
-    """The model and the relations of items, mixed by what validation teaches: pictures only where it sees."""
-    return maker(personalizer, data).fit(alone(personalizer), FUSION)
+def fused(personalizer: Personalizer) -> ModelRanker:
+    """As the run answers: the model and the relations of items, mixed by what validation teaches."""
+    return personalizer.answerer.decoder(RecommendationTask)
 
 
 def fused_without_model(personalizer: Personalizer, data: MethodTrainingData) -> FusedRanker:
     """The same relations by themselves."""
-    return maker(personalizer, data).fit(FeaturesOnly(FeaturesOnlyConfig()), FUSION)
-
-
-def maker(personalizer: Personalizer, data: MethodTrainingData) -> FusionMaker:
-    return FusionMaker(data, pictures=lambda: picture_descriptors(personalizer.run.artifacts))
+    maker = FusionMaker(data, pictures=lambda: descriptors(personalizer.run.artifacts))
+    return maker.fit(FeaturesOnly(FeaturesOnlyConfig()), personalizer.run.artifacts.recipe.fusion.learned())

@@ -47,6 +47,35 @@ class FusionConfig(Config):
     """Of users, folds, sampled items and trees."""
 
 
+class SecondStageConfig(Config):
+    """How a run's recommendations are ordered, in the end."""
+
+    kind: Literal["closed", "learned", "auto"] = "closed"
+    """`closed`: by the model and closed forms, with weights from validation. `learned`: by a ranker over
+    relations of history and candidate, the model's score among them (docs/fusion.md). `auto`: by the learned
+    one where validation users whom it was not fitted on are served better."""
+    most_items: int = Field(20_000, ge=1)
+    """Past so many items `auto` is `closed`: the ranker looks at every item for every answer."""
+    users: int = Field(12_000, ge=10)
+    """At most so many validation users are fitted on."""
+    candidates: int = Field(100, ge=2)
+    """First items of the ranker's linear stage that its trees re-rank."""
+    personal: bool = False
+    """Features of how well each relation foretold a user's earlier choices, and of items without events."""
+    refit: bool = True
+    """Answer by relations counted on the validation items too, once the ranker is fitted without them."""
+
+    def learned(self) -> FusionConfig:
+        """The settings of the learned fusion."""
+        return FusionConfig(
+            kind="learned",
+            users=self.users,
+            candidates=self.candidates,
+            personal=self.personal,
+            refit=self.refit,
+        )
+
+
 class TeacherConfig(Config):
     """A linear teacher of networks; see `unimp.fusion.teacher`."""
 

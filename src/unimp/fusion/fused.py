@@ -16,9 +16,9 @@ from unimp.data.histories import FloatArray, Histories
 from unimp.fusion.closed import ClosedFusion, fit_closed
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.features import Features
+from unimp.fusion.graphs import DENSE_ITEMS
 from unimp.fusion.grown import grown_log
-from unimp.fusion.learned import LearnedFusion, fit_learned, usable
-from unimp.fusion.past import HistoryView
+from unimp.fusion.learned import Contribution, LearnedFusion, contributions, fit_learned, usable
 from unimp.fusion.pictures import picture_vectors
 from unimp.fusion.probabilities import ScoreStore, log_probabilities, users_at_once
 from unimp.fusion.relations import Relations, build_relations, recount
@@ -44,14 +44,6 @@ class FeaturesOnly:
     def score(self, histories: Histories) -> FloatArray:
         """ConfigError: there is no score."""
         raise ConfigError("features: has no scores of its own; add --fusion closed or --fusion learned")
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """What one relation adds to an item's score in the logit, against the catalogue's average item."""
-
-    relation: str
-    amount: float
 
 
 @dataclass
@@ -109,18 +101,10 @@ class FusedRanker:
         """
         if self.learned is None:
             raise ConfigError("fusion: only a learned fusion names relations; fit it with --fusion learned")
-        past = HistoryView.of(histories, 0, self.relations_of.decay)
         model = None
         if self.method is not None:
             model = log_probabilities(np.asarray(self.method.score(histories), dtype=np.float32))[0][0]
-        values = self.features.catalogue(past, model)
-        parts = self.learned.weights * (values[:, candidate] - values.mean(axis=1))
-        totals: dict[str, float] = {}
-        for name, part in zip(self.features.names, parts, strict=True):
-            relation = name.partition(": ")[0]
-            totals[relation] = totals.get(relation, 0.0) + float(part)
-        strongest = sorted(totals.items(), key=lambda pair: -pair[1])[:most]
-        return [Contribution(relation, amount) for relation, amount in strongest if amount > 0]
+        return contributions(self.features, self.learned, histories, model, candidate)[:most]
 
     @property
     def details(self) -> dict[str, Any]:
@@ -153,10 +137,14 @@ class FusionMaker:
         *,
         pictures: Callable[[], FloatArray | None] | None = None,
         cache: Path | None = None,
+        dense_items: int = DENSE_ITEMS,
         show: bool = False,
     ) -> None:
-        """`pictures`: makes [I, F] rows of any encoder; by default statistics of pixels, kept in `cache`."""
-        self.data, self.show = data, show
+        """`pictures`: makes [I, F] rows of any encoder; by default statistics of pixels, kept in `cache`.
+
+        `dense_items`: up to so many items relations are plain arrays.
+        """
+        self.data, self.dense_items, self.show = data, dense_items, show
         self.pictures = pictures or (lambda: picture_vectors(data.catalog, cache=cache, show=show))
         self._relations: dict[str, Relations] = {}
         self._grown: tuple[Relations, Relations] | None = None
@@ -172,6 +160,7 @@ class FusionMaker:
                     l2=config.l2,
                     decay=config.decay,
                     personal=config.personal,
+                    dense_items=self.dense_items,
                 )
             }
         return self._relations[key]
@@ -181,7 +170,7 @@ class FusionMaker:
         relations = self.relations(config)
         if self._grown is None or self._grown[0] is not relations:
             log = grown_log(self.data.train, self.data.valid)
-            self._grown = relations, recount(relations, log, l2=config.l2)
+            self._grown = relations, recount(relations, log, l2=config.l2, dense_items=self.dense_items)
         return self._grown[1]
 
     def fit(self, method: Any, config: FusionConfig) -> FusedRanker:

@@ -23,6 +23,7 @@ from unimp.fusion.trees import Shortlists, dataset, fit_fold, predict
 
 FEWEST_HITS = 100
 """With fewer users whose target is among the candidates, no trees are grown and the logit's order stands."""
+NO_ROWS = np.empty(0, dtype=np.int64)
 LIFT = 1.0e4
 """Score of the first re-ranked item; the next have one less each, and stay before all others."""
 
@@ -66,8 +67,9 @@ class LearnedFusion:
         for user in range(len(histories)):
             past = HistoryView.of(histories, user, features.relations.decay)
             own = None if model is None else model[user]
+            left_out = past.rows if exclude else NO_ROWS
             scores[user], rows, table = shortlist(
-                features, past, own, self.weights, self.candidates, exclude=exclude
+                features, past, own, self.weights, self.candidates, left_out
             )
             lists.append((user, rows))
             tables.append(table)
@@ -113,21 +115,53 @@ class LearnedFusion:
             raise CheckpointError(f"{folder}: not a saved fusion ({reason}); fit it again") from None
 
 
+@dataclass(frozen=True)
+class Contribution:
+    """What one relation adds to an item's score in the logit, against the catalogue's average item."""
+
+    relation: str
+    amount: float
+
+
+def contributions(
+    features: Features,
+    fusion: LearnedFusion,
+    histories: Histories,
+    model: FloatArray | None,
+    candidate: int,
+) -> list[Contribution]:
+    """The relations that speak for `candidate` after the one history given, strongest first.
+
+    A relation's part is its features' weights times what they exceed the catalogue's mean by; those that
+    speak against it are left out.
+    """
+    past = HistoryView.of(histories, 0, features.relations.decay)
+    values = features.catalogue(past, model)
+    parts = fusion.weights * (values[:, candidate] - values.mean(axis=1))
+    totals: dict[str, float] = {}
+    for name, part in zip(features.names, parts, strict=True):
+        relation = name.partition(": ")[0]
+        totals[relation] = totals.get(relation, 0.0) + float(part)
+    strongest = sorted(totals.items(), key=lambda pair: -pair[1])
+    return [Contribution(relation, amount) for relation, amount in strongest if amount > 0]
+
+
 def shortlist(
     features: Features,
     past: HistoryView,
     model: FloatArray | None,
     weights: FloatArray,
     count: int,
-    *,
-    exclude: bool,
+    left_out: IntArray,
 ) -> tuple[FloatArray, IntArray, FloatArray]:
-    """[I] the logit's scores, its first `count` items, and their features [count, F of both stages]."""
+    """[I] the logit's scores, its first `count` items, and their features [count, F of both stages].
+
+    The rows `left_out` come last.
+    """
     values = features.catalogue(past, model)
     scores = weights @ values
     allowed = scores.copy()
-    if exclude:
-        allowed[past.rows] = -np.inf
+    allowed[left_out] = -np.inf
     count = min(count, len(scores))
     rows = np.argpartition(-allowed, count - 1)[:count]
     rows = rows[np.lexsort((rows, -allowed[rows]))]
@@ -216,7 +250,7 @@ def make_shortlists(
             past = HistoryView.of(cases.histories, int(user), features.relations.decay)
             model = None if scores is None else scores.values[user]
             all_scores, rows, table[row] = shortlist(
-                features, past, model, weights[folds[row]], count, exclude=exclude
+                features, past, model, weights[folds[row]], count, past.rows if exclude else NO_ROWS
             )
             target = int(cases.target_rows[user])
             if exclude:

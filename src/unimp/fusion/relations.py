@@ -98,16 +98,27 @@ def build_relations(
     l2: float,
     decay: float,
     personal: bool = False,
+    dense_items: int = DENSE_ITEMS,
 ) -> Relations:
-    """Count `train`, read the catalogue. `pictures`: [I, F] rows of any encoder, zeros without a picture."""
-    dense = len(catalog) <= DENSE_ITEMS
+    """Count `train`, read the catalogue. `pictures`: [I, F] rows of any encoder, zeros without a picture.
+
+    `dense_items`: up to so many items relations are plain arrays.
+    """
+    dense = len(catalog) <= dense_items
     likenesses = content_likenesses(catalog, pictures, dense=dense)
     shared = shared_word_vectors(catalog, train) if personal else None
     if shared is not None:
         likenesses[SHARED_WORDS] = likeness(shared, dense=dense)
     groups = [*attribute_groups(catalog), *prefix_groups(catalog, train)]
     counted = count_relations(
-        train, likenesses, groups, log_prices(catalog), len(catalog), l2=l2, decay=decay
+        train,
+        likenesses,
+        groups,
+        log_prices(catalog),
+        len(catalog),
+        l2=l2,
+        decay=decay,
+        dense_items=dense_items,
     )
     if not personal:
         return counted
@@ -115,11 +126,18 @@ def build_relations(
     return replace(counted, personal=Personal(unseen, price_levels(counted.prices, counted.grouped)))
 
 
-def recount(relations: Relations, log: Histories, *, l2: float) -> Relations:
+def recount(relations: Relations, log: Histories, *, l2: float, dense_items: int = DENSE_ITEMS) -> Relations:
     """The same relations, in the same order, counted on another log."""
     groups = [grouped.groups for grouped in relations.grouped]
     counted = count_relations(
-        log, relations.likenesses, groups, relations.prices, relations.num_items, l2=l2, decay=relations.decay
+        log,
+        relations.likenesses,
+        groups,
+        relations.prices,
+        relations.num_items,
+        l2=l2,
+        decay=relations.decay,
+        dense_items=dense_items,
     )
     return replace(counted, tides=relations.tides and counted.tides, personal=relations.personal)
 
@@ -133,9 +151,10 @@ def count_relations(
     *,
     l2: float,
     decay: float,
+    dense_items: int = DENSE_ITEMS,
 ) -> Relations:
     """What the log says, beside what the catalogue says."""
-    dense = num_items <= DENSE_ITEMS
+    dense = num_items <= dense_items
     together, counts = count_pairs(train, num_items)
     log_graphs = {
         BOUGHT: cosine(together.copy(), counts, dense=dense),

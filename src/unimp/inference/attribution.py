@@ -170,10 +170,10 @@ class LeaveOneOutAttribution:
         ]
 
     def likelihoods(self, histories: Histories, item_row: int) -> list[float]:
-        """[U] log p(item) as the ranking has it, mixture included."""
+        """[U] log p(item) as the ranking has it, mixture included, before any second stage."""
         found: list[float] = []
         for start in range(0, len(histories), AT_ONCE):
-            scores = torch.from_numpy(self.ranker.score(histories.slice(start, start + AT_ONCE)))
+            scores = torch.from_numpy(self.ranker.mixed_score(histories.slice(start, start + AT_ONCE)))
             found += torch.log_softmax(scores, dim=-1)[:, item_row].tolist()
         return found
 

@@ -21,7 +21,9 @@ from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.reading import DeferredSentence, Write, hidden_after, hidden_at_end
 from unimp.inference.score_sources import POPULARITY, FusionWeights, ScoreSources, SourceWeight
 from unimp.inference.scored_rows import ScoredRows, best_of_candidates, best_rows
+from unimp.inference.second_stage import SecondStage, with_unknown
 from unimp.inference.vector_index import NO_ROWS
+from unimp.metrics.ranking import mask_history
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
@@ -76,6 +78,8 @@ class ModelRanker(Decoder):
     fusion_weights: FusionWeights = field(default_factory=FusionWeights)
     cache: PrefixCache | None = None
     """Of the users that `Histories.user_ids` names; None reads every history anew."""
+    second_stage: SecondStage | None = None
+    """Orders users with a history in the end; None: the mixture does."""
 
     def hidden(self, histories: Histories) -> Tensor:
         """[U, D] where each user's answer begins."""
@@ -88,6 +92,26 @@ class ModelRanker(Decoder):
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, I], higher is better; without a history popularity decides, the model among equals."""
+        stage = self.second_stage
+        return self.ordered(histories, exclude=stage is not None and stage.exclude_history)
+
+    def ordered(self, histories: Histories, *, exclude: bool) -> FloatArray:
+        """[U, I] as `score`; with `exclude` a user's own items take no place among a second stage's first."""
+        alone, stage = self.log_probabilities(histories), self.second_stage
+        known = np.flatnonzero(histories.lengths)
+        if stage is None or not len(known):
+            return self.sources.hide_removed(self.mixed(alone, histories))
+        log_p_UN = alone[known, : stage.num_items]
+        scores_UI = self.sources.hide_removed(self.mixed(alone, histories))
+        some, closed_UI = histories.select(known), scores_UI[known]
+        if exclude:
+            mask_history(closed_UI, some)
+        staged_UN = stage.score(some, log_p_UN, self.sources.removed, exclude=exclude)
+        scores_UI[known] = with_unknown(staged_UN, closed_UI)
+        return self.sources.hide_removed(scores_UI)
+
+    def mixed_score(self, histories: Histories) -> FloatArray:
+        """[U, I] the model with the sources' shares, whatever comes after."""
         return self.sources.hide_removed(self.mixed(self.log_probabilities(histories), histories))
 
     def best(
@@ -99,7 +123,12 @@ class ModelRanker(Decoder):
         """
         search = self.sources.nearest
         if search is None:
-            return best_rows(self.score(histories), histories, counts, exclude_history, self.sources.new_ids)
+            scores_UI = np.empty((len(histories), len(self.sources.popularity)), dtype=np.float32)
+            excluded_U = np.array([bool(excluded) for excluded in exclude_history])
+            for exclude in np.unique(excluded_U):
+                users = np.flatnonzero(excluded_U == exclude)
+                scores_UI[users] = self.ordered(histories.select(users), exclude=bool(exclude))
+            return best_rows(scores_UI, histories, counts, exclude_history, self.sources.new_ids)
         hidden_UD = self.hidden(histories)
         return [
             self._best_near(search, hidden_UD[user], histories.slice(user, user + 1), count, bool(excluded))

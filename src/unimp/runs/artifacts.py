@@ -20,6 +20,7 @@ from unimp.features.text import TextProjector, WordMatch
 from unimp.features.vision.encoder import VisionEncoder
 from unimp.inference.item_index import ItemIndex
 from unimp.inference.score_sources import FusionWeights, ScoreSources
+from unimp.inference.second_stage import SecondStage
 from unimp.model.backbones.opening import open_backbone
 from unimp.model.backbones.source import BackboneSource
 from unimp.model.backbones.tokens import BackboneTokens
@@ -63,6 +64,8 @@ class RunArtifacts:
     """The pretrained part of the items' text."""
     backbone: BackboneSource | None = None
     """A pretrained language model instead of the compact decoder."""
+    second_stage: SecondStage | None = None
+    """Orders recommendations in the end; None: the fusion weights do."""
 
     @property
     def template(self) -> Template:
@@ -169,6 +172,7 @@ class RunArtifacts:
             sources,
             weights_by_task or {},
             tuple(section for _, section in self.recipe if isinstance(section, Config)),
+            self.second_stage,
             self.ratings,
             self.tokenizer,
             Eyes(partial(self.see, model), lambda: self.picture_size) if reads_pictures else None,

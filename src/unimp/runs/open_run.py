@@ -22,6 +22,7 @@ from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.folder import BEST, FORMAT, RESULT, RUN
 from unimp.runs.recipe import Recipe
 from unimp.runs.search_index import with_search
+from unimp.runs.second_stage import saved_second_stage
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def open_run(folder: Path | str, *, data: Path | str | None = None, device: str 
         )
     artifacts = load_artifacts(folder, recipe, dataset, target)
     result = read_json(folder / RESULT)
+    exclude = bool(result.get("exclude_history", True))
+    stage = saved_second_stage(folder, dataset, recipe, exclude_history=exclude)
+    artifacts = replace(artifacts, second_stage=stage)
     model = load_model(folder, artifacts, target)
     if recipe.backbone.train == "lora":
         merge_adapters(model.decoder)

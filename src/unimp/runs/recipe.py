@@ -12,6 +12,7 @@ from unimp.core.config import Config, merge, parse_overrides, read_toml
 from unimp.core.errors import ConfigError, did_you_mean
 from unimp.features.text import ContentConfig
 from unimp.features.vision.config import VisionConfig
+from unimp.fusion.config import SecondStageConfig
 from unimp.fusion.structure import StructureConfig
 from unimp.inference.vector_index import RetrievalConfig
 from unimp.model.backbones.config import BackboneConfig, LoraConfig
@@ -46,6 +47,7 @@ class Recipe(Config):
     lora: LoraConfig = LoraConfig()
     model: ModelConfig = ModelConfig()
     structure: StructureConfig = StructureConfig()
+    fusion: SecondStageConfig = SecondStageConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     distillation: DistillationConfig = DistillationConfig()

@@ -13,6 +13,7 @@ from unimp.core.config import Config
 from unimp.core.errors import ConfigError
 from unimp.inference.decoder import Decoder
 from unimp.inference.score_sources import FusionWeights, ScoreSources
+from unimp.inference.second_stage import SecondStage
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemInputs, ItemState
 from unimp.model.unimp import UnimpModel
@@ -60,6 +61,8 @@ class DecoderParts:
     """Task name -> what the sources count; a task that is not named answers by the model alone."""
     configs: tuple[Config, ...] = ()
     """Sections of the recipe."""
+    second_stage: SecondStage | None = None
+    """Orders recommendations in the end; None: the fusion weights do."""
     factors: Rater | None = None
     """Ratings in closed form: biases, factors, latest ratings and those of like items."""
     tokenizer: ImageTokenizer | None = None

@@ -28,6 +28,7 @@ from unimp.runs.memory_needs import check_memory
 from unimp.runs.open_run import load_model
 from unimp.runs.recipe import Recipe
 from unimp.runs.search_index import with_search
+from unimp.runs.second_stage import fit_second_stage
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.tasks.fitting import fit_fusion_weights
 from unimp.train.distillation import SoftTargets, soft_targets
@@ -85,6 +86,7 @@ def train(
         histories = dataset.interactions.histories
         answerer = artifacts.answerer(model, weights)
         with_search(folder, answerer, recipe.retrieval, histories, show=show)
+        result["fusion"] = fit_second_stage(folder, answerer, artifacts, training_split, show=show)
         write_json(folder / RESULT, result)
         process_group.forget_state(folder)
         return result

@@ -56,7 +56,15 @@ class RecommendationTask(Task[RecommendRequest, Recommendation, "ModelRanker", R
     def decoder(self, parts: DecoderParts) -> ModelRanker:
         from unimp.inference.retrieval import ModelRanker
 
-        return ModelRanker(parts.model, parts.state, parts.encoder, self, parts.sources, parts.weights(self))
+        return ModelRanker(
+            parts.model,
+            parts.state,
+            parts.encoder,
+            self,
+            parts.sources,
+            parts.weights(self),
+            second_stage=parts.second_stage,
+        )
 
     def answer(
         self,

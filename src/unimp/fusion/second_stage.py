@@ -1,0 +1,141 @@
+"""`LearnedStage`: the learned fusion as the last word on a run's recommendations."""
+
+# U users, I items that training knew
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+
+import numpy as np
+
+from unimp.answer import MethodTrainingData, Ranker
+from unimp.data.histories import Cases, FloatArray, Histories, IntArray
+from unimp.fusion.config import FusionConfig, SecondStageConfig
+from unimp.fusion.features import Features
+from unimp.fusion.fused import FusionMaker
+from unimp.fusion.learned import Contribution, LearnedFusion, contributions, fit_learned, shortlist, usable
+from unimp.fusion.past import HistoryView
+from unimp.fusion.probabilities import ScoreStore
+from unimp.fusion.relations import Relations
+from unimp.fusion.trees import predict
+from unimp.metrics.ranking import rank_cases, ranking_metrics
+
+DENSE_ITEMS = 2_000
+"""Up to so many items a run's relations are plain arrays: ten of them take 160 MB."""
+
+
+@dataclass
+class LearnedStage:
+    """Scores of the fitted ranker; its relations are counted when the first answer needs them."""
+
+    learned: LearnedFusion
+    num_items: int
+    exclude_history: bool
+    count: Callable[[], Relations]
+    """Counts the relations to rank by."""
+    _features: Features | None = field(default=None, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    @property
+    def features(self) -> Features:
+        with self._lock:
+            if self._features is None:
+                self._features = Features(self.count(), with_model=True)
+            return self._features
+
+    def score(
+        self, histories: Histories, log_probabilities: FloatArray, left_out: IntArray, *, exclude: bool
+    ) -> FloatArray:
+        """[U, I], see `SecondStage`: the trees' score of the first items, below them the linear stage's."""
+        features, learned = self.features, self.learned
+        scores = np.empty((len(histories), self.num_items), dtype=np.float32)
+        lists, tables = [], []
+        for user in range(len(histories)):
+            past = HistoryView.of(histories, user, features.relations.decay)
+            away = np.concatenate((left_out[left_out < self.num_items], past.rows if exclude else ()))
+            scores[user], rows, table = shortlist(
+                features,
+                past,
+                log_probabilities[user],
+                learned.weights,
+                learned.candidates,
+                away.astype(np.int64),
+            )
+            lists.append(rows)
+            tables.append(table)
+        if learned.boosters and lists:
+            for scores_I, rows, values in zip(
+                scores, lists, predict(learned.boosters, np.stack(tables)), strict=True
+            ):
+                # What is not re-ranked stays behind, in the order that it has.
+                scores_I += values.min() - 1 - scores_I.max()
+                scores_I[rows] = values
+        return scores
+
+    def reasons(self, history: Histories, log_probabilities_I: FloatArray, item: int) -> list[Contribution]:
+        """The relations that speak for `item` after one user's history, strongest first."""
+        return contributions(self.features, self.learned, history, log_probabilities_I, item)
+
+
+@dataclass(frozen=True)
+class StageChoice:
+    """What validation says of the closed weights and of the learned ranker."""
+
+    stage: LearnedStage | None
+    """None: the closed weights serve."""
+    closed: float
+    """NDCG@5 of the users that the ranker was fitted on."""
+    learned: float
+    """The same of the ranker, each user judged by what was fitted without it."""
+
+
+def choose_stage(
+    data: MethodTrainingData,
+    alone: Ranker,
+    mixed: Ranker,
+    config: SecondStageConfig,
+    pictures: Callable[[], FloatArray | None],
+    *,
+    show: bool = False,
+) -> StageChoice | None:
+    """Fit the ranker over `alone`, the model; keep it where asked, or where it beats `mixed` on validation.
+
+    None where nothing is fitted: the recipe says `closed`, or `auto` meets too few users or too many items.
+    pictures: [I, F] unit rows of any encoder. DataError for `learned` with too few users.
+    """
+    settings, valid, exclude = config.learned(), data.valid, data.exclude_history
+    users = usable(valid, settings, exclude=exclude)
+    few, many = len(users) < 2 * settings.folds, len(data.catalog) > config.most_items
+    if config.kind == "closed" or (config.kind == "auto" and (few or many)):
+        return None
+    maker = FusionMaker(data, pictures=pictures, dense_items=DENSE_ITEMS, show=show)
+    features = Features(maker.relations(settings), with_model=True)
+    scores = ScoreStore(alone, valid.histories, len(data.catalog))
+    fitted = fit_learned(features, valid, scores, settings, exclude=exclude, show=show)
+    reached = float(np.mean(fitted.reached.trees)) if fitted.reached.trees else fitted.reached.logit
+    closed = headline(mixed, valid.select(np.sort(users)), exclude)
+    if config.kind == "auto" and reached <= closed:
+        return StageChoice(None, closed, reached)
+    stage = LearnedStage(fitted, len(data.catalog), exclude, partial(serving, maker, settings))
+    return StageChoice(stage, closed, reached)
+
+
+def headline(ranker: Ranker, cases: Cases, exclude: bool) -> float:
+    """NDCG@5 over the full catalogue."""
+    return ranking_metrics(rank_cases(ranker, cases, exclude_history=exclude), (5,))["NDCG@5"]
+
+
+def count_relations(
+    data: MethodTrainingData, config: SecondStageConfig, pictures: FloatArray | None
+) -> Relations:
+    """The relations to rank by, as `choose_stage` had them: the same data give the same."""
+    maker = FusionMaker(data, pictures=lambda: pictures, dense_items=DENSE_ITEMS)
+    return serving(maker, config.learned())
+
+
+def serving(maker: FusionMaker, config: FusionConfig) -> Relations:
+    """Counted on the validation items too, where the settings say so."""
+    return maker.grown(config) if config.refit else maker.relations(config)

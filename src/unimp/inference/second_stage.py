@@ -1,0 +1,47 @@
+"""The second stage of recommendation: whatever orders the catalogue anew, the model's score in hand."""
+
+# U users, I items, N items that the stage knows
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from unimp.data.histories import FloatArray, Histories, IntArray
+
+
+class SecondStage(Protocol):
+    """Satisfied by `unimp.fusion.second_stage.LearnedStage`."""
+
+    exclude_history: bool
+    """Whether it was fitted with a user's own items left out."""
+
+    @property
+    def num_items(self) -> int:
+        """N: items that came later are unknown to it."""
+        ...
+
+    def score(
+        self, histories: Histories, log_probabilities: FloatArray, left_out: IntArray, *, exclude: bool
+    ) -> FloatArray:
+        """[U, N], higher is better, for users with a history. log_probabilities: [U, N] of the model.
+
+        The rows `left_out`, and with `exclude` each user's own, take no place among the first.
+        """
+        ...
+
+
+def with_unknown(staged_UN: FloatArray, closed_UI: FloatArray) -> FloatArray:
+    """[U, I] the stage's scores; an item that it does not know takes the place that `closed` gives it."""
+    known = staged_UN.shape[1]
+    scores_UI = np.full(closed_UI.shape, -np.inf, dtype=np.float32)
+    scores_UI[:, :known] = staged_UN
+    for scores_I, closed_I in zip(scores_UI, closed_UI, strict=True):
+        falling = -np.sort(-scores_I[:known])
+        best_first = np.argsort(-closed_I, kind="stable")
+        for place in np.flatnonzero(best_first >= known):
+            row = best_first[place]
+            if closed_I[row] > -np.inf:  # a removed item stays where it is
+                scores_I[row] = np.nextafter(falling[min(place, known - 1)], np.float32(np.inf))
+    return scores_UI

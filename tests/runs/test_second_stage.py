@@ -1,0 +1,161 @@
+"""The learned ranker as the last word on a run's recommendations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from unimp.core.errors import CheckpointError, DataError
+from unimp.core.files import read_json
+from unimp.data.dataset import Dataset
+from unimp.data.histories import Histories
+from unimp.data.splits import leave_one_out
+from unimp.data.upserts import NewItem
+from unimp.fusion import second_stage
+from unimp.inference.second_stage import with_unknown
+from unimp.personalizer import Personalizer, load
+from unimp.runs.recipe import Recipe
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.testing.world import toy_world
+from unimp.train.training_run import train
+
+TINY: dict[str, Any] = {
+    "sentence": {"fields": []},
+    "content": {"text": 8},
+    "vision": {"enabled": False},
+    "model": {"width": 16, "layers": 1, "heads": 2, "hidden": 32},
+    "structure": {"kind": "cosine", "neighbours": 10},
+    "train": {"epochs": 1, "lr": 5e-3, "batch_positions": 512, "threads": 1},
+}
+
+
+def recipe(**fusion: Any) -> Recipe:
+    return Recipe.parse({**TINY, "fusion": fusion}, "test")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return toy_world().write(tmp_path_factory.mktemp("toy") / "data")
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy") / "run"
+    train(dataset, recipe(kind="learned", candidates=20), folder, show=False)
+    return folder
+
+
+@pytest.fixture
+def personalizer(run: Path) -> Personalizer:
+    return load(run)
+
+
+def test_the_ranker_is_kept_with_the_run_and_answers(run: Path, personalizer: Personalizer) -> None:
+    told = read_json(run / "result.json")["fusion"]
+    assert told["kind"] == "learned"
+    assert told["reached"]["users"] > 100
+    catalog = personalizer.run.dataset.catalog
+    ranker = personalizer.answerer.decoder(RecommendationTask)
+    history = catalog.item_ids[3:6]
+    answer = personalizer.recommend(list(history), k=10)
+    histories = Histories.from_lists([[3, 4, 5]])
+    assert ranker.second_stage is not None
+    scores = ranker.second_stage.score(
+        histories, ranker.log_probabilities(histories), np.empty(0, dtype=np.int64), exclude=True
+    )[0]
+    scores[[3, 4, 5]] = -np.inf
+    assert [item.item_id for item in answer.items] == [
+        catalog.item_ids[row] for row in np.argsort(-scores, kind="stable")[:10]
+    ]
+    closed = replace(ranker, second_stage=None).best(histories, [10], [True])[0].rows
+    assert closed.tolist() != list(catalog.rows([item.item_id for item in answer.items]))
+
+
+def test_evaluation_judges_what_is_answered(personalizer: Personalizer, dataset: Dataset) -> None:
+    cases = leave_one_out(dataset.interactions.histories, len(dataset.catalog)).test
+    task = personalizer.answerer.task(RecommendationTask)
+    ranker = personalizer.answerer.decoder(RecommendationTask)
+    ranks = task.score(ranker, cases).values
+    for case in range(0, len(cases), 40):
+        best = ranker.best(cases.histories.slice(case, case + 1), [61], [True])[0].rows
+        assert ranks[case] == 1 + best.tolist().index(cases.target_rows[case])
+
+
+def test_the_history_comes_back_where_it_is_asked_for(personalizer: Personalizer) -> None:
+    ids = list(personalizer.run.dataset.catalog.item_ids[:3])
+    assert not {item.item_id for item in personalizer.recommend(ids, k=61).items} & set(ids)
+    found = [item.item_id for item in personalizer.recommend(ids, k=61, exclude_history=False).items]
+    assert set(ids) < set(found)
+
+
+def test_a_newcomer_gets_what_is_popular(personalizer: Personalizer) -> None:
+    ranker = personalizer.answerer.decoder(RecommendationTask)
+    nobody = Histories.from_lists([[], [2, 3]])
+    assert np.array_equal(ranker.score(nobody)[0], replace(ranker, second_stage=None).score(nobody)[0])
+
+
+def test_removed_items_take_no_place_and_a_new_one_has_its_own(personalizer: Personalizer) -> None:
+    ids = list(personalizer.run.dataset.catalog.item_ids)
+    first = [item.item_id for item in personalizer.recommend(ids[:3], k=20).items]
+    fewer = personalizer.remove_items(first[:15])
+    left = [item.item_id for item in fewer.recommend(ids[:3], k=20).items]
+    assert len(left) == 20
+    assert not set(left) & set(first[:15])
+    catalog = personalizer.run.dataset.catalog
+    values = {name: cells[4] for name, cells in catalog.texts.items() if cells[4] is not None}
+    more = personalizer.upsert_items([NewItem("new", values)])
+    ranker = more.answerer.decoder(RecommendationTask)
+    histories = Histories.from_lists([[0, 1, 2]])
+    closed = replace(ranker, second_stage=None).best(histories, [62], [True])[0].rows.tolist()
+    found = [item.item_id for item in more.recommend(ids[:3], k=62).items]
+    assert found.index("new") == closed.index(61)
+    assert [name for name in found if name != "new"][:20] == first
+
+
+def test_unknown_items_by_hand() -> None:
+    staged = np.array([[3.0, 2.0, 1.0], [5.0, 6.0, 7.0]], dtype=np.float32)
+    closed = np.array([[1.0, 9.0, 5.0, 7.0, 0.0], [1.0, 2.0, 3.0, 9.0, -np.inf]], dtype=np.float32)
+    found = with_unknown(staged, closed)
+    # Closed: 1, 3, 2, 0, 4, so the first unknown item is second and the last one stands last.
+    assert np.argsort(-found[0], kind="stable").tolist() == [0, 3, 1, 4, 2]
+    assert np.argsort(-found[1], kind="stable").tolist() == [3, 2, 1, 0, 4]
+    assert found[1, 4] == -np.inf
+
+
+def test_auto_keeps_what_validation_prefers(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_stage, "headline", lambda ranker, cases, exclude: 0.999)
+    found = train(dataset, recipe(kind="auto"), tmp_path / "closed", show=False)
+    assert found["fusion"]["kind"] == "closed"
+    assert found["fusion"]["valid NDCG@5"]["closed"] == 0.999
+    assert load(tmp_path / "closed").answerer.decoder(RecommendationTask).second_stage is None
+    monkeypatch.setattr(second_stage, "headline", lambda ranker, cases, exclude: 0.0)
+    found = train(dataset, recipe(kind="auto"), tmp_path / "learned", show=False)
+    assert found["fusion"]["kind"] == "learned"
+    small = train(dataset, recipe(kind="auto", most_items=60), tmp_path / "large", show=False)
+    assert small["fusion"] == {"kind": "closed"}
+
+
+def test_too_few_users_and_a_damaged_folder_get_one_line(run: Path, tmp_path: Path) -> None:
+    world = toy_world()
+    events = world.interactions.events.filter(
+        pl.col("user_id").is_in(world.split.test.histories.user_ids[:6])
+    )
+    few = replace(world, interactions=replace(world.interactions, events=events)).write(tmp_path / "few")
+    with pytest.raises(DataError, match="6 validation cases can be learned from"):
+        train(few, recipe(kind="learned"), tmp_path / "run", show=False)
+    assert train(few, recipe(kind="auto"), tmp_path / "auto", show=False)["fusion"] == {"kind": "closed"}
+    saved = run / "second_stage" / "fusion.json"
+    text = saved.read_text()
+    saved.write_text(text[:50])
+    try:
+        with pytest.raises(CheckpointError, match="not a saved fusion"):
+            load(run)
+    finally:
+        saved.write_text(text)
