@@ -88,6 +88,11 @@ def print_result(out: Path, result: dict[str, Any]) -> None:
             for name, share in fusion_weights["shares"].items()
         )
         print(f"  {task:15}alone {steps[0]:.4f}, mixed {steps[-1]:.4f}: {shares or 'nothing'}")
+    told = result["fusion"].get("valid NDCG@5")
+    if told is not None:
+        chosen = "the ranker" if result["fusion"]["kind"] == "learned" else "the mixture"
+        figures = f"mixed {told['closed']:.4f}, learned ranker {told['learned']:.4f}"
+        print(f"  second stage   {figures}: {chosen} answers")
     print(f"seconds        {seconds['preparation']:.0f} preparing, {seconds['training']:.0f} training")
     print(f"peak memory    {result['peak_memory_mib']:,.0f} MiB")
 

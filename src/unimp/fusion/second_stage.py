@@ -46,6 +46,10 @@ class LearnedStage:
                 self._features = Features(self.count(), with_model=True)
             return self._features
 
+    def prepare(self) -> None:
+        """Count the relations now."""
+        _ = self.features
+
     def score(
         self, histories: Histories, log_probabilities: FloatArray, left_out: IntArray, *, exclude: bool
     ) -> FloatArray:

@@ -22,6 +22,10 @@ class SecondStage(Protocol):
         """N: items that came later are unknown to it."""
         ...
 
+    def prepare(self) -> None:
+        """Count what answers stand on, which the first of them would else wait for."""
+        ...
+
     def score(
         self, histories: Histories, log_probabilities: FloatArray, left_out: IntArray, *, exclude: bool
     ) -> FloatArray:

@@ -52,6 +52,8 @@ class ServedModel:
 
     def __init__(self, trained: Personalizer, fetch: Fetch, cache_bytes: int) -> None:
         self.prefixes = PrefixCache(cache_bytes)
+        if trained.run.artifacts.second_stage is not None:
+            trained.run.artifacts.second_stage.prepare()
         self._use(trained.with_fetch(fetch))
 
     def _use(self, personalizer: Personalizer) -> None:
