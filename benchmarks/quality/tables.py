@@ -113,9 +113,10 @@ README_ROWS = (
     ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
     ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion"),
     ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
+    ("SASRec alone, distilled from the same teacher", "fusion/hm", "sasrec", "models alone"),
+    ("UniMP alone, distilled (TF-IDF)", "fusion/hm", "unimp", "models alone"),
     ("ItemKNN with recency alone", "hm", "itemknn-recency", "models alone"),
     ("EASE alone", "hm", "ease", "models alone"),
-    ("UniMP alone, distilled (TF-IDF)", "fusion/hm", "unimp", "models alone"),
     ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", "models alone"),
     ("SASRec alone", "hm", "sasrec", "models alone"),
 )

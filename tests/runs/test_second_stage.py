@@ -117,6 +117,18 @@ def test_removed_items_take_no_place_and_a_new_one_has_its_own(personalizer: Per
     assert [name for name in found if name != "new"][:20] == first
 
 
+def test_relations_say_why(personalizer: Personalizer) -> None:
+    ranker = personalizer.answerer.decoder(RecommendationTask)
+    history = Histories.from_lists([[3, 4, 5]])
+    reasons = ranker.reasons(history, 6)
+    assert 0 < len(reasons) <= 3
+    known = {name.partition(": ")[0] for name in ranker.second_stage.learned.names}  # type: ignore[union-attr]
+    assert set(reasons) <= known
+    assert not any(reason.startswith(("model", "popularity")) for reason in reasons)
+    assert ranker.reasons(Histories.from_lists([[]]), 6) == ()
+    assert replace(ranker, second_stage=None).reasons(history, 6) == ()
+
+
 def test_unknown_items_by_hand() -> None:
     staged = np.array([[3.0, 2.0, 1.0], [5.0, 6.0, 7.0]], dtype=np.float32)
     closed = np.array([[1.0, 9.0, 5.0, 7.0, 0.0], [1.0, 2.0, 3.0, 9.0, -np.inf]], dtype=np.float32)

@@ -14,9 +14,9 @@ import numpy as np
 from unimp.answer import MethodTrainingData, Ranker
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 from unimp.fusion.config import FusionConfig, SecondStageConfig
-from unimp.fusion.features import Features
+from unimp.fusion.features import MODEL, Features
 from unimp.fusion.fused import FusionMaker
-from unimp.fusion.learned import Contribution, LearnedFusion, contributions, fit_learned, shortlist, usable
+from unimp.fusion.learned import LearnedFusion, contributions, fit_learned, shortlist, usable
 from unimp.fusion.past import HistoryView
 from unimp.fusion.probabilities import ScoreStore
 from unimp.fusion.relations import Relations
@@ -25,6 +25,8 @@ from unimp.metrics.ranking import rank_cases, ranking_metrics
 
 DENSE_ITEMS = 2_000
 """Up to so many items a run's relations are plain arrays: ten of them take 160 MB."""
+IMPERSONAL = (MODEL, "popularity", "no events")
+"""Beginnings of features that say nothing of how an item stands to a history."""
 
 
 @dataclass
@@ -79,9 +81,10 @@ class LearnedStage:
                 scores_I[rows] = values
         return scores
 
-    def reasons(self, history: Histories, log_probabilities_I: FloatArray, item: int) -> list[Contribution]:
-        """The relations that speak for `item` after one user's history, strongest first."""
-        return contributions(self.features, self.learned, history, log_probabilities_I, item)
+    def reasons(self, history: Histories, log_probabilities_N: FloatArray, item_row: int) -> list[str]:
+        """Relations that speak for the item after one user's history, strongest first: `same brand`."""
+        found = contributions(self.features, self.learned, history, log_probabilities_N, item_row)
+        return [part.relation for part in found if not part.relation.startswith(IMPERSONAL)]
 
 
 @dataclass(frozen=True)

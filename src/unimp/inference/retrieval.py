@@ -110,6 +110,14 @@ class ModelRanker(Decoder):
         scores_UI[known] = with_unknown(staged_UN, closed_UI)
         return self.sources.hide_removed(scores_UI)
 
+    def reasons(self, history: Histories, item_row: int, most: int = 3) -> tuple[str, ...]:
+        """Relations of one user's history to an item that the second stage ranks it by; none without one."""
+        stage = self.second_stage
+        if stage is None or not history.num_events or item_row >= stage.num_items:
+            return ()
+        log_p_N = self.log_probabilities(history)[0, : stage.num_items]
+        return tuple(stage.reasons(history, log_p_N, item_row)[:most])
+
     def mixed_score(self, histories: Histories) -> FloatArray:
         """[U, I] the model with the sources' shares, whatever comes after."""
         return self.sources.hide_removed(self.mixed(self.log_probabilities(histories), histories))

@@ -35,6 +35,10 @@ class SecondStage(Protocol):
         """
         ...
 
+    def reasons(self, history: Histories, log_probabilities_N: FloatArray, item_row: int) -> list[str]:
+        """Relations of one user's history to a known item that speak for it, strongest first."""
+        ...
+
 
 def with_unknown(staged_UN: FloatArray, closed_UI: FloatArray) -> FloatArray:
     """[U, I] the stage's scores; an item that it does not know takes the place that `closed` gives it."""

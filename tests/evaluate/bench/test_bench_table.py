@@ -75,6 +75,7 @@ def test_settings_in_tables_tell_rows_apart_too() -> None:
     assert distinguishing(plain, [plain, other]) == ""
     assert distinguishing(other, [plain, other]) == " (encoder=x)"
     assert distinguishing({"a": {"b": 1}}, [{"a": {"b": 1}}, {"a": {"b": 2}}]) == " (b=1)"
+    assert distinguishing({"teacher_share": 0.9}, [{"teacher_share": 0.9}]) == " (teacher_share=0.9)"
 
 
 def test_markdown_and_latex_say_what_the_text_says(results: Path) -> None:

@@ -216,12 +216,15 @@ def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[Ta
 
 
 def distinguishing(config: dict[str, Any], siblings: Sequence[dict[str, Any]]) -> str:
-    """` (key=value, …)` of the settings in which rows of one method differ, by the last part of a name."""
+    """` (key=value, …)` of the settings in which rows of one method differ, by the last part of a name.
+
+    A teacher is told wherever there is one.
+    """
     others = [dotted(sibling) for sibling in siblings]
     differing = [
         f"{key.rpartition('.')[2]}={value}"
         for key, value in dotted(config).items()
-        if any(key not in other or other[key] != value for other in others)
+        if key == "teacher_share" or any(key not in other or other[key] != value for other in others)
     ]
     return f" ({', '.join(differing)})" if differing else ""
 

@@ -16,6 +16,7 @@ from unimp.data.histories import Histories, IntArray
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
 from unimp.inference.decoder import Decoder
 from unimp.inference.prefix_cache import PrefixCache
+from unimp.inference.retrieval import ModelRanker
 from unimp.inference.score_sources import ScoreSources
 from unimp.model.inputs import ItemState
 from unimp.sentence.vocabulary import END
@@ -72,6 +73,8 @@ class ModelExplainer(Decoder):
     task: ExplanationTask
     facts: Facts
     speaking: SpeakingConfig
+    ranker: ModelRanker | None = None
+    """Knows the relations of items and history; None for a run that does not recommend."""
     batch: int = 32
     show: bool = False
     check: Check = nothing_to_check
@@ -79,10 +82,16 @@ class ModelExplainer(Decoder):
     cache: PrefixCache | None = None
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
-        return replace(self, rater=self.rater.with_items(state, sources))
+        ranker = None if self.ranker is None else self.ranker.with_items(state, sources)
+        return replace(self, rater=self.rater.with_items(state, sources), ranker=ranker)
 
     def with_prefixes(self, cache: PrefixCache) -> Self:
-        return replace(self, rater=self.rater.with_prefixes(cache), cache=cache)
+        ranker = None if self.ranker is None else self.ranker.with_prefixes(cache)
+        return replace(self, rater=self.rater.with_prefixes(cache), ranker=ranker, cache=cache)
+
+    def relations(self, history: Histories, item_row: int) -> tuple[str, ...]:
+        """What ties the item to one user's history."""
+        return () if self.ranker is None else self.ranker.reasons(history, item_row)
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []

@@ -25,6 +25,10 @@ class Explanation:
     """Mean of the forecast made with the text; never read back from it."""
     named: tuple[str, ...]
     """The item's own attribute values (or learned aspects) that the text names."""
+    relations: tuple[str, ...]
+    """What ties the item to the history, strongest first, where the run's ranker has learned it.
+
+    `same brand`, `bought together`, `alike in words` …"""
     history: tuple[str, ...]
     cold_start: bool = False
 
@@ -35,6 +39,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
     "text": "A red bag like the ones you chose, in soft leather.",
     "rating": 4.2,
     "named": ["red", "leather"],
+    "relations": ["alike in pictures", "bought together"],
     **ANSWER_TAIL,
 }
 """What the JSON of an answer looks like."""

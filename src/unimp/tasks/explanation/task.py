@@ -112,12 +112,16 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
         from unimp.tasks.explanation.facts import Facts
         from unimp.tasks.rating.decoder import ModelRater
         from unimp.tasks.rating.task import RatingTask
+        from unimp.tasks.recommendation.task import RecommendationTask
 
         rater = parts.decoder_of(RatingTask) or ModelRater(
             parts.model, parts.state, parts.encoder, self.question, parts.factors
         )
         facts = Facts(self.context, parts.encoder.vocabulary)
-        return ModelExplainer(rater, self, facts, parts.config(SpeakingConfig), show=parts.show)
+        ranker = parts.decoder_of(RecommendationTask)
+        return ModelExplainer(
+            rater, self, facts, parts.config(SpeakingConfig), ranker=ranker, show=parts.show
+        )
 
     def answer(
         self,
@@ -140,11 +144,12 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
                     for name in named_aspects(explained.text, context.lexicon)
                     if name in context.aspects[row]
                 ),
+                decoder.relations(histories.slice(user, user + 1), row),
                 history,
                 not history,
             )
-            for request, row, explained, history in zip(
-                requests, rows, written, history_ids(catalog, histories), strict=True
+            for user, (request, row, explained, history) in enumerate(
+                zip(requests, rows, written, history_ids(catalog, histories), strict=True)
             )
         ]
 
@@ -158,10 +163,12 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
 
     def lines(self, answer: Explanation) -> list[str]:
         named = [f"    names: {', '.join(answer.named)}"] if answer.named else []
+        related = [f"    related to the history: {', '.join(answer.relations)}"] if answer.relations else []
         return [
             f"{titled(answer.item_id, answer.title).strip()}: {answer.rating:.2f}",
             f"    {answer.text or '(nothing to say)'}",
             *named,
+            *related,
         ]
 
     def references(self, parts: DecoderParts) -> Mapping[str, Explainer]:
