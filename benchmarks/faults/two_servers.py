@@ -67,23 +67,33 @@ class Stream:
         if kind == "event":
             met = self.chance.choice(self.known)
             event = {"event_id": f"{self.number}:{self.sent}", "user": user, "item": met}
-            answer = await writer.post("/v1/events", json=event)
+            answer = await self.sent_until_taken("POST", writer, "/v1/events", event)
             self.history.setdefault(user, []).append(met)
         elif kind == "forget":
-            answer = await writer.delete(f"/v1/users/{user}/history")
+            answer = await self.sent_until_taken("DELETE", writer, f"/v1/users/{user}/history")
             self.history[user] = []
         elif kind == "upsert" or not self.items.get(item):
             category = self.chance.choice(["mug", "bag", "lamp"])
-            answer = await writer.put(f"/v1/items/{item}", json={"attributes": {"category": category}})
+            content = {"attributes": {"category": category}}
+            answer = await self.sent_until_taken("PUT", writer, f"/v1/items/{item}", content)
             kind, self.items[item] = "upsert", True
         else:
-            answer = await writer.delete(f"/v1/items/{item}")
+            answer = await self.sent_until_taken("DELETE", writer, f"/v1/items/{item}")
             self.items[item] = False
         self.sent += 1
         self.found.writes[f"{kind} {answer.status_code}"] += 1
         await self.seen(
             reader, f"{kind} of {user}, {item}", user, item if kind in {"upsert", "remove"} else None
         )
+
+    async def sent_until_taken(
+        self, method: str, writer: httpx.AsyncClient, path: str, document: Facts | None = None
+    ) -> httpx.Response:
+        """The answer; what got 503 is sent again, as a client should."""
+        while (answer := await writer.request(method, path, json=document)).status_code == 503:
+            self.found.writes[f"{method} again after 503"] += 1
+            await asyncio.sleep(0.5)
+        return answer
 
     async def seen(self, reader: httpx.AsyncClient, what: str, user: str, item: str | None) -> None:
         """Ask until the answer is right."""

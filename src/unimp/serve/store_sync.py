@@ -77,6 +77,8 @@ class StoreSync:
         service.metrics.sync_age.observe(time.monotonic() - self.read_at)
         self.read_at = began
         self.reads += 1
+        if service.store.log_holds_forgotten:
+            await service.write(service.store.empty_write_ahead_log)
         if self.reads % PRUNE_EVERY == 0:
             await service.write(service.store.prune)
 
