@@ -45,7 +45,9 @@ class Watch:
     @classmethod
     def start(cls, server: Server) -> Watch:
         command = [sys.executable, __file__, str(server.process.pid), server.url]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         assert process.stdout is not None
         process.stdout.readline()  # it watches from now on
         return cls(server, resident(server.process.pid), process)

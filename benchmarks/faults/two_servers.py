@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import tempfile
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from attacked import Facts, Server
+from attacked import Facts, Server, loop_seconds
 from tests.postgresql import postgresql_programs, running_postgresql
 
 SEEN_SECONDS, GIVEN_UP_SECONDS = 2.0, 30.0
@@ -39,7 +40,9 @@ class Found:
 
     writes: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
-    """From a write's answer until the other server knew."""
+    """From a write's answer until the other server answered as it must."""
+    unknown: list[float] = field(default_factory=list)
+    """From a write's answer until a question was sent that was still answered without it; 0 for none."""
     wrong: list[str] = field(default_factory=list)
 
 
@@ -64,17 +67,18 @@ class Stream:
         if kind == "event":
             met = self.chance.choice(self.known)
             event = {"event_id": f"{self.number}:{self.sent}", "user": user, "item": met}
-            answer = await writer.post("/v1/events", json=event)
+            answer = await self.sent_until_taken("POST", writer, "/v1/events", event)
             self.history.setdefault(user, []).append(met)
         elif kind == "forget":
-            answer = await writer.delete(f"/v1/users/{user}/history")
+            answer = await self.sent_until_taken("DELETE", writer, f"/v1/users/{user}/history")
             self.history[user] = []
         elif kind == "upsert" or not self.items.get(item):
             category = self.chance.choice(["mug", "bag", "lamp"])
-            answer = await writer.put(f"/v1/items/{item}", json={"attributes": {"category": category}})
+            content = {"attributes": {"category": category}}
+            answer = await self.sent_until_taken("PUT", writer, f"/v1/items/{item}", content)
             kind, self.items[item] = "upsert", True
         else:
-            answer = await writer.delete(f"/v1/items/{item}")
+            answer = await self.sent_until_taken("DELETE", writer, f"/v1/items/{item}")
             self.items[item] = False
         self.sent += 1
         self.found.writes[f"{kind} {answer.status_code}"] += 1
@@ -82,16 +86,30 @@ class Stream:
             reader, f"{kind} of {user}, {item}", user, item if kind in {"upsert", "remove"} else None
         )
 
+    async def sent_until_taken(
+        self, method: str, writer: httpx.AsyncClient, path: str, document: Facts | None = None
+    ) -> httpx.Response:
+        """The answer; what got 503 is sent again, as a client should."""
+        while (answer := await writer.request(method, path, json=document)).status_code == 503:
+            self.found.writes[f"{method} again after 503"] += 1
+            await asyncio.sleep(0.5)
+        return answer
+
     async def seen(self, reader: httpx.AsyncClient, what: str, user: str, item: str | None) -> None:
         """Ask until the answer is right."""
-        started = time.monotonic()
+        started, unknown = time.monotonic(), 0.0
         await asyncio.sleep(FIRST_LOOK)
-        while not await (self.knows_user(reader, user) if item is None else self.knows_item(reader, item)):
-            if time.monotonic() - started > GIVEN_UP_SECONDS:
+        while True:
+            looked = time.monotonic() - started
+            if await (self.knows_user(reader, user) if item is None else self.knows_item(reader, item)):
+                break
+            unknown = looked
+            if looked > GIVEN_UP_SECONDS:
                 self.found.wrong.append(what)
                 return
             await asyncio.sleep(PAUSE)
         self.found.seconds.append(time.monotonic() - started)
+        self.found.unknown.append(unknown)
 
     async def knows_user(self, client: httpx.AsyncClient, user: str) -> bool:
         answer = await client.post("/v1/recommend", json={"user": user, "k": 1})
@@ -128,14 +146,24 @@ async def run(urls: list[str], writes: int, streams: int, seed: int, minutes: fl
     made = [Stream(n, clients, known, found, random.Random(f"{seed}-{n}")) for n in range(streams)]
 
     until = time.monotonic() + 60 * minutes
+    lags: list[float] = []
 
     async def work(stream: Stream) -> None:
         while sum(found.writes.values()) < writes and time.monotonic() < until:
             await stream.write()
 
+    async def watch_own_loop() -> None:
+        while True:
+            slept = time.monotonic()
+            await asyncio.sleep(0.05)
+            lags.append(time.monotonic() - slept - 0.05)
+
+    watching = asyncio.create_task(watch_own_loop())
     await asyncio.gather(*(work(stream) for stream in made))
+    watching.cancel()
     await asyncio.sleep(SEEN_SECONDS)
     different = [what for stream in made for what in await stream.differences()]
+    ages = [sync_ages((await client.get("/metrics")).text) for client in clients]
     for client in clients:
         await client.aclose()
     late = sum(seconds > SEEN_SECONDS for seconds in found.seconds)
@@ -145,8 +173,22 @@ async def run(urls: list[str], writes: int, streams: int, seed: int, minutes: fl
         "never_seen": found.wrong,
         "seen_after_s": {"p50": p50, "p99": p99, "slowest": round(max(found.seconds), 2)},
         "seen_later_than_2_s": late,
+        "of_these_unknown_after_2_s": sum(seconds > SEEN_SECONDS for seconds in found.unknown),
+        "reads_of_changes": ages,
+        "measuring_side_late_s": {
+            "p99": round(float(np.percentile(lags, 99)), 2),
+            "slowest": round(max(lags), 2),
+        },
         "different_at_the_end": different,
     }
+
+
+def sync_ages(metrics: str) -> Facts:
+    """How old at most what another server wrote was when it was taken over, of all reads of the changes."""
+    rows = re.findall(r'unimp_sync_age_seconds_bucket{le="([^"]+)"} ([0-9.]+)', metrics)
+    counts = {limit: int(float(count)) for limit, count in rows}
+    total = counts["+Inf"]
+    return {"reads": total, **{f"older_than_{limit}_s": total - counts[limit] for limit in ("1.0", "2.0")}}
 
 
 @contextmanager
@@ -183,6 +225,8 @@ def main() -> None:
             stack.callback(servers[-1].end)
         urls = [server.url for server in servers]
         facts = asyncio.run(run(urls, arguments.writes, arguments.streams, arguments.seed, arguments.minutes))
+        waits = [round(loop_seconds(server.process.pid)[1], 1) for server in servers]
+        facts["servers_loops_had_no_core_s"] = waits
     document: dict[str, Any] = {
         "fault": "two servers, one store",
         "store": arguments.store,

@@ -73,7 +73,10 @@ class Server:
         if variant:
             arguments = [str(Path(__file__).with_name("serve_variant.py"))]
         command = [sys.executable, *arguments, str(run), "--store", store, "--port", str(port), *options]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+        # a session of its own, as a service has: Linux divides the cores between sessions first
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
+        )
         server = cls(run, store, port, process, tuple(options), checkout)
         server.wait_until_ready()
         return server

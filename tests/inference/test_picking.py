@@ -35,7 +35,7 @@ def test_a_catalogue_picture_scores_as_the_search_head_reads_it(six: Six) -> Non
     pixels = load_pixels(six.dataset.catalog, *reranker.size)
     assert pixels is not None
     pictures = pixels.values[[3, 8]]
-    scores = reranker.score(HISTORIES.slice(0, 1), QUERIES[:1], pictures[None])
+    scores = reranker.score(reranker.sought(HISTORIES.slice(0, 1), QUERIES[:1]), pictures[None])
     vectors = reranker.state.pictures_ID
     assert vectors is not None
     sentence = reranker.encoder.encode(reranker.question(HISTORIES, 0, QUERIES[0]))
@@ -52,7 +52,7 @@ def test_the_best_of_several_is_returned(six: Six) -> None:
         codes = imaginer.draw(HISTORIES, QUERIES, [torch.Generator().manual_seed(4)] * 3, draws=5)
     drawn = paint(imaginer.tokenizer, codes)
     drawn = drawn.reshape(3, 5, *drawn.shape[1:])
-    best = reranker.score(HISTORIES, QUERIES, drawn).argmax(axis=1)
+    best = reranker.score(reranker.sought(HISTORIES, QUERIES), drawn).argmax(axis=1)
     assert len(np.unique(best)) > 1  # else the first would always do
     np.testing.assert_array_equal(imaginer.imagine(HISTORIES, QUERIES, 4), drawn[np.arange(3), best])
 
@@ -88,4 +88,5 @@ def test_pictures_are_brought_to_the_size_the_encoder_reads(six: Six) -> None:
     _, reranker = parts_of(six)
     large = np.random.default_rng(0).integers(0, 256, (2, 3, 50, 40, 3), dtype=np.uint8)
     assert reranker.fitted(large).shape == (6, *reranker.size, 3)
-    assert reranker.score(HISTORIES.slice(0, 2), QUERIES[:2], large).shape == (2, 3)
+    sought = reranker.sought(HISTORIES.slice(0, 2), QUERIES[:2])
+    assert reranker.score(sought, large).shape == (2, 3)

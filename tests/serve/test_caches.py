@@ -147,11 +147,8 @@ def test_waiting_requests_of_any_task_are_one_call(make_site: MakeSite, ids: lis
 
 
 def test_a_call_goes_on_while_one_of_its_clients_stays() -> None:
-    def gone() -> None:
-        raise ClientGone
-
     history, request = UserHistory.from_items([]), TaskRequest()
-    leaving, staying = (Question(request, history, None, check) for check in (gone, lambda: None))
+    leaving, staying = (Question(request, history, None, gone) for gone in (lambda: True, lambda: False))
     check_any([leaving, staying, leaving])
     with pytest.raises(ClientGone):
         check_any([leaving, leaving])

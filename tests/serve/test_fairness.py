@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from tests.serve.site import MakeSite, Site
+from unimp.serve import turns as turns_module
 from unimp.serve.errors import TooManyWaiting, status_of
 from unimp.serve.queue import TaskQueue, WaitingRequest
+from unimp.serve.turns import MOST_CREDIT, Turns
+from unimp.serve.worker import LONG_BATCH
+from unimp.tasks.image_generation import schema
 
 
 def echo(requests: Sequence[str]) -> list[str]:
@@ -131,3 +136,96 @@ def test_tasks_that_write_or_draw_are_long(site: Site, path: str) -> None:
     assert {name for name, length in lengths.items() if length == "long"} == long
     names = {name for task in site.service.tasks.values() for name in (task.command, *task.aliases)}
     assert path in names
+
+
+def test_a_long_call_answers_brief_requests_while_the_event_loop_is_busy(site: Site) -> None:
+    """It takes them itself: asking the event loop costs two changes of threads on a busy machine."""
+    call, noted = LongCall(site), threading.Event()
+    queue: TaskQueue[str, str] = site.service.worker.add_queue(
+        "noting", lambda requests: [noted.set() or request for request in requests]
+    )
+
+    async def ask() -> str:
+        long = call.ask(call.queue, "long")
+        await asyncio.to_thread(call.begun.wait, 20)
+        brief = call.ask(queue, "brief")
+        await asyncio.sleep(0)
+        assert noted.wait(20)  # the loop stands still meanwhile
+        call.finished.set()
+        return await brief + await long
+
+    assert site.runner.run(ask()) == "brieflong"
+
+
+def test_a_long_call_takes_few_requests_at_once(site: Site) -> None:
+    sizes = {queue.task: queue.batch_size for queue in site.service.queues.values()}
+    assert sizes["generate-image"] == sizes["explain"] == LONG_BATCH
+    assert sizes["recommend"] == site.service.settings.batch
+
+
+def test_a_long_call_stands_still_as_long_as_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(turns_module.time, "monotonic", lambda: now)
+    turns = Turns()
+    turns.begin()
+    with turns.pause() as until:
+        assert until == pytest.approx(now + MOST_CREDIT, abs=1e-9)
+        now = until
+    now += 0.1
+    with turns.pause() as until:
+        assert until == pytest.approx(now + 0.1, abs=1e-9)
+        now += 0.5  # a batch that took longer than that
+    with turns.pause() as until:
+        assert until == now
+    now += 60.0
+    with turns.pause() as until:
+        assert until == pytest.approx(now + MOST_CREDIT, abs=1e-9)
+
+
+def test_a_long_call_goes_on_when_no_brief_request_is_in_flight() -> None:
+    turns, waited = Turns(), []
+
+    def wait() -> None:
+        with turns.lock:
+            waited.append(turns.wait(time.monotonic() + 60))
+
+    with turns.lock:
+        assert not turns.wait(time.monotonic() + 60)
+    with turns.expecting():
+        with turns.lock:
+            assert not turns.wait(time.monotonic())
+        thread = threading.Thread(target=wait)
+        thread.start()
+    thread.join(20)
+    assert waited in ([True], [False])  # False: the request had ended before it looked
+    assert turns.expected == 0
+
+
+@pytest.mark.parametrize(("path", "brief"), [("recommend", 1), ("imagine", 0)])
+def test_brief_requests_are_expected_while_they_are_in_flight(
+    site: Site, monkeypatch: pytest.MonkeyPatch, path: str, brief: int
+) -> None:
+    seen: list[int] = []
+    turns, answer = site.service.worker.turns, site.service.answer
+
+    async def watched(*args: Any) -> Any:
+        seen.append(turns.expected)
+        return await answer(*args)
+
+    monkeypatch.setattr(site.service, "answer", watched)
+    site.ok(f"/v1/{path}", {"history": []})
+    assert (seen, turns.expected) == ([brief], 0)
+
+
+def test_pictures_become_files_outside_the_event_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    png_bytes = schema.png_bytes
+
+    def watched(pixels: Any) -> bytes:
+        threads.append(threading.current_thread())
+        return png_bytes(pixels)
+
+    monkeypatch.setattr(schema, "png_bytes", watched)
+    site.ok("/v1/imagine", {"history": [], "count": 2})
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads

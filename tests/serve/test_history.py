@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from tests.closeness import close
 from tests.postgresql import PostgreSQL
+from tests.serve.conftest import wipe
 from tests.serve.site import MakeSite, Site
 from unimp.personalizer import Personalizer
+from unimp.serve.store.tables import events
 
 
 @pytest.fixture
@@ -107,6 +110,33 @@ def test_a_store_that_is_away_is_a_503_and_comes_back(
     assert site.get("/readyz").status_code == 200
     assert site.ok("/v1/recommend", asked)["history"] == [ids[0]]
     assert site.ok("/v1/events", sent) == {"accepted": 0, "duplicates": 1}
+
+
+def test_locked_tables_hold_neither_known_users_nor_readiness_up(
+    make_site: MakeSite, postgresql: PostgreSQL
+) -> None:
+    site = make_site(postgresql.url)
+    wipe(site.service.store)
+    asked = {"user": "known", "k": 1}
+    before = site.ok("/v1/recommend", asked)
+    with site.service.store.engine.connect() as connection:
+        connection.execute(sa.text("LOCK TABLE events, changes, items, api_keys IN ACCESS EXCLUSIVE MODE"))
+        assert site.ok("/v1/recommend", asked) == before
+        assert site.get("/readyz").status_code == 200
+        assert "store: not available" in site.refused(503, site.post("/v1/recommend", {"user": "new"}))
+    assert site.ok("/v1/recommend", {"user": "new"})["cold_start"]
+
+
+def test_a_forgotten_id_is_taken_out_of_the_log_when_readers_have_ended(site: Site, ids: list[str]) -> None:
+    store = site.service.store
+    site.ok("/v1/events", {"event_id": "e", "user": "ann", "item": ids[1]})
+    with store.engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        connection.execute(sa.select(events)).all()
+        assert site.delete("/v1/users/ann/history").json()["events_deleted"] == 1
+        assert store.log_holds_forgotten
+    site.runner.run(site.sync.sync())
+    assert not store.log_holds_forgotten
 
 
 def test_items_met_before_the_latest_events_do_not_come_back(make_site: MakeSite, ids: list[str]) -> None:

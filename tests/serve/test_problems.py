@@ -44,6 +44,7 @@ def test_a_body_that_is_not_read_says_how_it_would_be(site: Site) -> None:
     assert says(422, b"") == "body: is missing; send JSON"
     assert "Content-Type: application/json" in says(422, b'{"user": "a"}', **{"content-type": "text/plain"})
     assert "send valid JSON" in says(400, b"[" * 100_000)
+    assert "a number of very many digits" in says(400, b'{"k": ' + b"9" * 5000 + b"}")
 
 
 def test_addresses_and_methods(site: Site) -> None:

@@ -21,7 +21,7 @@ from unimp.core.errors import ConfigError
 from unimp.serve.store.changes import KEPT_SECONDS, log_changes
 from unimp.serve.store.records import WHEN_STORED, StoredEvent, StoredItem
 from unimp.serve.store.store import EventConflict, Store, StoreUnavailable, digest
-from unimp.serve.store.tables import changes, metadata
+from unimp.serve.store.tables import changes, metadata, retired_events
 
 OpenStore = Callable[[], Store]
 
@@ -197,7 +197,32 @@ def test_a_forgotten_event_that_is_sent_again_is_not_stored(open_store: OpenStor
     added = store.add_events([event(1), event(3)])
     assert (added.accepted, added.duplicates) == (1, 1)
     assert [one.event_id for one in store.user_log("ann").events] == ["e3"]
+    with store.engine.begin() as connection:
+        connection.execute(sa.update(retired_events).values(time=0))
+    store.prune()
+    assert store.add_events([event(2)]).accepted == 0  # however late it comes
     assert store.forgotten_among(["ann", "bob"]) == {"ann"}
+
+
+def test_a_reader_holds_the_log_with_a_forgotten_id_back_for_a_while_only(tmp_path: Path) -> None:
+    store, reader = (Store.open(f"sqlite:///{tmp_path / 'store.db'}") for _ in range(2))
+    user = "somebody to be forgotten"
+
+    def stands_somewhere() -> bool:
+        return any(user.encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+    store.add_events([event(1, user)])
+    with reader.engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        connection.execute(sa.select(changes)).all()
+        assert store.forget(user) == 1
+        assert store.log_holds_forgotten
+        assert stands_somewhere()
+    assert store.empty_write_ahead_log()
+    assert not store.log_holds_forgotten
+    assert not stands_somewhere()
+    for opened in (store, reader):
+        opened.close()
 
 
 def test_the_id_of_a_forgotten_user_stands_in_no_file(tmp_path: Path) -> None:

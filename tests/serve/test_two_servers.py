@@ -17,9 +17,10 @@ from hypothesis.stateful import (
 )
 
 from tests.serve.conftest import wipe
-from tests.serve.site import Site
+from tests.serve.site import MakeSite, Site
 from unimp.personalizer import Personalizer
 from unimp.serve.app import create_app
+from unimp.serve.service import STORE_READS
 from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 
@@ -147,3 +148,25 @@ def test_two_servers_on_one_store_hold_what_a_model_of_it_says(
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine, settings=settings(max_examples=5, stateful_step_count=20, derandomize=True, deadline=None)
     )
+
+
+def test_questions_that_read_the_store_do_not_delay_the_news(make_site: MakeSite) -> None:
+    """Reads of the changes have a slot of their own, and their age is measured."""
+    writer, reader = make_site(), make_site()
+    met = reader.service.catalog.item_ids[3]
+
+    def counted() -> float:
+        value = reader.service.metrics.registry.get_sample_value("unimp_sync_age_seconds_count")
+        assert value is not None
+        return value
+
+    assert reader.ok("/v1/recommend", {"user": "ann"})["history"] == []
+    writer.ok("/v1/events", {"event_id": "e", "user": "ann", "item": met})
+    slots, before = reader.service.read_slots, counted()
+    for number in range(STORE_READS):
+        slots.acquire_on_behalf_of_nowait(number)
+    reader.runner.run(reader.sync.sync())
+    for number in range(STORE_READS):
+        slots.release_on_behalf_of(number)
+    assert counted() == before + 1
+    assert reader.ok("/v1/recommend", {"user": "ann"})["history"] == [met]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from unimp.serve.settings import ServeSettings
 from unimp.serve.store.store import Store
 from unimp.serve.store_sync import StoreSync
 from unimp.tasks import commands
+from unimp.tasks.task import AnyTask
 
 PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -71,19 +72,27 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
         app.include_router(router)
     rates = Rates(settings)
     keys = app.state.keys = Keys(store, settings, rates)
-    bodies = BodyLimits(settings, picture_paths())
-    app.add_middleware(Gate, settings=settings, keys=keys, rates=rates, bodies=bodies)
+    bodies = BodyLimits(settings, task_paths(lambda task: task.Request.picture_field is not None))
+    app.add_middleware(
+        Gate,
+        settings=settings,
+        keys=keys,
+        rates=rates,
+        bodies=bodies,
+        turns=service.worker.turns,
+        brief_paths=task_paths(lambda task: not task.by_likelihood),
+    )
     service.metrics.watch_bytes(held_bytes(service, bodies))
     app.add_middleware(Observed, metrics=service.metrics)
     return app
 
 
-def picture_paths() -> frozenset[str]:
-    """Paths of the tasks whose requests may hold a picture, here and on the page."""
+def task_paths(chosen: Callable[[type[AnyTask]], bool]) -> frozenset[str]:
+    """Paths of those tasks, here and on the page."""
     return frozenset(
         f"{prefix}/{name}"
         for name, task in commands()
-        if task.Request.picture_field is not None
+        if chosen(task)
         for prefix in (tasks.PREFIX, forms.PREFIX)
     )
 

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from unimp.core.errors import UnimpError
 from unimp.serve.connection import CLIENT_GONE, ClientGone
 from unimp.serve.page.rendering import problem_page
-from unimp.serve.schemas import KIND
+from unimp.serve.schemas import KIND, MOST_ENTRIES
 from unimp.serve.store.store import EventConflict, StoreUnavailable
 from unimp.tasks.requests import ID_PATTERN, TEXT_PATTERN
 
@@ -35,6 +35,11 @@ PATTERNS = {
     TEXT_PATTERN: "must not hold control characters",
     KIND: "must be small letters, digits, - and _, at most 32 and a letter first",
 }
+NAMED = {
+    "unknown_field": "unknown field; leave it out, or look at /openapi.json for the right name",
+    "too_many": f"more than {MOST_ENTRIES:,} entries; send fewer",
+}
+"""Our own errors, whose context names the field."""
 
 
 class Busy(UnimpError):
@@ -69,10 +74,9 @@ def one_line(error: Mapping[str, Any]) -> str:
         reason = (error.get("ctx") or {}).get("error", "not complete")
         return f"body: not valid JSON: {reason}"
     place = ".".join(str(part) for part in error["loc"] if part not in {"body", "query", "path"})
-    if error["type"] == "unknown_field":
+    if error["type"] in NAMED:
         name = str(error["ctx"]["name"])[:SHOWN]
-        place = f"{place}.{name}" if place else name
-        return f"{place}: unknown field; leave it out, or look at /openapi.json for the right name"
+        return f"{place}.{name}: {NAMED[error['type']]}" if place else f"{name}: {NAMED[error['type']]}"
     if error["type"] == "value_error":
         message = str(error["msg"]).removeprefix("Value error, ")
         return f"{place}: {message}" if place else message

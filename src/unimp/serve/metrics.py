@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from unimp.inference.prefix_cache import PrefixCache
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+AGES = (0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 5.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -28,6 +29,7 @@ class Metrics:
     events: Counter = field(init=False)
     histories: Counter = field(init=False)
     items: Counter = field(init=False)
+    sync_age: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
         made = {
@@ -57,6 +59,12 @@ class Metrics:
                 "unimp_histories",
                 "Users' histories: from the cache, or read from the store",
                 ["outcome"],
+                registry=self.registry,
+            ),
+            "sync_age": Histogram(
+                "unimp_sync_age_seconds",
+                "Since the read before began when what other servers wrote was taken over: no news is older",
+                buckets=AGES,
                 registry=self.registry,
             ),
             "items": Counter("unimp_items_put", "Items put into the catalogue", registry=self.registry),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +17,7 @@ from unimp.serve.limits import BodyLimits, BoundedBody, Rates, too_large
 from unimp.serve.metrics import Metrics
 from unimp.serve.security import Keys, check_origin
 from unimp.serve.settings import ServeSettings
+from unimp.serve.turns import Turns
 
 OPEN_PATHS = ("/healthz", "/readyz", "/static/", "/sign-in")
 """Answered without a key."""
@@ -73,6 +75,9 @@ class Gate:
     keys: Keys
     rates: Rates
     bodies: BodyLimits
+    turns: Turns
+    brief_paths: frozenset[str]
+    """Of the tasks that are answered by one pass of the model."""
     in_flight: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +103,8 @@ class Gate:
         body = BoundedBody(self.bodies, limit, receive, is_file=kind.lower().startswith("multipart/"))
         self.in_flight += 1
         try:
-            await self.app(scope, body.receive, send)
+            with self.turns.expecting() if scope["path"] in self.brief_paths else nullcontext():
+                await self.app(scope, body.receive, send)
         finally:
             body.release()
             self.in_flight -= 1

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from unimp.core.errors import DataError
@@ -34,8 +33,8 @@ class Question:
     history: UserHistory
     pixels: PixelArray | None
     """The request's picture at the model's size."""
-    check: Check
-    """Called between two steps of writing and drawing; raises ClientGone when the client has left."""
+    gone: Callable[[], bool]
+    """Whether the client has left."""
 
     @property
     def num_bytes(self) -> int:
@@ -50,7 +49,9 @@ class ServedModel:
     The only place of the service that touches the item index and the prefix cache.
     """
 
-    def __init__(self, trained: Personalizer, fetch: Fetch, cache_bytes: int) -> None:
+    def __init__(self, trained: Personalizer, fetch: Fetch, cache_bytes: int, between_steps: Check) -> None:
+        """`between_steps`: called between two steps of writing and drawing."""
+        self.between_steps = between_steps
         self.prefixes = PrefixCache(cache_bytes)
         if trained.run.artifacts.second_stage is not None:
             trained.run.artifacts.second_stage.prepare()
@@ -122,7 +123,12 @@ class ServedModel:
 
         Each user's history is read from its cached prefix on, and removed items are not answered with.
         """
-        answerer = self.answerer.heeding(partial(check_any, questions))
+
+        def check() -> None:
+            check_any(questions)
+            self.between_steps()
+
+        answerer = self.answerer.heeding(check)
         return answerer.answer(
             answerer.task_named(task.name),
             stack_histories([question.history for question in questions]),
@@ -133,13 +139,7 @@ class ServedModel:
 
 def check_any(questions: Sequence[Question]) -> None:
     """Raises ClientGone when all clients have left: one that stays is answered to the end."""
-    gone = 0
-    for question in questions:
-        try:
-            question.check()
-        except ClientGone:
-            gone += 1
-    if gone == len(questions):
+    if all(question.gone() for question in questions):
         raise ClientGone
 
 

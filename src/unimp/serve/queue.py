@@ -25,7 +25,7 @@ class WaitingRequest(Generic[Request, Answer]):
     number: int
     """Order of arrival at the worker, over all its queues."""
     since: float
-    """Seconds of the event loop's clock."""
+    """By `time.monotonic`."""
     num_bytes: int = 0
     """Estimated memory."""
 

@@ -8,8 +8,10 @@ from typing import Any, get_args
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.datastructures import FormData, UploadFile
 
+from unimp.serve.schemas import check_fields
 from unimp.tasks.forms import request_fields
 from unimp.tasks.requests import FieldForm, ItemCount, TaskRequest
 
@@ -59,12 +61,12 @@ def validated(kind: type[TaskRequest], document: Any) -> TaskRequest:
 
 
 def check_field_names(document: Any, kind: type[TaskRequest]) -> None:
-    """End at the first unknown field; pydantic's own check makes an error of every one."""
-    for name in document if isinstance(document, dict) else ():
-        if name not in kind.model_fields:
-            raise RequestValidationError(
-                [{"type": "unknown_field", "loc": ("body",), "msg": "unknown field", "ctx": {"name": name}}]
-            )
+    """End at the first unknown or very long field; pydantic's own checks make an error of every mistake."""
+    try:
+        check_fields(document, kind.model_fields)
+    except PydanticCustomError as error:
+        problem = {"type": error.type, "loc": ("body",), "msg": error.message(), "ctx": error.context}
+        raise RequestValidationError([problem]) from None
 
 
 def json_document(body: bytes, content_type: str) -> Any:
@@ -81,6 +83,8 @@ def json_document(body: bytes, content_type: str) -> Any:
         raise json_invalid("nested too deep; send valid JSON") from None
     except UnicodeDecodeError:
         raise json_invalid("not UTF-8; send valid JSON") from None
+    except ValueError:  # Python reads no longer ones
+        raise json_invalid("a number of very many digits; send valid JSON") from None
 
 
 def json_invalid(reason: str) -> RequestValidationError:

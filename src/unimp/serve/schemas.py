@@ -17,6 +17,8 @@ AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=64, pa
 AttributeText = Annotated[str, StringConstraints(max_length=4000, pattern=TEXT_PATTERN)]
 
 MOST_EVENTS = 1000
+MOST_ENTRIES = 2000
+"""Of a list or object in a body: of more, not every wrong one is told."""
 LATEST_TIME = 4_102_444_800
 """UTC seconds: the year 2100. Milliseconds by mistake lie far behind it."""
 
@@ -37,11 +39,12 @@ class StrictBody(BaseModel):
 
 
 def check_fields(value: Any, known: Container[str]) -> None:
-    """Raise for the first key of an object that is not `known`."""
-    if isinstance(value, dict):
-        for name in value:
-            if name not in known:
-                raise PydanticCustomError("unknown_field", "unknown field", {"name": name})
+    """Raise for the first key of an object that is not `known`, or whose value has very many entries."""
+    for name, field in value.items() if isinstance(value, dict) else ():
+        if name not in known:
+            raise PydanticCustomError("unknown_field", "unknown field", {"name": name})
+        if isinstance(field, list | dict) and len(field) > MOST_ENTRIES:
+            raise PydanticCustomError("too_many", "too many", {"name": name})
 
 
 class EventIn(StrictBody):

@@ -17,7 +17,6 @@ from unimp.data.dataset import Dataset
 from unimp.data.pictures import PixelArray
 from unimp.data.upserts import NewItem
 from unimp.personalizer import Personalizer
-from unimp.serve.connection import ClientGone
 from unimp.serve.decoding import DecodingBudget, PictureDecoder
 from unimp.serve.errors import TooSlow
 from unimp.serve.history_cache import HistoryCache
@@ -55,10 +54,10 @@ class Service:
 
     def __init__(self, trained: Personalizer, store: Store, settings: ServeSettings) -> None:
         self.store, self.settings = store, settings
-        self.model = ServedModel(trained, store.picture, settings.prefix_cache_bytes)
         self.metrics = Metrics()
-        self.metrics.watch(self.model.prefixes)
         self.worker = ModelWorker(settings, self.metrics)
+        self.model = ServedModel(trained, store.picture, settings.prefix_cache_bytes, self.worker.give_way)
+        self.metrics.watch(self.model.prefixes)
         self.histories = HistoryCache(settings.history_cache_bytes)
         self.decoder = PictureDecoder()
         self.decoding = DecodingBudget(settings.decoding_bytes)
@@ -149,14 +148,8 @@ class Service:
         if history is None:
             history = await self.history(request)
         left = threading.Event()
-
-        def check() -> None:
-            if left.is_set():
-                raise ClientGone
-            self.worker.give_way()
-
         try:
-            question = Question(request, history, pixels, check)
+            question = Question(request, history, pixels, left.is_set)
             size = question.num_bytes
             return await self.worker.ask(self.queues[task.name], question, client, num_bytes=size)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -12,6 +13,7 @@ from unimp.serve.errors import Busy, TooManyWaiting, TooSlow
 from unimp.serve.metrics import Metrics
 from unimp.serve.queue import Length, TaskQueue, WaitingRequest
 from unimp.serve.settings import ServeSettings
+from unimp.serve.turns import Turns
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -19,6 +21,8 @@ Batch = tuple[TaskQueue[Any, Any], list[WaitingRequest[Any, Any]]]
 
 PATIENCE = 1.0
 """Seconds after which a long request has its turn before brief ones."""
+LONG_BATCH = 8
+"""Most requests in one long call: the more, the longer each of its steps, at whose end brief ones wait."""
 
 
 class ModelWorker:
@@ -30,6 +34,7 @@ class ModelWorker:
     def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         self.queues: list[TaskQueue[Any, Any]] = []
+        self.turns = Turns()
         self.numbers = count()
         self.arrived = asyncio.Event()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -40,12 +45,14 @@ class ModelWorker:
 
     @property
     def num_waiting(self) -> int:
-        return sum(len(queue.waiting) for queue in self.queues)
+        with self.turns.lock:
+            return sum(len(queue.waiting) for queue in self.queues)
 
     @property
     def bytes(self) -> int:
         """Memory of what waits."""
-        return sum(waiting.num_bytes for queue in self.queues for waiting in queue.waiting)
+        with self.turns.lock:
+            return sum(waiting.num_bytes for queue in self.queues for waiting in queue.waiting)
 
     def add_queue(
         self,
@@ -56,7 +63,8 @@ class ModelWorker:
         length: Length = "brief",
     ) -> TaskQueue[Request, Answer]:
         """A new queue; without `batched`, every request is a call of its own."""
-        queue = TaskQueue(task, answer, self.settings.batch if batched else 1, length)
+        most = min(self.settings.batch, LONG_BATCH) if length == "long" else self.settings.batch
+        queue = TaskQueue(task, answer, most if batched else 1, length)
         self.queues.append(queue)
         return queue
 
@@ -69,12 +77,14 @@ class ModelWorker:
         if self.loop_task is not None:
             self.loop_task.cancel()
             await asyncio.gather(self.loop_task, return_exceptions=True)
-        for queue in self.queues:
-            for waiting in queue.waiting:
-                if not waiting.abandoned:
-                    waiting.future.set_exception(Busy("the server is stopping; try again in a moment"))
-            queue.waiting.clear()
-        # not here: a long call in that thread may ask this one whether it shall give way
+        with self.turns.lock:
+            left = [waiting for queue in self.queues for waiting in queue.waiting]
+            for queue in self.queues:
+                queue.waiting.clear()
+        for waiting in left:
+            if not waiting.abandoned:
+                waiting.future.set_exception(Busy("the server is stopping; try again in a moment"))
+        # not here: a long call in that thread may still have brief answers to deliver in this one
         await asyncio.to_thread(self.thread.shutdown, wait=True, cancel_futures=True)
 
     async def ask(
@@ -90,12 +100,13 @@ class ModelWorker:
 
         Cancelling the caller takes the request out of its queue.
         """
-        self._check_room(queue, client, num_bytes)
         limit = self.settings.answer_seconds if seconds is None else seconds
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        waiting = WaitingRequest(request, client, future, next(self.numbers), loop.time(), num_bytes)
-        queue.waiting.append(waiting)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting = WaitingRequest(request, client, future, next(self.numbers), time.monotonic(), num_bytes)
+        with self.turns.lock:
+            self._check_room(queue, client, num_bytes)
+            queue.waiting.append(waiting)
+            self.turns.lock.notify()
         self.arrived.set()
         try:
             async with asyncio.timeout(limit):
@@ -118,40 +129,48 @@ class ModelWorker:
         loop = asyncio.get_running_loop()
         while True:
             await self.arrived.wait()
-            taken = self._take()
+            with self.turns.lock:
+                taken = self._take()
             if taken is None:
                 self.arrived.clear()
                 continue
             queue, batch = taken
             self.last_was_long = queue.length == "long"
+            if self.last_was_long:
+                self.turns.begin()
             requests = [waiting.request for waiting in batch]
             self._deliver(batch, await loop.run_in_executor(self.thread, queue.answer_batch, requests))
 
     def give_way(self) -> None:
-        """Answer one batch of brief requests, if any wait. A long call calls it between two of its steps,
-        in the model's thread."""
+        """Answer the brief requests that wait, and those that arrive while the long call may stand still. It
+        calls this between two of its steps, in the model's thread."""
         loop = self.loop
-        if loop is None or not any(queue.length == "brief" and queue.waiting for queue in self.queues):
+        if loop is None:
             return
-        taken = asyncio.run_coroutine_threadsafe(self._take_brief(), loop).result()
-        if taken is not None:
-            queue, batch = taken
-            answers = queue.answer_batch([waiting.request for waiting in batch])
-            loop.call_soon_threadsafe(self._deliver, batch, answers)
-
-    async def _take_brief(self) -> Batch | None:
-        return self._take(brief_only=True)
+        with self.turns.pause() as until:
+            while True:
+                with self.turns.lock:
+                    taken = self._take(brief_only=True)
+                    if taken is None and not self.turns.wait(until):
+                        return
+                if taken is not None:
+                    queue, batch = taken
+                    answers = queue.answer_batch([waiting.request for waiting in batch])
+                    loop.call_soon_threadsafe(self._deliver, batch, answers)
+                if time.monotonic() > until:
+                    return
 
     def _take(self, *, brief_only: bool = False) -> Batch | None:
-        """A batch of the queue whose turn it is; None when no request waits."""
+        """A batch of the queue whose turn it is; None when no request waits. Only with the turns' lock."""
         for queue in self.queues:
-            self.metrics.abandoned.inc(queue.drop_abandoned())
+            if dropped := queue.drop_abandoned():
+                self.metrics.abandoned.inc(dropped)
         filled = [queue for queue in self.queues if queue.waiting]
         prompt = [queue for queue in filled if queue.length == "brief" or not (brief_only or is_long(queue))]
         long = [queue for queue in filled if is_long(queue) and not brief_only]
         if prompt and long and not self.last_was_long:
             since = min(queue.waiting[0].since for queue in long)
-            if asyncio.get_running_loop().time() - since > PATIENCE:
+            if time.monotonic() - since > PATIENCE:
                 prompt = []
         if not prompt and not long:
             return None

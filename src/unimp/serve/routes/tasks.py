@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import TypeAdapter
 
@@ -49,7 +50,11 @@ def endpoint(task: type[AnyTask]) -> Callable[..., Awaitable[Response]]:
         service, client = await service_of(request), await client_of(request)
         asked = await read_request(request, task.Request)
         found = await while_connected(request, service.answer(task, asked, client))
-        return Response(answer_type.dump_json(found), media_type="application/json")
+        if task.makes_files:  # pictures become PNG files here, which takes too long for the event loop
+            document = await anyio.to_thread.run_sync(answer_type.dump_json, found)
+        else:
+            document = answer_type.dump_json(found)
+        return Response(document, media_type="application/json")
 
     return answer
 

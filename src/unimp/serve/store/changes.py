@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from unimp.serve.store.tables import changes, retired_events
+from unimp.serve.store.tables import changes
 
 KEPT_SECONDS = 86_400
 """How long a change is kept: a server that read none for longer forgets all that it has cached."""
@@ -96,8 +96,7 @@ def read_changes(connection: Connection, cursor: ChangeCursor) -> StoreChanges:
 def prune_changes(connection: Connection) -> None:
     """Delete what is older than KEPT_SECONDS."""
     limit = int(connection.scalar(sa.select(database_time(connection))) or 0) - KEPT_SECONDS
-    for table in (changes, retired_events):
-        connection.execute(sa.delete(table).where(table.c.time < limit))
+    connection.execute(sa.delete(changes).where(changes.c.time < limit))
 
 
 def is_sqlite(connection: Connection) -> bool:

@@ -29,7 +29,7 @@ from unimp.serve.store.changes import (
     prune_changes,
     read_changes,
 )
-from unimp.serve.store.database import file_identity, make_engine, migrate
+from unimp.serve.store.database import WAIT_SECONDS, file_identity, make_engine, migrate
 from unimp.serve.store.records import WHEN_STORED, Added, ApiKey, MetItem, StoredEvent, StoredItem, UserLog
 from unimp.serve.store.tables import api_keys, changes, events, forgotten, items, retired_events
 
@@ -37,9 +37,8 @@ ROWS_AT_ONCE = 500
 """Rows of one INSERT: SQLite bounds the parameters of a statement."""
 RECENT_EVENTS = 1000
 """Latest events among which the latest users are sought."""
-TRUNCATE_TRIES = 5
-TRUNCATE_PAUSE = 0.05
-"""Seconds between tries to empty SQLite's write-ahead log while others read."""
+TRUNCATE_MILLISECONDS = 200
+"""How long others who read are waited for before SQLite's write-ahead log is emptied."""
 
 
 class StoreUnavailable(UnimpError):
@@ -56,6 +55,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.file = file_identity(engine)
+        self.log_holds_forgotten = False
+        """SQLite: a reader held the write-ahead log back when somebody was forgotten."""
         self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
     @classmethod
@@ -138,7 +139,8 @@ class Store:
     def forget(self, user_id: str) -> int:
         """Delete the user's events, and remember, by hashes alone, not to use the data's; how many events.
 
-        SQLite's write-ahead log is emptied: the id stands nowhere in the store's files afterwards.
+        SQLite's write-ahead log is emptied: the id stands nowhere in the store's files afterwards. While a
+        reader holds it back `log_holds_forgotten` says so, and `empty_write_ahead_log` must be tried again.
         """
         mark = self._insert(forgotten).values(user_hash=digest(user_id), time=int(time.time()))
         with self._connection() as connection:
@@ -161,13 +163,15 @@ class Store:
         """Write SQLite's log into its file and truncate it; False while readers hold it back."""
         if self.engine.dialect.name != "sqlite":
             return True
-        for _ in range(TRUNCATE_TRIES):
-            with self._connection() as connection:
+        self.log_holds_forgotten = True
+        with self._connection() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={TRUNCATE_MILLISECONDS}")
+            try:
                 busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
-            if not busy:
-                return True
-            time.sleep(TRUNCATE_PAUSE)
-        return False
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={1000 * WAIT_SECONDS}")
+        self.log_holds_forgotten = bool(busy)
+        return not busy
 
     def forgotten_among(self, user_ids: Sequence[str]) -> set[str]:
         """Those of the users that were forgotten."""

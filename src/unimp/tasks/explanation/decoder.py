@@ -78,7 +78,7 @@ class ModelExplainer(Decoder):
     batch: int = 32
     show: bool = False
     check: Check = nothing_to_check
-    """Called before every token; what it raises ends the work."""
+    """Called after the rating and before every token; what it raises ends the work."""
     cache: PrefixCache | None = None
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
@@ -108,6 +108,7 @@ class ModelExplainer(Decoder):
         means = distribution @ rater.levels
         likely = rater.levels[distribution.argmax(axis=1)]
         rows = item_rows.tolist()
+        self.check()
         sentences = [
             rater.encoder.encode(self.task.question(histories, user, row, float(likely[user])))
             for user, row in enumerate(rows)

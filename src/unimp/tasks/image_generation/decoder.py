@@ -30,8 +30,8 @@ from unimp.tasks.image_generation.task import ImageGenerationTask
 
 COLDEST = 1e-3
 """A temperature below this takes the likeliest code: dividing by it would overflow."""
-PAINTED = 32
-"""Pictures painted and compared between two checks: about as long as drawing one code of a full batch."""
+PAINTED = 4
+"""Pictures painted, or compared, between two checks."""
 
 
 class SamplingConfig(Config):
@@ -65,7 +65,8 @@ class ModelImageGenerator(Decoder):
     batch: int = 64
     show: bool = False
     check: Check = nothing_to_check
-    """Called before every code and every few painted pictures; what it raises ends the work."""
+    """Called between readings, before every code and its steps, and before a few pictures are painted or
+    compared; what it raises ends the work."""
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
         reranker = None if self.reranker is None else self.reranker.with_items(state, sources)
@@ -133,23 +134,26 @@ class ModelImageGenerator(Decoder):
         """[U, Y, X, 3] of several pictures each, the one that the reranker prefers."""
         draws = self.sampling.draws if self.reranker is not None else 1
         codes = self.draw(histories, queries, generators, draws)
+        sought_UD = None
+        if self.reranker is not None and draws > 1:
+            self.check()
+            sought_UD = self.reranker.sought(histories, queries)
         few, parts = max(1, PAINTED // draws), []
         for start in range(0, len(queries), few):
             self.check()
-            users = slice(start, start + few)
             pictures = paint(self.tokenizer, codes[start * draws : (start + few) * draws])
-            parts.append(self._preferred(histories.slice(start, start + few), queries[users], pictures))
+            if sought_UD is not None:
+                self.check()
+                pictures = self._preferred(sought_UD[start : start + few], pictures)
+            parts.append(pictures)
         return np.concatenate(parts)
 
-    def _preferred(
-        self, histories: Histories, queries: Sequence[Query], pictures: PictureArray
-    ) -> PictureArray:
+    def _preferred(self, sought_UD: Tensor, pictures: PictureArray) -> PictureArray:
         """[U, Y, X, 3] of [U * draws, Y, X, 3]."""
-        if self.reranker is None or len(pictures) == len(queries):
-            return pictures
-        pictures_UN = pictures.reshape(len(queries), -1, *pictures.shape[1:])
-        chosen = self.reranker.score(histories, queries, pictures_UN).argmax(axis=1)
-        return pictures_UN[np.arange(len(queries)), chosen]
+        assert self.reranker is not None
+        pictures_UN = pictures.reshape(len(sought_UD), -1, *pictures.shape[1:])
+        chosen = self.reranker.score(sought_UD, pictures_UN).argmax(axis=1)
+        return pictures_UN[np.arange(len(sought_UD)), chosen]
 
     def draw(
         self,
@@ -167,6 +171,7 @@ class ModelImageGenerator(Decoder):
         first, places = vocabulary.first_code, vocabulary.num_places
         going = [self.read(histories, queries, self.cache)]
         if self.sampling.guidance != 1.0:
+            self.check()
             going.append(self.read(histories.first(0), [Query()] * len(queries)))
         if draws > 1:
             rows = torch.arange(len(queries), device=self.state.table_ID.device).repeat_interleave(draws)
@@ -184,6 +189,7 @@ class ModelImageGenerator(Decoder):
             if place + 1 < places:
                 following = torch.full_like(code_U, vocabulary.first_place + place + 1)
                 for continuation in going:
+                    self.check()
                     continuation.step(torch.stack((first + code_U, following), dim=1))
         return torch.stack(codes, dim=1)
 

@@ -47,19 +47,23 @@ class PictureReranker(Decoder):
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
         return replace(self, state=state)
 
-    def score(self, histories: Histories, queries: Sequence[Query], pictures: PictureArray) -> FloatArray:
+    @torch.inference_mode()
+    def sought(self, histories: Histories, queries: Sequence[Query]) -> Tensor:
+        """[U, ·] what the items that each user would find are sought by."""
+        questions = [self.question(histories, user, query) for user, query in enumerate(queries)]
+        encoded = [self.encoder.encode(question) for question in questions]
+        names = histories.user_ids.tolist()
+        return self.model.sought(hidden_at_end(self.model, self.state, encoded, self.cache, names))
+
+    @torch.inference_mode()
+    def score(self, sought_UD: Tensor, pictures: PictureArray) -> FloatArray:
         """[U, N] the picture's part in the logit of an item that looked so; pictures [U, N, Y, X, 3]."""
         users, number = pictures.shape[:2]
-        with torch.inference_mode():
-            questions = [self.question(histories, user, query) for user, query in enumerate(queries)]
-            encoded = [self.encoder.encode(question) for question in questions]
-            names = histories.user_ids.tolist()
-            hidden_UD = hidden_at_end(self.model, self.state, encoded, self.cache, names)
-            state = self.model.with_outside(self.state, self.see(self.fitted(pictures)))
-            assert state.pictures_ID is not None
-            vectors_UND = state.pictures_ID[-users * number :].view(users, number, -1)
-            sought_UD = self.model.sought(hidden_UD)[:, : vectors_UND.shape[2]]
-            scores = torch.einsum("ud,und->un", sought_UD, vectors_UND)
+        visual_XVE = self.see(self.fitted(pictures))
+        shown_X = visual_XVE.new_ones(len(visual_XVE), dtype=torch.bool)
+        pooled_XC = self.model.pooled_pictures(visual_XVE, shown_X)
+        vectors_UND = self.model.picture_parts(pooled_XC).view(users, number, -1)
+        scores = torch.einsum("ud,und->un", sought_UD[:, : vectors_UND.shape[2]], vectors_UND)
         return np.asarray(scores.cpu().numpy(), dtype=np.float32)
 
     def fitted(self, pictures: PictureArray) -> PictureArray:
