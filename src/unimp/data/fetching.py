@@ -20,7 +20,7 @@ from unimp.core.progress import ProgressBar, progress_bar
 from unimp.data.dataset import ITEMS, MANIFEST, Dataset
 from unimp.data.picture_cells import address_stem
 from unimp.data.picture_check import LISTED, decoding_problem
-from unimp.data.pictures import PictureSource
+from unimp.data.pictures import PictureSource, is_heic
 from unimp.data.placeholders import find_placeholders
 from unimp.data.web import FetchError, FetchLimits, fetch
 
@@ -220,7 +220,9 @@ def put(folder: Path, address: str, data: bytes) -> str:
 def ending(data: bytes) -> str:
     starts = {b"\xff\xd8": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp"}
     found = next((name for start, name in starts.items() if data.startswith(start)), None)
-    return found or ("webp" if data[8:12] == b"WEBP" else "avif" if data[4:8] == b"ftyp" else "tif")
+    if data[4:8] == b"ftyp":
+        return "heic" if is_heic(data) else "avif"
+    return found or ("webp" if data[8:12] == b"WEBP" else "tif")
 
 
 def urlsplit_host(address: str) -> str:
