@@ -46,7 +46,7 @@ test-scale: $(SCALE)
 	$(BIN)/python -m pytest tests/scale tests/inference/test_candidates.py
 
 $(SCALE): $(STAMP)
-	$(BIN)/python -m pip install -q $(CONSTRAIN) -e '.[dev,ann,scale]'
+	$(BIN)/python -m pip install -q $(CONSTRAIN) -e '.[dev,ann,heic,scale]'
 	touch $@
 
 check: setup

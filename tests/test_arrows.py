@@ -36,6 +36,7 @@ NARROWER: dict[str, set[str]] = {
     "baselines": {"core", "data", "answer", "metrics", "features"},
     "evaluate/bench": {"core", "data", "answer", "metrics", "features", "fusion", "baselines"},
     "recipes": set(),
+    "shop": {"demo"},
     "testing": {*ORDER, "demo"},
     "__init__": {"core", "data", "personalizer"},
 }

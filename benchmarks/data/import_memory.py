@@ -1,9 +1,10 @@
 """Peak memory of every importer, of opening and of checking a data folder, on logs that grow.
 
-    python benchmarks/data/import_memory.py [--events 150000,450000] [--layouts "hm;mind"] [--out FILE.json]
+    python benchmarks/data/import_memory.py [--events 150000,450000] [--layouts "hm;mind"] [--divide 64]
+        [--out FILE.json]
 
 Each layout is written as published, with the same users and items at every size, so that only the log grows.
-Blocks and runs are a SHRUNK-th of their size, so that the bound shows on small logs. Every step runs in a
+Blocks and runs are divided by `--divide`, so that the bound shows on small logs. Every step runs in a
 process of its own; `mib_per_million` is what a million further events take, from the smallest log to the
 largest.
 """
@@ -24,20 +25,22 @@ from typing import Any
 import numpy as np
 
 USERS, ITEMS = 50_000, 10_000
-SHRUNK = 64
-"""All sizes of blocks and runs are divided by this, so that small logs already reach the bounds."""
 MAIN = "import sys; from unimp.cli.main import main; sys.exit(main())"
-IMPORT = f"""
+IMPORT = (
+    """
+import sys
+divisor = int(sys.argv.pop(1))
 from unimp.data import csv_reading, event_log, json_lists, reading
 from unimp.data.sources import sequences
-event_log.SPILL_BYTES //= {SHRUNK}
-csv_reading.BLOCK_BYTES //= {SHRUNK}
-reading.BLOCK_BYTES //= {SHRUNK}
-reading.JSON_BYTES //= {SHRUNK}
-json_lists.BLOCK //= {SHRUNK}
-sequences.TABLE_EVENTS //= {SHRUNK}
-{MAIN}
+event_log.SPILL_BYTES //= divisor
+csv_reading.BLOCK_BYTES //= divisor
+reading.BLOCK_BYTES //= divisor
+reading.JSON_BYTES //= divisor
+json_lists.BLOCK //= divisor
+sequences.TABLE_EVENTS //= divisor
 """
+    + MAIN
+)
 OPEN = "import sys; from unimp.data.dataset import Dataset; Dataset.load(sys.argv[1]).interactions.histories"
 START = 1_600_000_000
 Event = tuple[int, int, int]
@@ -211,7 +214,7 @@ def peak_of(command: list[str]) -> tuple[int, float]:
     return round(usage.ru_maxrss / 1024), round(usage.ru_utime + usage.ru_stime, 1)
 
 
-def measure(name: str, sizes: list[int]) -> dict[str, Any]:
+def measure(name: str, sizes: list[int], divisor: int) -> dict[str, Any]:
     """Peak MiB at every size."""
     source, write = LAYOUTS[name]
     runs = []
@@ -220,7 +223,7 @@ def measure(name: str, sizes: list[int]) -> dict[str, Any]:
             shop, out = Path(place) / "shop", Path(place) / "out"
             shop.mkdir()
             write(shop, events)
-            command = [sys.executable, "-c", IMPORT, "data", "import", source, str(shop)]
+            command = [sys.executable, "-c", IMPORT, str(divisor), "data", "import", source, str(shop)]
             mib, seconds = peak_of([*command, "--out", str(out), "--k-core", "0"])
             run: dict[str, Any] = {"events": events, "import_mib": mib, "import_seconds": seconds}
             if name in ("csv", "amazon"):
@@ -243,11 +246,12 @@ def main() -> None:
     )
     parser.add_argument("--events", default="150000,450000")
     parser.add_argument("--layouts", default="", help="Some of them, parted by semicolons.")
+    parser.add_argument("--divide", type=int, default=64)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     sizes = [int(size) for size in given.events.split(",")]
     names = [name for name in given.layouts.split(";") if name] or list(LAYOUTS)
-    results = [measure(name, sizes) for name in names]
+    results = [measure(name, sizes, given.divide) for name in names]
     if given.out is not None:
         machine = {
             "cores": os.cpu_count(),
@@ -258,7 +262,7 @@ def main() -> None:
             "machine": machine,
             "users": USERS,
             "items": ITEMS,
-            "blocks_and_runs_divided_by": SHRUNK,
+            "blocks_and_runs_divided_by": given.divide,
             "layouts": results,
         }
         given.out.parent.mkdir(parents=True, exist_ok=True)

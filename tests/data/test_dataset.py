@@ -11,8 +11,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.data.csv_shop import import_csv, shop
+from tests.data.csv_shop import MAPPING, import_csv, shop
 from unimp.core.errors import DataError
+from unimp.data import dataset, parquet
 from unimp.data.dataset import Dataset
 
 
@@ -29,6 +30,37 @@ def test_load_gives_back_what_was_written(shop_folder: Path, tmp_path: Path) -> 
     assert read.catalog.attributes == written.catalog.attributes
     assert read.manifest == written.manifest
     assert read.data_hash == written.data_hash
+
+
+def test_columns_without_a_value_are_not_read(
+    shop_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = import_csv(
+        shop_folder, tmp_path / "out", map=("colour=category", "price=number", "review=ignore")
+    )
+    read: list[list[str] | None] = []
+    read_table = parquet.read_table
+
+    def recorded(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+        read.append(columns)
+        return read_table(path, columns)
+
+    monkeypatch.setattr(parquet, "read_table", recorded)
+    opened = Dataset.load(tmp_path / "out")
+    assert ["user_id", "item_row", "timestamp", "rating"] in read
+    assert opened.interactions.events.equals(pl.read_parquet(tmp_path / "out" / dataset.EVENTS))
+    assert opened.interactions.histories.num_events == len(written.interactions)
+
+
+def test_more_events_than_the_memory_holds_are_refused(
+    shop_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_csv(shop_folder, tmp_path / "out")
+    monkeypatch.setattr(parquet, "available_memory", lambda: 16 * parquet.EVENT_BYTES - 1)
+    with pytest.raises(DataError, match=r"interactions\.parquet: 16 events take .* GiB free; open it on"):
+        Dataset.load(tmp_path / "out")
+    monkeypatch.setattr(parquet, "available_memory", lambda: 16 * parquet.EVENT_BYTES)
+    assert len(Dataset.load(tmp_path / "out").interactions) == 16
 
 
 def test_the_hash_is_of_the_content(shop_folder: Path, tmp_path: Path) -> None:
@@ -52,7 +84,6 @@ def test_a_folder_is_replaced_only_when_asked(shop_folder: Path, tmp_path: Path)
 
 
 def import_csv_over(path: Path, out: Path, **options: object) -> Dataset:
-    from tests.data.csv_shop import MAPPING
     from unimp.data.importing import import_dataset
     from unimp.data.raw import ImportOptions
 

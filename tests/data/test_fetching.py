@@ -17,10 +17,11 @@ import pytest
 from tests.data.csv_shop import import_csv, jpeg, shop, write_csv
 from unimp.cli import main
 from unimp.core.errors import DataError
-from unimp.data import fetching, web
+from unimp.data import picture_hosts, web
 from unimp.data.dataset import Dataset
-from unimp.data.fetching import FOLDER, FetchOptions, fetch_pictures
+from unimp.data.fetching import FOLDER, fetch_pictures
 from unimp.data.picture_check import LISTED
+from unimp.data.picture_hosts import FetchOptions
 from unimp.data.web import FetchError, FetchLimits, fetch, is_public, parts_of, seconds_to_wait
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -385,7 +386,7 @@ def test_nothing_half_written_is_left(server: Shop, tmp_path: Path, monkeypatch:
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetching, "put", fail)
+    monkeypatch.setattr(picture_hosts, "put", fail)
     with pytest.raises(KeyboardInterrupt):
         fetch_pictures(out, OPTIONS)
     assert {path.name: path.read_bytes() for path in out.glob("*.*")} == before

@@ -158,6 +158,8 @@ def test_missing_values_and_markup_in_items(tmp_path: Path) -> None:
         ("12.0", "12", "read ids as text, not as numbers"),
         ("012", "12", "read ids as text, not as numbers"),
         ("12", "012", "which lost a leading zero: keep its ids as text"),
+        ("caf\u00e9", "cafe\u0301", "write the id alike in both tables"),
+        ("A12", "A12\u200b", "write the id alike in both tables"),
         ("AB-1", "ab-1", "write the id alike in both tables"),
         ("AB-1", '" AB-1"', "write the id alike in both tables"),
         ("AB-1", '"""AB-1"""', "write the id alike in both tables"),

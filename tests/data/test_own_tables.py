@@ -68,6 +68,12 @@ def zstd(data: bytes) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+def stream_of_arrow(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer)
+    return buffer.getvalue()
+
+
 WAYS: dict[str, Callable[[str], bytes]] = {
     "semicolons": lambda text: text.replace(",", ";").encode(),
     "tabs": lambda text: text.replace(",", "\t").encode(),
@@ -88,6 +94,15 @@ WAYS: dict[str, Callable[[str], bytes]] = {
     "index of pandas": lambda text: "".join(
         f"{number - 1 if number else ''},{line}\n" for number, line in enumerate(text.splitlines())
     ).encode(),
+    "comments above": lambda text: ("# made by us, in May\n# twice\n" + text).encode(),
+    "JSON under another name": lambda text: json.dumps(pl.read_csv(text.encode()).to_dicts()).encode(),
+    "objects over lines": lambda text: "\n".join(
+        json.dumps(row, indent=2) for row in pl.read_csv(text.encode()).to_dicts()
+    ).encode(),
+    "objects side by side": lambda text: "".join(
+        map(json.dumps, pl.read_csv(text.encode()).to_dicts())
+    ).encode(),
+    "a stream of Arrow": lambda text: stream_of_arrow(pl.read_csv(text.encode())),
     "no break at the end": lambda text: text.rstrip().encode(),
     "quotes": lambda text: "\n".join(
         ",".join(f'"{field}"' for field in line.split(",")) for line in text.splitlines()
@@ -188,6 +203,9 @@ def test_a_delimiter_that_is_given_or_uncertain(tmp_path: Path) -> None:
         (b"\xffrandom\x00\x07\x1b" * 9, "a binary file, not a text table"),
         (b"\n\n,,\n", "empty file; the first row must name the columns"),
         ("item_id,\0row\nm1,x\n".encode("utf-16"), r"items\.csv:1: the header has zero bytes"),
+        (b"\xff\xff\xff\xffbroken", "not a readable Arrow file"),
+        (b"events.csv" + b"\0" * 247 + b"ustar\x0000", "an archive, not a table; unpack it"),
+        (b"7z\xbc\xaf\x27\x1crest", "an archive, not a table; unpack it"),
         (b"PAR1broken", "not a readable Parquet file"),
         (b'item_id,title\nm1,"Mug\nm2,Jug\n', r"items\.csv:2: a quoted field is never closed"),
         (b'item_id,"title\nm1,Mug\n', "is never closed|no column is the id|empty catalogue"),
@@ -208,6 +226,12 @@ def test_workbooks_and_archives_say_what_to_do(tmp_path: Path) -> None:
     folder = shop(tmp_path / "shop", buffer.getvalue(), file="items.xlsx")
     with pytest.raises(DataError, match=r"items\.xlsx: a workbook \(Excel\).*save each sheet as CSV"):
         import_from("csv", folder, tmp_path / "out")
+    (folder / "items.xls").write_bytes(b"<html><table></table></html>")
+    with pytest.raises(DataError, match=r"items\.xls: a workbook \(Excel\).*save each sheet as CSV"):
+        import_from("csv", folder, tmp_path / "out", items="items.xls")
+    (folder / "items.xls").write_text(ITEMS.replace(",", "\t"))
+    text = import_from("csv", folder, tmp_path / "text", items="items.xls", map=MAP)
+    assert as_read(text) == EXPECTED
     with zipfile.ZipFile(folder / "items.zip", "w") as archive:
         archive.writestr("a.csv", ITEMS)
         archive.writestr("b.csv", ITEMS)
@@ -215,6 +239,20 @@ def test_workbooks_and_archives_say_what_to_do(tmp_path: Path) -> None:
         DataError, match=r"items\.zip: the archive holds 2 files \(a\.csv, b\.csv\), expected one"
     ):
         import_from("csv", folder, tmp_path / "out", items="items.zip")
+
+
+def test_names_in_capitals_and_whole_numbers_of_json(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "Items.CSV").write_text("item_id,title\n1,a\n2,b\n3,c\n")
+    events = [{"user_id": "u", "item_id": float(n), "timestamp": n} for n in (3, 1, 2)]
+    (folder / "EVENTS.json").write_text(json.dumps(events))
+    dataset = import_from("csv", folder, tmp_path / "out", time_format="seconds")
+    assert [dataset.catalog.item_ids[row] for row in dataset.interactions.events["item_row"]] == [
+        "1",
+        "2",
+        "3",
+    ]
 
 
 def test_a_zip_is_called_like_the_table_or_like_what_is_in_it(tmp_path: Path) -> None:
@@ -318,6 +356,12 @@ def test_long_texts_come_in_small_parts(tmp_path: Path, monkeypatch: pytest.Monk
         ('[{"item_id": "m1"}', "it is never closed"),
         ("[1, 2]", "no element of the list is a JSON object"),
         ("[]", "no element of the list is a JSON object"),
+        (pandas.DataFrame({"item_id": ["m1", "m2"]}).to_json(), r'write a list of .*orient="records"'),
+        (
+            pandas.DataFrame({"item_id": ["m1"]}).to_json(orient="split"),
+            r'write a list of .*orient="records"',
+        ),
+        ('{\n"item_id": "m1",\n"title"}', "element 1 is malformed"),
         ('{"items": [{"item_id": "m1"}, {"item_id": "m2"}]}', r'whose "items" is the list.*jq \'\.\["items"'),
     ],
 )

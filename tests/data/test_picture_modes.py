@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, features
 
+from unimp.data import pictures
 from unimp.data.picture_check import decoding_problem
 from unimp.data.pictures import as_shown, fit_pixels, open_picture, read_upload, reading_mark
 
@@ -26,6 +27,25 @@ def written(image: Image.Image, form: str, **options: object) -> bytes:
 
 def seen(data: bytes) -> npt.NDArray[np.uint8]:
     return np.asarray(open_picture(data, "picture"))
+
+
+def test_a_telephones_picture_without_the_extra_says_what_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "heic_format", lambda: ())
+    problem = decoding_problem(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60), "a.heic")
+    assert problem == (
+        "a.heic: HEIC, as telephones save it, not a picture that can be read; pip install 'unimp[heic]', "
+        "replace it by a JPEG or PNG, or leave it empty"
+    )
+
+
+def test_a_telephones_picture_is_read_with_the_extra() -> None:
+    pytest.importorskip("pillow_heif", reason="needs the extra heic")
+    pictures.heic_format()
+    data = written(patches("AB/CD", 32), "HEIF", quality=95)
+    shown = seen(data)
+    for letter, (y, x) in zip("ABCD", ((16, 16), (16, 48), (48, 16), (48, 48)), strict=True):
+        assert np.abs(shown[y, x].astype(int) - PATCHES[letter]).max() < 25  # it is compressed
+    assert decoding_problem(data[: len(data) // 2], "cut.heic").startswith("cut.heic: ")
 
 
 def patches(layout: str, size: int = 16) -> Image.Image:

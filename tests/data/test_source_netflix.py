@@ -48,6 +48,17 @@ def test_augmented_attributes_and_a_header(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_titles_in_either_encoding(tmp_path: Path, encoding: str) -> None:
+    folder = layout(tmp_path / "netflix")
+    rows = "".join(f"{item},2000,Amélie {item}\n" for item in range(4))
+    (folder / "item_attribute.csv").write_bytes(rows.encode(encoding))
+    dataset = import_from("netflix", folder, tmp_path / "out")
+    assert dataset.catalog.texts["title"][0] == "Amélie 0"
+    said = "item_attribute.csv is not UTF-8 and was read as latin-1" in dataset.manifest.notes
+    assert said == (encoding == "latin-1")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -116,6 +116,18 @@ def test_lines_within_a_row_per_order(tmp_path: Path) -> None:
     assert pasts(dataset) == {"a@b.example": ["10", "30", "20"]}
 
 
+def test_guests_go_by_their_address(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "w")
+    header = (*LINES_HEADER, "Email (Billing)")
+    rows = [(*row[:3], "0" if row[0] == "1" else row[3], *row[4:], "Ann@w.example") for row in LINES[:4]]
+    write(folder / "orders.csv", header, rows)
+    dataset = import_from("woocommerce", folder, tmp_path / "out")
+    assert pasts(dataset) == {"7": ["20"], "ann@w.example": ["10", "30", "10"]}
+    write(folder / "orders.csv", LINES_HEADER, [(*row[:3], "0", *row[4:]) for row in LINES[:4]])
+    with pytest.raises(DataError, match=r"orders\.csv: all 4 order lines are without a customer"):
+        import_from("woocommerce", folder, tmp_path / "x")
+
+
 def test_what_was_sent_back_is_no_purchase(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "w")
     rows = [(*row, quantity) for row, quantity in zip(LINES[:4], ("1", "1", "0", "1"), strict=True)]

@@ -15,7 +15,13 @@ from unimp.data.texts import flat_names, plain_text, split_terms
         ("red, dark|blue", ["red, dark", "blue"]),
         ('["red, dark", "blue"]', ["red, dark", "blue"]),
         ("['red', 'blue', None]", ["red", "blue"]),
-        ('[["Home", "Kitchen"], ["Home"]]', ["Home", "Kitchen", "Home"]),
+        ('[["Home", "Kitchen"], ["Home"]]', ["Home", "Kitchen"]),
+        ("red|blue|red", ["red", "blue"]),
+        ('"[\\"red, dark\\", \\"blue\\"]"', ["red, dark", "blue"]),  # a list written as text twice
+        ("['red' 'blue, \"dark\"']", ["red", 'blue, "dark"']),  # an array of numpy
+        ("('red', 'blue')", ["red", "blue"]),
+        ("{'red', 'blue'}", ["blue", "red"]),
+        ("(red, blue)", ["(red, blue)"]),
         ('[{"id": 3, "name": "Red, dark"}, {"id": 4, "name": "Blue"}]', ["Red, dark", "Blue"]),
         ("[{'id': 3, 'name': 'Red'}]", ["Red"]),
         ('[{"id": 3}]', ['[{"id": 3}]']),
@@ -43,6 +49,7 @@ def test_terms_of_a_field(cell: str | None, expected: list[str] | None) -> None:
         ("&lt;b&gt;bold&lt;/b&gt;", "bold"),
         ("<style>p {color: red}</style>Plain<!-- note --> text", "Plain text"),
         ("5&quot; pipe &#39;x&#39;", "5\" pipe 'x'"),
+        ("<![CDATA[Soft <b>wool</b>]]>", "Soft wool"),
         ("AT&T; R&D", "AT&T; R&D"),
         ("<p></p>", None),
         ("plain", "plain"),

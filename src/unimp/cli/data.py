@@ -187,7 +187,8 @@ def fetch(
     """Fetch the pictures that the items have on the web; what is there is not asked for again."""
     from dataclasses import asdict
 
-    from unimp.data.fetching import FetchOptions, fetch_pictures
+    from unimp.data.fetching import fetch_pictures
+    from unimp.data.picture_hosts import FetchOptions
 
     options = FetchOptions(
         parallel=parallel, delay=delay, max_mib=max_mib, timeout=timeout, allow_private=allow_private

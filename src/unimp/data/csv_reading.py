@@ -73,6 +73,8 @@ def csv_layout(
         chosen = chosen or detect_encoding(start)
         if start[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise DataError(f"{path}: a web page (HTML), not a table; fetch the file itself")
+        if start[257:262] == b"ustar" or start.startswith((b"7z\xbc\xaf", b"Rar!")):
+            raise DataError(f"{path}: an archive, not a table; unpack it, and name the table")
         if chosen in UTF8 and b"\0" in start[:4096]:
             raise DataError(f"{path}: a binary file, not a text table; check the path, or give --encoding")
         try:

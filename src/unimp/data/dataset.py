@@ -19,6 +19,7 @@ from unimp.core.errors import DataError
 from unimp.core.files import file_hash
 from unimp.data.catalog import Attribute, AttributeKind, Catalog
 from unimp.data.interactions import Interactions, RatingScale
+from unimp.data.parquet import read_events, read_table
 from unimp.data.pictures import PictureSource
 
 FORMAT = 1
@@ -87,6 +88,7 @@ class Dataset:
     def load(cls, folder: Path | str, *, verify: bool = False) -> Dataset:
         """Open a data folder; DataError when it is not one, is damaged, or its pictures are gone.
 
+        All events are held: DataError, before they are read, where they do not fit into the free memory.
         `verify` also recomputes the hashes of the Parquet files.
         """
         folder = Path(folder)
@@ -99,13 +101,12 @@ class Dataset:
             if not source.path.exists():
                 raise DataError(f"{source.path}: the pictures are gone; put them back, or import again")
         attributes = tuple(Attribute(entry.name, entry.kind) for entry in manifest.attributes)
-        scale = manifest.rating_scale
+        given = manifest.rating_scale
+        scale = RatingScale(given.low, given.high, given.step) if given else None
         queries = read_table(folder / QUERIES) if (folder / QUERIES).exists() else None
         return cls(
             Catalog(read_table(folder / ITEMS), attributes, manifest.title, source),
-            Interactions(
-                read_table(folder / EVENTS), RatingScale(scale.low, scale.high, scale.step) if scale else None
-            ),
+            Interactions(read_events(folder / EVENTS), scale),
             queries,
             manifest,
             folder,
@@ -245,14 +246,6 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path}: format {manifest.format}, this version reads {FORMAT}; import the data again"
         )
     return manifest
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read ({reason}); import the data again") from None
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:

@@ -98,7 +98,8 @@ def title_rows(records: Sequence[str], delimiter: str | None, known: Collection[
     for count, record in enumerate(records[:TITLE_ROWS]):
         if is_header(record):
             return count
-        if not EMPTY.fullmatch(record) and any(fields(record, mark) > 1 for mark in marks):
+        is_text = EMPTY.fullmatch(record) or record.startswith("#")
+        if not is_text and any(fields(record, mark) > 1 for mark in marks):
             return 0
     return 0
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from unimp.core.errors import ConfigError, DataError
 from unimp.data.files import open_binary
+from unimp.data.raw import BadRows
 
 MEBIBYTE = 1 << 20
 MARKS = {
@@ -49,8 +50,8 @@ def detect_encoding(start: bytes) -> str:
     return "utf-8"
 
 
-def traditional_encoding(path: Path, tradition: str) -> str:
-    """UTF-8 when the whole file is UTF-8, else `tradition`, in which its layout was published."""
+def traditional_encoding(path: Path, tradition: str, bad: BadRows) -> str:
+    """UTF-8 when the whole file is UTF-8, else `tradition`, in which its layout was published; noted."""
     with open_binary(path) as file:
         start = file.read(4096)
         found = detect_encoding(start)
@@ -63,6 +64,7 @@ def traditional_encoding(path: Path, tradition: str) -> str:
                 start = file.read(MEBIBYTE)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
+            bad.note(f"{path.name} is not UTF-8 and was read as {tradition}")
             return tradition
     return "utf-8"
 

@@ -23,7 +23,7 @@ from unimp.core.errors import DataError
 
 GZIP, ZSTD, ZIP, BZIP2, XZ = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\x00"
 OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-PARQUET, ARROW = b"PAR1", b"ARROW1"
+PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
 SAVE_AS_CSV = "open it and save each sheet as CSV (UTF-8), or read it with pandas and use unimp.import_tables"
 BUFFER = 1 << 20
@@ -109,11 +109,17 @@ def unpack(path: Path, raw: IO[bytes], start: bytes, stack: ExitStack) -> IO[byt
         return cast(IO[bytes], stack.enter_context(bz2.BZ2File(raw)))
     if start.startswith(XZ):
         return cast(IO[bytes], stack.enter_context(lzma.LZMAFile(raw)))
-    if start.startswith(OLD_EXCEL) or path.suffix.lower() in WORKBOOKS:
+    if start.startswith(OLD_EXCEL) or (path.suffix.lower() in WORKBOOKS and not is_text(start)):
         raise DataError(f"{path}: a workbook (Excel), not a text table; {SAVE_AS_CSV}")
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return stack.enter_context(open_member(path, raw))
     return raw
+
+
+def is_text(start: bytes) -> bool:
+    """Whether a file called like a workbook begins like a text table, as many shops' `.xls` do."""
+    marked = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # UTF-16
+    return marked or (not start.lstrip().startswith(b"<") and min(start, default=0) >= ord("\t"))
 
 
 def open_member(path: Path, raw: IO[bytes]) -> IO[bytes]:

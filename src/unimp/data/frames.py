@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import narwhals as nw
 import polars as pl
@@ -103,6 +104,8 @@ def pandas_columns(table: Any, called: str) -> pl.DataFrame:
             raise DataError(f"{called}: the names of columns must be text; rename them")
         if str(column.dtype).startswith("period"):
             column = column.dt.to_timestamp()
+        if len(column) and isinstance(column.iloc[0], UUID):
+            column = column.map(str, na_action="ignore")
         try:
             columns[name] = nw.from_native(column, series_only=True).to_polars()
         except (pl.exceptions.PolarsError, pa.ArrowException, ValueError, OverflowError, TypeError):

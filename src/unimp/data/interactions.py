@@ -21,6 +21,10 @@ COLUMNS: dict[str, pl.DataType] = {
 }
 
 
+OPTIONAL = ("timestamp", "rating", "summary", "review")
+"""Columns that may have no value at all."""
+
+
 @dataclass(frozen=True)
 class RatingScale:
     """The values a rating can take: `low`, `low + step`, … `high`."""
@@ -67,9 +71,9 @@ class Interactions:
         return Histories(
             names,
             np.concatenate([starts, [len(ids)]]).astype(np.int64),
-            self.events["item_row"].to_numpy().astype(np.int64),
-            self.events["rating"].fill_null(float("nan")).to_numpy().astype(np.float32),
-            self.events["timestamp"].fill_null(NO_TIME).to_numpy().astype(np.int64),
+            self.events["item_row"].to_numpy().astype(np.int64, copy=False),
+            self.events["rating"].fill_null(float("nan")).to_numpy().astype(np.float32, copy=False),
+            self.events["timestamp"].fill_null(NO_TIME).to_numpy().astype(np.int64, copy=False),
             np.arange(len(ids), dtype=np.int64),
         )
 

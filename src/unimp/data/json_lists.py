@@ -23,26 +23,40 @@ SAMPLE = 1000
 """Objects whose keys are the columns of a JSON table."""
 LINE = 1 << 26
 BETWEEN = re.compile(r"[\s,]*")
+OBJECT = re.compile(rb"\s*(?:\[\s*)?\{\s*\"")
+OVER_LINES = re.compile(rb"\{\s*\n|\{[^\n{}]*\}[ \t]*\{")
+"""A first object that does not fill its line alone: jq and databases write several one after another."""
 
 
 def is_json_list(path: Path) -> bool:
-    """Whether the file begins with `[`, blanks aside."""
+    """Whether the file is read element by element: `[` opens it, or an object takes several lines."""
     with open_binary(path) as file:
-        return file.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+        start = file.read(4096).removeprefix(codecs.BOM_UTF8).lstrip()
+    return start[:1] == b"[" or OVER_LINES.match(start) is not None
+
+
+def begins_like_json(path: Path) -> bool:
+    """Whether the file holds JSON objects, whatever it is called."""
+    with open_binary(path) as file:
+        return OBJECT.match(file.read(4096).removeprefix(codecs.BOM_UTF8)) is not None
 
 
 def list_elements(path: Path, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    """Number, from 1, and value of every element; DataError where the list is broken or never closed."""
+    """Number, from 1, and value of every element; DataError where the list is broken or never closed.
+
+    Without an opening bracket the values stand one after another to the end of the file.
+    """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     scan = json.JSONDecoder().raw_decode
     text, at, number, ended = "", 0, 0, False
-    begun = False
+    begun = bare = False
     while True:
         at = BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
         if at < len(text) and not begun:
-            begun, at = True, at + 1  # the opening bracket
+            begun, bare = True, text[at] != "["
+            at += not bare
             continue
-        if at < len(text) and text[at] == "]":
+        if (at < len(text) and text[at] == "]") or (bare and ended and at == len(text)):
             return
         problem = "it is never closed"
         if at < len(text):
@@ -82,6 +96,11 @@ def json_keys(path: Path) -> tuple[str, ...]:
             raise DataError(
                 f'{path}: one JSON object, whose "{within}" is the list; write that list alone '
                 f"(`jq '.[\"{within}\"]' FILE`)"
+            )
+        if all(isinstance(value, dict | list) for value in first.values()):
+            raise DataError(
+                f"{path}: one JSON object with the columns or rows in it; write a list of objects instead "
+                '(pandas: `to_json(orient="records", lines=True)`)'
             )
     if not keys:
         what = "element of the list" if listed else "line"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable
+
+INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u2060\ufeff]")
+ROUNDED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d+")
+"""An id of many digits as a spreadsheet shows it."""
 
 
 def bare(item_id: str) -> str:
-    """An id without what gets lost or added on the way: blanks, quotes, case, leading zeros, a final `.0`."""
-    text = item_id.strip().strip("\"'").strip().casefold()
+    """An id without what gets lost or added on the way: blanks, quotes, case, leading zeros, a final `.0`.
+
+    Signs that are not seen are left out, and accents are one sign with their letter.
+    """
+    text = unicodedata.normalize("NFKC", INVISIBLE.sub("", item_id)).strip().strip("\"'").strip().casefold()
     text = text.removesuffix(".0")
     return text.lstrip("0") or text[:1]
 
@@ -29,6 +38,8 @@ class NearestId:
     def hint(self, item_id: str) -> str:
         """`; the catalogue has …`, with what to do about it."""
         found = self.find(item_id)
+        if found is None and ROUNDED.fullmatch(item_id.strip()):
+            return "; a spreadsheet rounded it: export the table again with its ids as text"
         if found is None:
             return "; check the id, or import the item first"
         near = f'; the catalogue has "{found}"'

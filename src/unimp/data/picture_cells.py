@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -11,9 +10,11 @@ from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from unimp.data.pictures import ENDINGS, PictureSource
+from unimp.data.texts import parse_literal
 
 WEB = re.compile(r"https?://", re.IGNORECASE)
 BETWEEN = re.compile(r"\s*[|;\n]\s*|\s*,\s*(?=https?://)|\s+(?=https?://)|,\s+", re.IGNORECASE)
@@ -25,6 +26,8 @@ WITHOUT_SCHEME = re.compile(r"(?<![^\s|;,])//(?=[\w-]+(?:\.[\w-]+)+/)")
 """`//cdn.shop.example/a.png`, as pages write addresses."""
 
 
+PICTURE_KEYS = ("hi_res", "large", "original", "src", "url", "href", "image", "path", "file", "name")
+"""Keys under which an object has its picture, the best first."""
 DRIVE = re.compile(r"[a-zA-Z]:/")
 
 
@@ -51,17 +54,25 @@ def split_cell(text: str) -> list[str]:
     text = text.strip()
     if IMAGE_TAG.search(text):
         return once(html.unescape(address) for address in IMAGE_TAG.findall(text))
-    if text.startswith("["):
-        try:
-            listed = json.loads(text)
-        except ValueError:
-            listed = None
-        if isinstance(listed, list):
-            return once(str(part) for part in listed if part)
+    if text.startswith(("[", "{")):
+        listed = parse_literal(text)
+        if isinstance(listed, list | dict):
+            return once(listed_names(listed))
     text = WITHOUT_SCHEME.sub("https://", text)
     if WEB.search(text):
         text = html.unescape(text)  # an address from a page has &amp;, whose semicolon parts nothing
     return once(name for part in BETWEEN.split(text) for name in by_commas(part))
+
+
+def listed_names(value: Any) -> Iterator[str]:
+    """The pictures in a list; of an object, as interfaces give pictures, the largest."""
+    if isinstance(value, list):
+        for part in value:
+            yield from listed_names(part)
+    elif isinstance(value, dict):
+        yield from listed_names(next((value[key] for key in PICTURE_KEYS if value.get(key)), None))
+    elif value:
+        yield str(value)
 
 
 def by_commas(part: str) -> list[str]:

@@ -11,7 +11,7 @@ import polars as pl
 from unimp.core.errors import DataError
 from unimp.core.progress import progress_bar
 from unimp.data.picture_cells import PictureFinder, is_web, joined, lies_beside, split_cell
-from unimp.data.pictures import ENDINGS, UNREADABLE, PictureSource, open_picture
+from unimp.data.pictures import ENDINGS, LAST_CHOICE, PictureSource, open_picture
 from unimp.data.placeholders import find_placeholders
 from unimp.data.raw import ROW, BadRows, PictureCheck, Rows
 
@@ -110,7 +110,7 @@ def pictures_by_id(source: PictureSource) -> dict[str, str]:
     """File name without suffix -> reference; of several, the first that can be read, by the alphabet."""
     found: dict[str, str] = {}
     names = [PurePosixPath(reference) for reference in source.names()]
-    for name in sorted(names, key=lambda name: (name.suffix.lower() in UNREADABLE, name), reverse=True):
+    for name in sorted(names, key=lambda name: (name.suffix.lower() in LAST_CHOICE, name), reverse=True):
         if name.suffix.lower() in ENDINGS:
             found[name.stem] = name.as_posix()
     return found

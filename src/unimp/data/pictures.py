@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ ENDINGS = frozenset(
     | {".avif", ".avifs", ".heic", ".heif"}
 )
 """Endings, in small letters, of files that may be pictures, whether or not they can be decoded."""
-UNREADABLE = frozenset({".heic", ".heif"})
-"""Of these, the ones that never can."""
+LAST_CHOICE = frozenset({".heic", ".heif"})
+"""Of these, the ones that only the extra `heic` reads."""
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 OTHER_KINDS = {
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML file",
@@ -138,7 +140,10 @@ def open_picture(data: bytes, place: str) -> Image.Image:
     except UnidentifiedImageError:
         kind = other_kind(data)
         problem = f"{kind}, not a picture that can be read" if kind else "not a picture of a known format"
-        raise DataError(f"{place}: {problem}; replace it by a JPEG or PNG, or leave it empty") from None
+        remedy = "replace it by a JPEG or PNG, or leave it empty"
+        if is_heic(data) and not heic_format():
+            remedy = f"pip install 'unimp[heic]', {remedy}"
+        raise DataError(f"{place}: {problem}; {remedy}") from None
     except Exception as error:  # decoders raise whatever they stumble over in a stranger's bytes
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
@@ -150,19 +155,36 @@ def other_kind(data: bytes) -> str:
     """What a file is that Pillow does not know; empty where that is not known here either."""
     if not data:
         return "an empty file"
+    if is_heic(data):
+        return "HEIC, as telephones save it"
     if data[4:8] == b"ftyp":
-        brands = data[8:32]
-        if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")):
-            return "HEIC, as telephones save it"
-        return "AVIF, which this Pillow lacks" if b"avif" in brands else "a film"
+        return "AVIF, which this Pillow lacks" if b"avif" in data[8:32] else "a film"
     start = data.lstrip()[:12].lower() if data[:1] in b"<% \r\n\t\xef" else data[:12].lower()
     return next((name for mark, name in OTHER_KINDS.items() if start.startswith(mark)), "")
 
 
+def is_heic(data: bytes) -> bool:
+    """Whether a file is of the family that telephones save, AVIF aside."""
+    brands = data[8:32]
+    return data[4:8] == b"ftyp" and b"avif" not in brands and any(brand in brands for brand in HEIC_BRANDS)
+
+
+@cache
+def heic_format() -> tuple[str, ...]:
+    """Pillow's name of HEIC where the extra `heic` is installed, else nothing."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return ()
+    register_heif_opener()
+    return ("HEIF",)
+
+
 def open_header(data: bytes) -> Image.Image:
     """The picture with nothing decoded but its header; raises what Pillow raises."""
+    formats = heic_format() if is_heic(data) else FORMATS
     with no_warnings():
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=formats or FORMATS)
 
 
 @contextmanager

@@ -110,9 +110,7 @@ def stream_fields(
     `encoding` is the one of the published files; a file that is UTF-8 throughout is read as such. Memory: one
     frame of about BLOCK_BYTES.
     """
-    found = traditional_encoding(path, encoding)
-    if found != "utf-8" and found == encoding:
-        bad.note(f"{path.name} is not UTF-8 and was read as {encoding}")
+    found = traditional_encoding(path, encoding, bad)
     columns: list[list[str]] = [[] for _ in names]
     numbers: list[int] = []
     size = 0

@@ -20,8 +20,8 @@ import pyarrow.parquet
 
 from unimp.core.errors import DataError
 from unimp.data.csv_reading import CsvLayout, csv_chunks, csv_layout
-from unimp.data.files import ARROW, PARQUET, first_bytes, only_member
-from unimp.data.json_lists import json_keys
+from unimp.data.files import ARROW, ARROW_STREAM, PARQUET, first_bytes, only_member
+from unimp.data.json_lists import begins_like_json, json_keys
 from unimp.data.raw import ROW, BadRows, Rows
 from unimp.data.reading import json_chunks
 
@@ -120,6 +120,8 @@ def json_text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False) if value else None
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"  # pandas makes floats of whole ids beside a missing one
     return repr(value)
 
 
@@ -145,13 +147,26 @@ def batch_rows(file: pyarrow.parquet.ParquetFile) -> int:
 class ArrowTable(FileTable):
     def chunks(self, wanted: Sequence[str], bad: BadRows, *, show_progress: bool = False) -> Iterator[Rows]:
         try:
-            with pa.memory_map(str(self.path)) as memory, pyarrow.ipc.open_file(memory) as file:
+            with pa.memory_map(str(self.path)) as memory, arrow_reader(memory) as reader:
                 names = [self.originals[name] for name in wanted]
-                batches = (file.get_batch(at).select(names) for at in range(file.num_record_batches))
+                batches = (batch.select(names) for batch in record_batches(reader))
                 frames = self.renamed(wanted, map(from_arrow, batches))
                 yield from numbered(self.path.name, frames, wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, "Arrow", error) from None
+
+
+def arrow_reader(memory: pa.MemoryMappedFile) -> Any:
+    """pyarrow's reader of an Arrow file, or of a stream that was written to a file."""
+    is_file = memory.read(len(ARROW)) == ARROW
+    memory.seek(0)
+    return pyarrow.ipc.open_file(memory) if is_file else pyarrow.ipc.open_stream(memory)
+
+
+def record_batches(reader: Any) -> Iterator[pa.RecordBatch]:
+    if isinstance(reader, pyarrow.ipc.RecordBatchStreamReader):
+        return iter(reader)
+    return map(reader.get_batch, range(reader.num_record_batches))
 
 
 @dataclass(frozen=True)
@@ -244,13 +259,13 @@ def open_table(
             return ParquetTable(path, tuple(pyarrow.parquet.read_schema(path).names))
         except (pa.ArrowException, OSError) as error:
             raise unreadable(path, "Parquet", error) from None
-    if start.startswith(ARROW):
+    if start.startswith((ARROW, ARROW_STREAM)):
         try:
             with pa.memory_map(str(path)) as memory:
-                return ArrowTable(path, tuple(pyarrow.ipc.open_file(memory).schema.names))
+                return ArrowTable(path, tuple(arrow_reader(memory).schema.names))
         except (pa.ArrowException, OSError) as error:
             raise unreadable(path, "Arrow", error) from None
-    if kind_suffix(path) in JSON_SUFFIXES:
+    if kind_suffix(path) in JSON_SUFFIXES or begins_like_json(path):
         return JsonTable(path, json_keys(path))
     return CsvTable(csv_layout(path, delimiter, encoding, known))
 

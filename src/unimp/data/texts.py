@@ -18,11 +18,15 @@ MISSING = [
 """What databases, spreadsheets and pandas write where there is no value."""
 MISSING_NUMBERS = [*MISSING, "NA", "#VALUE!", "#REF!", "#DIV/0!"]
 """The same for numbers, where NA cannot be a name."""
-TAG = r"<!--[\s\S]*?-->|</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>"
+TAG = r"<!--[\s\S]*?-->|</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>|<!\[CDATA\[|\]\]>"
 TAGS = rf"[ \t]*(?:{TAG})(?:\s*(?:{TAG}))*[ \t]*"
 """Tags, and the blanks around them."""
 HIDDEN = r"(?is)<(?:script|style)\b[^>]*>.*?</(?:script|style)\s*>"
 """What a browser does not show."""
+LISTED = r"""^\s*(?:\[[\s\S]*\]|\{[\s\S]*\}|\(\s*['"][\s\S]*\)|"\[[\s\S]*\]")\s*$"""
+"""What may be a list: in brackets, or such a text once more in quotes."""
+QUOTED = r"""'[^']*'|"[^"]*\""""
+NAMES_OF_NUMPY = re.compile(rf"\[\s*(?:{QUOTED})(?:\s+(?:{QUOTED}))+\s*\]")
 NAMED = ("name", "title", "label", "value")
 """Keys under which an object in a list has its name."""
 ENTITY = r"&(?:[a-zA-Z][a-zA-Z0-9]*|#[0-9]+|#[xX][0-9a-fA-F]+);"
@@ -63,7 +67,7 @@ def split_terms(column: pl.Series, separator: str) -> pl.Series:
 
     Blank terms and words for a missing value are left out; a field without a term is null.
     """
-    listed = column.str.contains(r"^\s*(?:\[[\s\S]*\]|\{[\s\S]*\})\s*$").fill_null(False)
+    listed = column.str.contains(LISTED).fill_null(False)
     terms = column.str.split(separator)
     if listed.any():
         texts = [parse_list(text) if is_list else None for text, is_list in zip(column, listed, strict=True)]
@@ -73,23 +77,38 @@ def split_terms(column: pl.Series, separator: str) -> pl.Series:
     frame = terms.alias("terms").to_frame()
     element = pl.element().str.strip_chars()
     frame = frame.select(
-        pl.col("terms").list.eval(element.filter(~element.is_in(MISSING) & element.is_not_null()))
+        pl.col("terms")
+        .list.eval(element.filter(~element.is_in(MISSING) & element.is_not_null()))
+        .list.unique(maintain_order=True)
     )
     return frame.select(pl.when(pl.col("terms").list.len() > 0).then("terms").alias("terms"))["terms"]
 
 
 def parse_list(text: str) -> list[str] | None:
-    """The texts of a list written as JSON or as Python prints it; None when it is neither."""
-    if text.strip().startswith("{"):
-        return array_of_postgresql(text.strip())
+    """The texts of a list written as JSON, Python, numpy or PostgreSQL print it; None when it is none."""
+    text = text.strip()
+    if text.startswith("{") and not text.startswith("{'"):
+        return array_of_postgresql(text)
+    value = parse_literal(text)
+    if isinstance(value, str):  # a list that was written as text twice
+        return parse_list(value) if len(value) < len(text) else None
+    if isinstance(value, set):
+        value = sorted(value, key=str)
+    return flat_names(value) if isinstance(value, list | tuple) and is_plain(value) else None
+
+
+def parse_literal(text: str) -> Any:
+    """The value of a text written as JSON, as Python prints it or as numpy prints names; None if none."""
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        try:
-            value = ast.literal_eval(text.strip()) if len(text) < 100_000 else None
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            return None
-    return flat_names(value) if isinstance(value, list) and is_plain(value) else None
+        pass
+    if NAMES_OF_NUMPY.fullmatch(text):  # to Python, names side by side are one
+        return [name[1:-1] for name in re.findall(QUOTED, text)]
+    try:
+        return ast.literal_eval(text) if len(text) < 100_000 else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return None
 
 
 def array_of_postgresql(text: str) -> list[str] | None:

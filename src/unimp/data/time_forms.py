@@ -159,7 +159,16 @@ def from_numbers(whole: pl.Series, real: pl.Series, form: str) -> pl.Series:
 
 def tidy(text: pl.Expr) -> pl.Expr:
     """Lower case, single blanks, named months as numbers, the year first where the month has a name."""
-    text = text.str.to_lowercase().str.replace_all(r"\s+", " ").str.replace(r"\s*[\[(][^\])]*[\])]$", "")
+    text = text.str.to_lowercase().str.replace_all(r"[\u200b-\u200f\u2060\ufeff]", "")
+    # 2020年9月16日, as East Asian spreadsheets print it
+    text = text.str.replace(r"^(\d{4})\s?[年년]\s?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日일]", "$1-$2-$3 ")
+    # 2020-09-16-12.30.15.000000, as DB2 prints it
+    text = text.str.replace(r"^(\d{4}-\d{2}-\d{2})-(\d{2}\.\d{2}\.\d{2})", "$1 $2")
+    text = (
+        text.str.replace(r"\s*uhr$", "")
+        .str.replace_all(r"\s+", " ")
+        .str.replace(r"\s*[\[(][^\])]*[\])]$", "")
+    )
     day = r"(\d{1,2})(?:st|nd|rd|th)?"
     # Wed, 16 Sep 2020 12:30:00 GMT; 16-Sep-20; 16/Sep/2020:12:30:00; 16SEP2020
     text = text.str.replace(WEEKDAY + day + r"[\s./-]*" + MONTH + r"[\s,./-]*(\d{4})\b(.*)$", "$3-$2-$1$4")

@@ -96,7 +96,7 @@ class TimeReader:
         form = self.number_form
         if form in UNITS and form != "seconds":
             return f"expected {UNIT_NAMES[str(form)]} since 1970 like the other rows"
-        return f"{REMEDY}; --time-format reads other forms" if self.options else REMEDY
+        return f"{REMEDY} (--time-format reads other forms)" if self.options else REMEDY
 
     def parse(self, given: pl.Series, column: str, rows: Rows) -> pl.Series:
         """[len(given)] TIME between 1970 and 2100, null for what is none."""

@@ -152,7 +152,7 @@ def parse_numbers(given: pl.Series, decimal: Decimal) -> tuple[pl.Series, pl.Ser
     number = number.set(number.is_nan().fill_null(False), None)
     if number.null_count() == text.null_count() and decimal != ",":
         return number, sure
-    bare = text.str.replace_all(BLANKS, "").str.replace_all(CURRENCY, "")
+    bare = text.str.replace_all(BLANKS, "").str.replace(r"^[−‒–]", "-").str.replace_all(CURRENCY, "")
     bare = bare.str.replace(NO_CENTS, "${1}0").str.replace(NEGATIVE, "-${1}${2}")
     bare = bare.str.replace_all(CURRENCY, "").str.replace(rf"(?i)^-(?:{SIGN})", "-")
     comma, unsure = find_decimal(bare, decimal)

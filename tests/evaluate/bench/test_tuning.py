@@ -71,7 +71,7 @@ def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(
     written: list[Path] = []
 
     def killed(path: Path, tries: object, keep: Any = None) -> None:
-        from unimp.evaluate.bench.result import write_whole
+        from unimp.core.files import write_whole
 
         lines = "".join(one.model_dump_json() + "\n" for one in tries)  # type: ignore[attr-defined]
         write_whole(path, lambda part: part.write_text(lines))

@@ -174,7 +174,8 @@ def named_file(folder: Path, wanted: str, usual: str) -> Path:
 
 def usual_file(folder: Path, name: str) -> Path | None:
     """`items.csv` and the like, packed or not; a workbook only when there is nothing else."""
-    found = [file for file in sorted(folder.iterdir()) if file.name.split(".")[0] == name and file.is_file()]
+    files = [file for file in sorted(folder.iterdir()) if file.is_file()]
+    found = [file for file in files if file.name.split(".")[0].lower() == name]
     for suffixes in (SUFFIXES, WORKBOOKS):
         for suffix in suffixes:
             for file in found:

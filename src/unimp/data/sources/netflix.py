@@ -17,6 +17,7 @@ import polars as pl
 
 from unimp.core.errors import DataError
 from unimp.data.catalog import Attribute
+from unimp.data.encodings import traditional_encoding
 from unimp.data.picture_check import find_pictures
 from unimp.data.raw import ROW, BadRows, ImportOptions, RawTables, Rows
 from unimp.data.reading import open_text
@@ -80,7 +81,7 @@ def copy_notes(copies: int, left: int) -> tuple[str, ...]:
 def read_items(path: Path, columns: Sequence[str], bad: BadRows) -> Rows:
     """Films; a title may hold unquoted commas when it is the last column, a year may be unknown."""
     found: list[tuple[Any, ...]] = []
-    with open_text(path, "utf-8") as file:
+    with open_text(path, traditional_encoding(path, "latin-1", bad)) as file:
         for number, fields in enumerate(csv.reader(file), start=1):
             if not fields or (number == 1 and not fields[0].strip().isdigit()):
                 continue  # blank, or a header

@@ -128,6 +128,13 @@ class OrderLines:
         """Say what was left out; DataError when nothing was kept."""
         if not self.kept:
             columns = " or ".join(column for column, _ in self.products)
+            left = {words: self.counts[name] for name, words in WORDS.items()}
+            cause = max(left, key=lambda words: left[words])
+            if not self.counts["lines_of_unknown_products"] and left[cause]:
+                raise DataError(
+                    f"{file}: all {sum(left.values()):,} order lines are {cause} (customers go by "
+                    f"{' or '.join(self.users)}); export orders that count"
+                )
             raise DataError(
                 f"{file}: no order line names a product of the export by its {columns}; "
                 "export products and orders of the same shop"

@@ -170,21 +170,18 @@ def order_file(path: Path, wanted: str | None, product_file: Path) -> Path:
     )
 
 
-def roles_of(header: Sequence[str]) -> dict[str, str]:
-    """Role -> column, as far as the header has such columns."""
+def roles_of(header: Sequence[str]) -> dict[str, list[str]]:
+    """Role -> its columns, the best first, as far as the header has such columns."""
     plain = {re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"): name for name in reversed(header)}
-    first = {
-        role: next((plain[name] for name in names if name in plain), None) for role, names in ROLES.items()
-    }
-    found = {role: name for role, name in first.items() if name is not None}
-    if "line_items" not in found and any(LINE_ITEM.fullmatch(name) for name in plain):
-        found["line_items"] = ""
-    return found
+    found = {role: [plain[name] for name in names if name in plain] for role, names in ROLES.items()}
+    if not found["line_items"]:
+        found["line_items"] = [name for name in header if LINE_ITEM.fullmatch(name.lower().replace(" ", "_"))]
+    return {role: names for role, names in found.items() if names}
 
 
 def read_orders(path: Path, lines: OrderLines, times: TimeReader, bad: BadRows) -> Iterator[Rows]:
     """The order lines that count, part by part."""
-    roles: dict[str, str] = {}
+    roles: dict[str, list[str]] = {}
     for rows in stream_csv(path, bad, separator=None):
         roles = roles or required_roles(path, rows.frame.columns)
         known = lines.known(order_lines(rows, roles), pl.col("status").str.to_lowercase().is_in(UNDONE))
@@ -196,7 +193,7 @@ def read_orders(path: Path, lines: OrderLines, times: TimeReader, bad: BadRows) 
     lines.finish(path.name, bad)
 
 
-def required_roles(path: Path, header: Sequence[str]) -> dict[str, str]:
+def required_roles(path: Path, header: Sequence[str]) -> dict[str, list[str]]:
     roles = roles_of(header)
     for role, usual in (("customer", "Customer User ID"), ("timestamp", "Order Date")):
         if role not in roles:
@@ -205,33 +202,33 @@ def required_roles(path: Path, header: Sequence[str]) -> dict[str, str]:
     return roles
 
 
-def order_lines(rows: Rows, roles: dict[str, str]) -> Rows:
-    """A row per line: `customer`, `timestamp`, `status`, `product_id`, `sku`, `name`, `quantity`."""
+def order_lines(rows: Rows, roles: dict[str, list[str]]) -> Rows:
+    """A row per line: `customer`, `timestamp`, `status`, `product_id`, `sku`, `name`, `quantity`.
+
+    A guest has the customer id 0, and goes by the next column that names a customer: the e-mail address.
+    """
     wanted = [role for role in ROLES if role not in ("listed", "line_items")]
     frame = rows.frame.select(
         ROW,
         *(
-            (pl.col(roles[role]) if role in roles else pl.lit(None, dtype=pl.String)).alias(role)
+            (pl.col(roles[role][0]) if role in roles else pl.lit(None, dtype=pl.String)).alias(role)
             for role in wanted
+            if role != "customer"
         ),
+        pl.coalesce(pl.col(name).replace("0", None) for name in roles["customer"]).alias("customer"),
     )
-    frame = frame.with_columns(pl.col("customer").replace("0", None))  # a guest has the id 0
     if "listed" in roles:
-        parts = [names_in(text) for text in rows.frame[roles["listed"]]]
+        parts = [names_in(text) for text in rows.frame[roles["listed"][0]]]
         frame = frame.with_columns(pl.Series("name", parts, pl.List(pl.String))).explode("name")
     elif "line_items" in roles:
-        columns = [roles["line_items"]] if roles["line_items"] else line_item_columns(rows.frame.columns)
+        columns = roles["line_items"]
         listed = [[text for text in row if text] for row in rows.frame.select(columns).iter_rows()]
-        if roles["line_items"]:
+        if not LINE_ITEM.fullmatch(columns[0].lower().replace(" ", "_")):
             listed = [[part for text in row for part in text.split(";")] for row in listed]
         frame = frame.with_columns(pl.Series("\0line", listed, pl.List(pl.String))).explode("\0line")
         for role in ("name", "sku", "product_id", "quantity"):
             frame = frame.with_columns(pl.col("\0line").str.extract(rf"(?:^|\|){role}:([^|]*)").alias(role))
     return Rows(rows.file, frame.select(ROW, *wanted))
-
-
-def line_item_columns(header: Sequence[str]) -> list[str]:
-    return [name for name in header if LINE_ITEM.fullmatch(name.lower().replace(" ", "_"))]
 
 
 def names_in(text: str | None) -> list[str]:

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from unimp.core.images import png_bytes
-from unimp.data.dataset import Dataset, read_table
+from unimp.data.dataset import Dataset
 from unimp.data.interactions import COLUMNS, Interactions, RatingScale
+from unimp.data.parquet import read_table
 from unimp.data.pictures import PictureSource
 from unimp.demo.shop.drawing import OVERSAMPLING, Stencil, paint
 from unimp.demo.shop.people import LAUNCHED, ShopEvent, ShopUser, make_events, make_users, user_table

@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from unimp.core.files import write_whole
 from unimp.evaluate.bench.plots import cost_plot, group_plot, quality_plot
 from unimp.evaluate.bench.present import (
     LEGEND,
@@ -19,7 +20,6 @@ from unimp.evaluate.bench.present import (
     target_notes,
     tuning_line,
 )
-from unimp.evaluate.bench.result import write_whole
 from unimp.evaluate.bench.table import Lead, Table, TableRow
 from unimp.evaluate.bench.tries import CHOSEN_BY, Tuning
 

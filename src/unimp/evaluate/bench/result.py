@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ import polars as pl
 from pydantic import Field, ValidationError
 
 from unimp.core.config import Config
-from unimp.core.errors import DataError
-from unimp.core.files import atomic_write, file_hash
+from unimp.core.files import file_hash, write_whole
 from unimp.evaluate.bench.environment import Environment
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.second_stage import ALONE, OWN_MIXTURE, FusionRecord
@@ -176,15 +174,6 @@ def write_result(folder: Path, result: ResultFile) -> Path:
     path = folder / f"{result.name}.json"
     write_whole(path, lambda part: part.write_text(result.model_dump_json(indent=2) + "\n"))
     return path
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """`write` fills the file; DataError when that fails, and the old file stays."""
-    try:
-        with atomic_write(path) as part:
-            write(part)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def read_result(path: Path) -> StoredResult | Rejected:

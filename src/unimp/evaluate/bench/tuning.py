@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from unimp.core.config import merge, nest
 from unimp.core.errors import ConfigError, UnimpError
+from unimp.core.files import write_whole
 from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.evaluate.bench.fitting import FittedMethod, fit
 from unimp.evaluate.bench.jobs import Job, Session, config_values
-from unimp.evaluate.bench.result import write_whole
 from unimp.evaluate.bench.tries import CHOSEN_BY, Budget, Try, Tuning, best_try
 from unimp.metrics.ranking import metric_values, rank_cases
 
