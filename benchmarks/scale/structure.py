@@ -17,16 +17,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from unimp.core.compute import peak_memory_mib
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Cases, FloatArray, Histories
-from unimp.features.item_graph import ItemGraph, cosine_graph, ease_graph, slim_graph
+from unimp.features.item_graph import (
+    EASE_MAX_ITEMS,
+    GRAM_ENTRIES,
+    ItemGraph,
+    co_occurrences,
+    cosine_graph,
+    drop_diagonal,
+    ease_graph,
+    keep_largest,
+    slim_graph,
+    user_item_matrix,
+)
+from unimp.features.neighbour_ridge import neighbour_ridge, regressors_for
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 from unimp.runs.training_split import make_split
 
 PENALTIES, SHRINKS, RECENCIES = (40.0, 250.0), (10.0, 30.0), (1.0, 0.8, 0.6)
 NEIGHBOURS = 300
+LARGE = EASE_MAX_ITEMS + 1
+"""Where `slim` takes the place of EASE: with the fewest regressors that it has so near."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +61,24 @@ def candidates(train: Histories, num_items: int) -> dict[str, dict[str, Callable
     return {
         "ease": {f"l2={l2:g}": lambda l2=l2: ease_graph(train, l2=l2, **kept) for l2 in PENALTIES},
         "slim": {f"l2={l2:g}": lambda l2=l2: slim_graph(train, l2=l2, **kept) for l2 in PENALTIES},
+        f"slim, as with {LARGE:,} items": {
+            f"l2={l2:g}": lambda l2=l2: large_slim(train, num_items, l2) for l2 in PENALTIES
+        },
         "cosine": {f"shrink={s:g}": lambda s=s: cosine_graph(train, shrink=s, **kept) for s in SHRINKS},
     }
+
+
+def large_slim(train: Histories, num_items: int, l2: float) -> ItemGraph:
+    """`slim_graph` with the regressors and the known pairs that an item of a catalogue of LARGE has."""
+    users = user_item_matrix(train, num_items)
+    counts = np.bincount(users.indices, minlength=num_items).astype(np.float32)
+    parts = []
+    for start, together in co_occurrences(users):
+        drop_diagonal(together, start)
+        parts.append(keep_largest(together, GRAM_ENTRIES // LARGE))
+    gram = sp.vstack(parts, format="csr")
+    weights = neighbour_ridge(gram, counts, l2=l2, regressors=regressors_for(LARGE))
+    return ItemGraph(keep_largest(weights, NEIGHBOURS))
 
 
 def ndcg(graph: ItemGraph, recency: float, cases: Cases) -> float:
