@@ -3,7 +3,7 @@
     python benchmarks/scale/structure.py --data hm=DIR --data beauty=DIR --out results/scale/structure.json
 
 Each method alone, without a network: the best of a small grid on validation NDCG@10 is judged on the test
-targets. History masked, full catalogue, leave-one-out.
+targets. History masked, full catalogue, leave-one-out; `--split last-n` has five test targets of each user.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def ndcg(graph: ItemGraph, recency: float, cases: Cases) -> float:
     return ranking_metrics(rank_cases(Recent(graph, recency), cases), (10,))["NDCG@10"]
 
 
-def judged(folder: str, users: int) -> dict[str, Any]:
-    """The methods on one data set; `users`: most validation users of the choice."""
+def judged(folder: str, users: int, kind: str) -> dict[str, Any]:
+    """The methods on one data set; `users`: most validation cases of the choice."""
     dataset = Dataset.load(folder)
-    split = make_split(dataset, "leave-one-out", 0)
+    split = make_split(dataset, kind, 0)
     chosen = np.sort(np.random.default_rng(0).permutation(len(split.valid))[:users])
     valid, found = split.valid.select(chosen), {}
     for method, settings in candidates(split.train, split.num_items).items():
@@ -115,12 +115,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", action="append", required=True, help="NAME=FOLDER; repeatable")
     parser.add_argument("--users", type=int, default=6000)
+    parser.add_argument("--split", default="leave-one-out")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     named = dict(entry.split("=", 1) for entry in options.data)
-    report = {name: judged(folder, options.users) for name, folder in named.items()}
+    report = {name: judged(folder, options.users, options.split) for name, folder in named.items()}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"neighbours": NEIGHBOURS, "peak_memory_mib": peak_memory_mib()}
+    facts = {"split": options.split, "neighbours": NEIGHBOURS, "peak_memory_mib": peak_memory_mib()}
     options.out.write_text(json.dumps({"data": report, **facts}, indent=1) + "\n")
 
 
