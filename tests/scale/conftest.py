@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,19 @@ def start_node(cluster: Any) -> Any:
     return patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE))
 
 
-@pytest.fixture
-def nodes() -> Iterator[Any]:
-    """(cluster, its two nodes of one core): the head computes nothing; this process is connected to it."""
+@contextmanager
+def connected_cluster() -> Iterator[Any]:
+    """A cluster whose head computes nothing; this process is connected to it."""
     head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
     found = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
-    workers = [start_node(found) for _ in range(2)]
     ray.init(found.address, log_to_driver=False)
-    yield found, workers
+    yield found
     ray.shutdown()
     found.shutdown()
+
+
+@pytest.fixture
+def nodes() -> Iterator[Any]:
+    """(cluster, its two nodes of one core)."""
+    with connected_cluster() as found:
+        yield found, [start_node(found) for _ in range(2)]

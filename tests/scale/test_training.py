@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.scale.conftest import ring_recipe, start_node
+from tests.scale.conftest import connected_cluster, ring_recipe, start_node
 from tests.train.test_run import log_of
 from unimp import load
 from unimp.core.errors import CheckpointError, ConfigError
@@ -30,7 +30,7 @@ from unimp.scale.training import TrainingJob, train_on_cluster, training_job, wh
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Ray's own threads, sockets and processes outlive a test's end by a moment."""
-EPOCHS = 12
+EPOCHS = 3
 SETTINGS = {"epochs": EPOCHS, "patience": EPOCHS, "checkpoint_seconds": 1e-9}
 ROOT = Path(__file__).parents[2]
 
@@ -73,17 +73,35 @@ def at_first_state(out: Path, act: Callable[[], object]) -> Iterator[None]:
     thread.join()
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Any]:
+    """One cluster for the tests of this file."""
+    with connected_cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def team(shared: Any) -> Any:
+    """The cluster with two nodes of one core."""
+    while len(shared.worker_nodes) < 2:
+        start_node(shared)
+    return shared
+
+
+def some_node(team: Any) -> Any:
+    return next(iter(team.worker_nodes))
+
+
 def test_training_goes_on_after_a_node_is_lost(
-    nodes: Any, ring: Dataset, under_torchrun: Path, tmp_path: Path
+    team: Any, ring: Dataset, under_torchrun: Path, tmp_path: Path
 ) -> None:
     """The node goes when a first state is written; with the new one the run ends as an undisturbed one of
     two local processes: the same weights (1e-6 for other orders of summation), the same validation."""
-    found, workers = nodes
     out = tmp_path / "run"
 
     def replace_node() -> None:
-        found.remove_node(workers[1])
-        start_node(found)
+        team.remove_node(some_node(team))
+        start_node(team)
 
     with at_first_state(out, replace_node):
         result = train_on_cluster(job_of(ring, out), None, show=False)
@@ -99,26 +117,25 @@ def test_training_goes_on_after_a_node_is_lost(
         train_on_cluster(job_of(ring, tmp_path / "other", 3), None, show=False)
 
 
-def test_a_node_lost_for_good_is_one_line_and_the_state_stays(
-    nodes: Any, ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, workers = nodes
-    monkeypatch.setattr(cluster, "LOST_SECONDS", 5.0)
-    out = tmp_path / "run"
-    lost = at_first_state(out, lambda: found.remove_node(workers[1]))
-    with pytest.raises(ConfigError, match=r"1 CPU\(s\) left of 2; start a machine and run the same"), lost:
-        train_on_cluster(job_of(ring, out), None, show=False)
-    assert (out / SHARDED_STATE).exists()
-    assert not (out / "result.json").exists()
-
-
 def test_what_is_wrong_on_a_worker_ends_the_training_with_one_line(
-    nodes: Any, ring: Dataset, tmp_path: Path
+    team: Any, ring: Dataset, tmp_path: Path
 ) -> None:
     job = job_of(ring, tmp_path / "run")
     with pytest.raises(ConfigError, match=r"worker on .* has torch .*, the command 1\.0"):
         train_on_cluster(replace(job, packages=job.packages | {"torch": "1.0"}), None, show=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_node_lost_for_good_is_one_line_and_the_state_stays(
+    team: Any, ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 5.0)
+    out = tmp_path / "run"
+    lost = at_first_state(out, lambda: team.remove_node(some_node(team)))
+    with pytest.raises(ConfigError, match=r"1 CPU\(s\) left of 2; start a machine and run the same"), lost:
+        train_on_cluster(job_of(ring, out), None, show=False)
+    assert (out / SHARDED_STATE).exists()
+    assert not (out / "result.json").exists()
 
 
 def test_a_lost_workers_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
