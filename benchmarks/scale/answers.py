@@ -1,8 +1,8 @@
 """One recommendation from a catalogue of 1 to 10 million items: build of the index, recall, latency, memory.
 
-    unimp train --data BEAUTY --recipe small --set model.width=64 --set model.hidden=128 \
-        --set train.epochs=6 --set structure.kind=cosine --set structure.neighbours=50 \
-        --set content.picture=false --set vision.enabled=false --out RUN
+    unimp train --data BEAUTY --recipe src/unimp/recipes/small.toml --set model.width=64 \
+        --set model.hidden=128 --set train.epochs=6 --set structure.kind=cosine \
+        --set structure.neighbours=50 --set content.picture=false --set vision.enabled=false --out RUN
     export OMP_NUM_THREADS=1
     python benchmarks/scale/answers.py RUN --items 1000000 --out results/scale/answers-1m.json
     python benchmarks/scale/answers.py RUN --items 10000000 --neighbours 12 --recall 0.95 \

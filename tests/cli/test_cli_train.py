@@ -187,5 +187,9 @@ def test_explain_prints_choices_and_trains_nothing(
     assert document["facts"]["items"] == 20
     assert document["recipe"]["model"]["width"] == 32
     assert {choice["what"] for choice in document["choices"]} >= {"structure", "softmax", "horizon"}
+    train = ("train", "--data", tiny_dataset.folder, "--explain")
+    assert call(capsys, monkeypatch, *train, "--recipe", "small") == text
+    assert "leave --recipe out" in refused(capsys, monkeypatch, *train, "--recipe", "demo")
+    assert "--workers: only with --engine ray" in refused(capsys, monkeypatch, *train, "--workers", "2")
     assert sorted(tmp_path.rglob("*")) == before
     assert "--out" in refused(capsys, monkeypatch, "train", "--data", tiny_dataset.folder)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from unimp.data.dataset import Dataset
 from unimp.runs.recipe import Recipe
 from unimp.train.training_run import train
 
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 ray = pytest.importorskip("ray", reason="needs the extra scale")
 from ray.cluster_utils import Cluster  # noqa: E402
 
@@ -41,13 +45,34 @@ def make_run(ring: Dataset) -> Callable[[int], Path]:
     return make
 
 
-@pytest.fixture
-def nodes() -> Iterator[Any]:
-    """(cluster, its two nodes of one core): the head computes nothing; this process is connected to it."""
-    head = {"num_cpus": 0, "object_store_memory": STORE}
-    found = Cluster(initialize_head=True, head_node_args=head)
-    workers = [found.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+def patiently(start: Callable[[], Any], tries: int = 4) -> Any:
+    """What starts; a busy machine may not start a node within Ray's half minute."""
+    for _ in range(tries - 1):
+        try:
+            return start()
+        except Exception:  # Ray names no narrower one
+            time.sleep(1.0)
+    return start()
+
+
+def start_node(cluster: Any) -> Any:
+    """One more node of one core."""
+    return patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE))
+
+
+@contextmanager
+def connected_cluster() -> Iterator[Any]:
+    """A cluster whose head computes nothing; this process is connected to it."""
+    head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
+    found = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
     ray.init(found.address, log_to_driver=False)
-    yield found, workers
+    yield found
     ray.shutdown()
     found.shutdown()
+
+
+@pytest.fixture
+def nodes() -> Iterator[Any]:
+    """(cluster, its two nodes of one core)."""
+    with connected_cluster() as found:
+        yield found, [start_node(found) for _ in range(2)]

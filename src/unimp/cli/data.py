@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from unimp.cli.engine import Engine, check_engine
 from unimp.core.errors import ConfigError, DataError
 from unimp.data.sources import OWN, SOURCES
 
 if TYPE_CHECKING:
     from unimp.data.dataset import Manifest
+    from unimp.data.event_log import Sorter
 
 data = typer.Typer(help="Import a dataset, or check one.", no_args_is_help=True)
 
@@ -84,10 +87,17 @@ def import_(
         None, "--undated", help="csv: random | file: the order of events in a table without times (random)."
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the data folder at --out."),
+    engine: Engine = typer.Option(
+        Engine.local, "--engine", help="local, or ray: a log too large for memory is sorted by a cluster."
+    ),
+    address: str | None = typer.Option(
+        None, "--address", help="ray: HOST:PORT of the cluster; default: one of this machine."
+    ),
     as_json: bool = typer.Option(False, "--json", help="One JSON document on standard output."),
 ) -> None:
     """Read SOURCE from PATH, validate and filter it, and write a data folder."""
     # Long by its options, which typer reads from the signature; the work is in the functions it calls.
+    check_engine(engine, address=address)
     given: dict[str, Any] = {
         "k_core": k_core,
         "deduplicate": deduplicate,
@@ -118,8 +128,20 @@ def import_(
     from unimp.data.raw import ImportOptions
 
     options = ImportOptions.parse(options_given, f"unimp data import {source}")
-    manifest = import_folder(source, path, out, options, overwrite=overwrite, show_progress=True)
+    with sorter(engine, address) as sort:
+        manifest = import_folder(
+            source, path, out, options, overwrite=overwrite, show_progress=True, sort=sort
+        )
     show_import(manifest, out, as_json)
+
+
+def sorter(engine: Engine, address: str | None) -> AbstractContextManager[Sorter | None]:
+    """What sorts a log that is too large for memory; None: this process."""
+    if engine is Engine.local:
+        return nullcontext()
+    from unimp.scale.importing import cluster_sorter
+
+    return cluster_sorter(address, show=True)
 
 
 def show_import(manifest: Manifest, out: Path, as_json: bool) -> None:

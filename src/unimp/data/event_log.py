@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from types import TracebackType
 import numpy as np
 import polars as pl
 
+from unimp.core.files import atomic_write
 from unimp.data.filtering import Mask, core_members, deduplicate, drop_returned, exact_repeats
 from unimp.data.histories import Histories, IntArray
 from unimp.data.interactions import COLUMNS
@@ -49,6 +50,63 @@ class Rules:
     deduplicate: Deduplication
     ordered: bool
     """Whether events without times keep their order; if not, they are shuffled."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Events of some users that did not stay, and those that did though they are exactly the same."""
+
+    returned: int
+    repeats: int
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class UserRange:
+    """Users whose events a machine sorts: it needs the runs and the place for the result, no more."""
+
+    runs: tuple[Path, ...]
+    """In the order of the files."""
+    start: int
+    stop: int
+    rules: Rules
+    target: Path
+
+    def sort(self) -> Dropped:
+        """Write the users' events in order; a file at `target` is whole."""
+        mine = pl.col(USER).is_between(self.start, self.stop - 1)
+        frames = [pl.scan_parquet(run).filter(mine).collect() for run in self.runs]
+        part, dropped = sorted_part(pl.concat(frames, how="diagonal"), self.start, self.rules)
+        with atomic_write(self.target) as temporary:
+            part.write_parquet(temporary, compression="lz4")
+        return dropped
+
+
+Sorter = Callable[[Sequence[UserRange]], Iterable[Dropped]]
+"""Sorts ranges of users, and says of each, in their order, what was dropped."""
+
+
+def sort_here(ranges: Sequence[UserRange]) -> Iterator[Dropped]:
+    """One after the other, in this process."""
+    for user_range in ranges:
+        yield user_range.sort()
+
+
+def sorted_part(events: pl.DataFrame, start: int, rules: Rules) -> tuple[pl.DataFrame, Dropped]:
+    """The events of the users from number `start` on that stay, by user and in time order."""
+    timed = "timestamp" in events.columns
+    if timed or rules.ordered:
+        # ties, and events without a time, keep the order of the files
+        keys = [USER, "timestamp"] if timed else [USER]
+        events = events.sort(keys, maintain_order=True, nulls_last=True)
+    else:
+        luck = np.random.default_rng([0, start]).random(events.height)
+        events = events.with_columns(pl.Series("luck", luck)).sort(USER, "luck").drop("luck")
+    bought = drop_returned(events)
+    single = deduplicate(bought, rules.deduplicate)
+    same = int(exact_repeats(single).sum()) if rules.deduplicate == "none" and timed else 0
+    dropped = Dropped(events.height - bought.height, bought.height - single.height, same)
+    return single.drop(QUANTITY, strict=False), dropped
 
 
 class EventLog:
@@ -131,9 +189,6 @@ class EventLog:
 
     def ranges(self) -> Iterator[tuple[int, int]]:
         """Ranges of users whose events take about SPILL_BYTES together, one user at least."""
-        if not self._runs:
-            yield 0, self._num_users
-            return
         most = max(1, self.events * SPILL_BYTES // max(1, self._bytes))
         ends = np.cumsum(self.user_events)
         start = 0
@@ -143,36 +198,21 @@ class EventLog:
             yield start, stop
             start = stop
 
-    def read(self, start: int, stop: int) -> pl.DataFrame:
-        """The events of users `start:stop` in the order of the files."""
-        if self._runs and self._waiting:
-            self._spill()
-        if not self._runs:
-            return pl.concat(self._waiting, how="diagonal")
-        mine = pl.col(USER).is_between(start, stop - 1)
-        frames = [pl.scan_parquet(run).filter(mine).collect() for run in self._runs]
-        return pl.concat(frames, how="diagonal")
-
-    def sorted(self, rules: Rules) -> SortedEvents:
-        """The events that stay, by user and in time order."""
+    def sorted(self, rules: Rules, sort: Sorter | None = None) -> SortedEvents:
+        """The events that stay, by user and in time order. `sort` sorts what is on disk; None: here."""
         result = SortedEvents(self)
-        for start, stop in self.ranges():
-            events = self.read(start, stop)
-            timed = "timestamp" in events.columns
-            if timed or rules.ordered:
-                # ties, and events without a time, keep the order of the files
-                keys = [USER, "timestamp"] if timed else [USER]
-                events = events.sort(keys, maintain_order=True, nulls_last=True)
-            else:
-                luck = np.random.default_rng([0, start]).random(events.height)
-                events = events.with_columns(pl.Series("luck", luck)).sort(USER, "luck").drop("luck")
-            bought = drop_returned(events)
-            single = deduplicate(bought, rules.deduplicate)
-            result.returned += events.height - bought.height
-            result.repeats += bought.height - single.height
-            if rules.deduplicate == "none" and timed:
-                result.duplicates += int(exact_repeats(single).sum())
-            result.append(single.drop(QUANTITY, strict=False))
+        if not self._runs:
+            part, dropped = sorted_part(pl.concat(self._waiting, how="diagonal"), 0, rules)
+            result.append(part, dropped)
+            return result
+        if self._waiting:
+            self._spill()
+        ranges = [
+            UserRange(tuple(self._runs), start, stop, rules, self.run_file(f"sorted-{number:06}"))
+            for number, (start, stop) in enumerate(self.ranges())
+        ]
+        for user_range, dropped in zip(ranges, (sort or sort_here)(ranges), strict=True):
+            result.append(user_range.target, dropped)
         return result
 
     def run_file(self, name: str) -> Path:
@@ -197,15 +237,15 @@ class SortedEvents:
         self._parts: list[pl.DataFrame | Path] = []
         self._keeps: tuple[Mask, Mask] | None = None
 
-    def append(self, part: pl.DataFrame) -> None:
-        self.events += part.height
-        self.seen += np.bincount(part[ITEM].to_numpy(), minlength=len(self.seen))
-        if not self.log.spilled:
-            self._parts.append(part)
-            return
-        path = self.log.run_file(f"sorted-{len(self._parts):06}")
-        part.write_parquet(path, compression="lz4")
-        self._parts.append(path)
+    def append(self, part: pl.DataFrame | Path, dropped: Dropped) -> None:
+        """The next part, in memory or on disk."""
+        items = part[ITEM] if isinstance(part, pl.DataFrame) else pl.read_parquet(part, columns=[ITEM])[ITEM]
+        self.events += len(items)
+        self.seen += np.bincount(items.to_numpy(), minlength=len(self.seen))
+        self.returned += dropped.returned
+        self.repeats += dropped.repeats
+        self.duplicates += dropped.duplicates
+        self._parts.append(part)
 
     def pairs(self) -> Iterator[tuple[IntArray, IntArray]]:
         """Part by part the users and items of all events."""

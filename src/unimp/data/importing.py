@@ -19,7 +19,7 @@ from unimp.core.errors import DataError
 from unimp.data.catalog import Catalog
 from unimp.data.collecting import collect_events, valid_items
 from unimp.data.dataset import Dataset, Manifest, check_target, write_folder
-from unimp.data.event_log import EventLog, Rules, SortedEvents
+from unimp.data.event_log import EventLog, Rules, SortedEvents, Sorter
 from unimp.data.histories import IntArray
 from unimp.data.picture_check import attach_pictures
 from unimp.data.raw import BadRows, ImportOptions, RawTables, Rows
@@ -70,8 +70,11 @@ def import_folder(
     *,
     overwrite: bool = False,
     show_progress: bool = False,
+    sort: Sorter | None = None,
 ) -> Manifest:
     """Read the dataset at `path`, apply the rules of `options`, and write the data folder `folder`.
+
+    `sort` sorts a log that is too large for memory; None: this process does.
 
     Raises DataError, and writes nothing, when more rows are wrong than `options.max_bad_rows`.
     """
@@ -82,7 +85,9 @@ def import_folder(
         return load_source(source).read(path, options, bad, show_progress=show_progress)
 
     given = {"path": str(path)}
-    return import_raw(read, source, given, folder, options, overwrite=overwrite, show_progress=show_progress)
+    return import_raw(
+        read, source, given, folder, options, overwrite=overwrite, show_progress=show_progress, sort=sort
+    )
 
 
 def import_raw(
@@ -94,6 +99,7 @@ def import_raw(
     *,
     overwrite: bool,
     show_progress: bool,
+    sort: Sorter | None = None,
 ) -> Manifest:
     """Write the tables that `read` gives; `given` says in the manifest where they come from."""
     check_target(folder, overwrite)
@@ -103,7 +109,7 @@ def import_raw(
     with EventLog(items.frame.height, folder) as log:
         items, counts = collect_events(raw, items, log, bad)
         bad.settle()
-        kept = filter_events(items.frame, log, options, raw.ordered)
+        kept = filter_events(items.frame, log, options, raw.ordered, sort)
         pictured = attach_pictures(
             Rows(items.file, kept.items),
             raw.pictures,
@@ -152,10 +158,10 @@ def write_events(kept: FilteredTables, file: Path) -> None:
 
 
 def filter_events(
-    items: pl.DataFrame, log: EventLog, options: ImportOptions, ordered: bool
+    items: pl.DataFrame, log: EventLog, options: ImportOptions, ordered: bool, sort: Sorter | None = None
 ) -> FilteredTables:
     """Time order, de-duplication, k-core, and the catalogue that is left."""
-    events = log.sorted(Rules(options.deduplicate, ordered))
+    events = log.sorted(Rules(options.deduplicate, ordered), sort)
     before = events.events
     below = events.keep_core(options.k_core) if options.k_core else 0
     if not events.events:

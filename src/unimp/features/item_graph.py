@@ -18,7 +18,7 @@ from unimp.core.errors import ConfigError
 from unimp.core.progress import progress_bar, say
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.features.nearest_content import near_blocks
-from unimp.features.neighbour_ridge import neighbour_ridge
+from unimp.features.neighbour_ridge import neighbour_ridge, regressors_for
 from unimp.features.row_scores import RowScores, met_items, weighted_rows
 
 EASE_MAX_ITEMS = 25_000
@@ -29,6 +29,8 @@ EXACT_CONTENT_ITEMS = 25_000
 HISTORY_CAP = 5000
 """Latest events of one history that count, unless a recipe says otherwise: pairs of items grow with its
 square, and a bot's, or a guest checkout's, is long."""
+GRAM_ENTRIES = 30_000_000
+"""Pairs of items that `slim` knows of, where its neighbours are fewer: 240 MB."""
 BLOCK_PAIRS = 2**25
 """Pairs of events that are counted at a time."""
 
@@ -201,8 +203,9 @@ def slim_graph(train: Histories, num_items: int, *, l2: float, neighbours: int) 
     parts = []
     for start, together in co_occurrences(users):
         drop_diagonal(together, start)
-        parts.append(keep_largest(together, neighbours))
-    weights = neighbour_ridge(sp.vstack(parts, format="csr"), counts, l2=l2)
+        parts.append(keep_largest(together, max(neighbours, GRAM_ENTRIES // num_items)))
+    gram = sp.vstack(parts, format="csr")
+    weights = neighbour_ridge(gram, counts, l2=l2, regressors=regressors_for(num_items))
     return ItemGraph(keep_largest(weights, neighbours))
 
 

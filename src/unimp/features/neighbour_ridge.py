@@ -16,12 +16,20 @@ import scipy.sparse as sp
 
 from unimp.data.histories import FloatArray
 
-REGRESSORS = 32
-BLOCK = 65_536
-"""Items whose regressions are laid out at once: 280 MB with 32 regressors."""
+LEAST, MOST = 32, 128
+"""Regressors of an item."""
+PAIRS = 32 * 32 * 100_000
+"""Pairs of regressors that are looked up for all items together: 32 regressors each for 100,000 items."""
+BLOCK_PAIRS = 2**26
+"""Pairs of regressors that are laid out at once, 4 bytes each."""
 
 
-def neighbour_ridge(together: Any, counts_I: FloatArray, *, l2: float, regressors: int = REGRESSORS) -> Any:
+def regressors_for(num_items: int) -> int:
+    """How many regressors an item has: few where items are many, for time; more than 128 gain nothing."""
+    return int(np.clip((PAIRS / num_items) ** 0.5, LEAST, MOST))
+
+
+def neighbour_ridge(together: Any, counts_I: FloatArray, *, l2: float, regressors: int) -> Any:
     """[I, I] CSR, weights[i, j] of item i for item j; at most `regressors` entries a column.
 
     together: [I, I] CSR of the users that two items share, without the diagonal, perhaps only each row's
@@ -29,11 +37,12 @@ def neighbour_ridge(together: Any, counts_I: FloatArray, *, l2: float, regressor
     """
     num_items = len(counts_I)
     best_IK = largest_columns(together, regressors)
+    block = max(1, BLOCK_PAIRS // (best_IK.shape[1] * (best_IK.shape[1] + 1)))
     together = together.maximum(together.T).tocsr()
     weights_IK = np.concatenate(
         [
-            solved(together, counts_I, np.arange(start, min(start + BLOCK, num_items)), best_IK, l2)
-            for start in range(0, num_items, BLOCK)
+            solved(together, counts_I, np.arange(start, min(start + block, num_items)), best_IK, l2)
+            for start in range(0, num_items, block)
         ]
     )
     owners = np.repeat(np.arange(num_items), best_IK.shape[1])

@@ -13,11 +13,11 @@ from unimp.core.config import dotted, merge, nest, parse_overrides
 from unimp.data.dataset import Dataset
 from unimp.data.histories import NO_TIME
 from unimp.features.item_graph import EASE_MAX_ITEMS
-from unimp.runs.recipe import Recipe, recipe_of
+from unimp.runs.recipe import BASE, Recipe, recipe_of
 from unimp.runs.training_config import SAMPLED_FROM
 
-BASE, NAME = "small", "from-data"
-"""The recipe that the choices are laid upon, and the name of what comes out."""
+NAME = "from-data"
+"""Of what comes out."""
 BASKET_SHARE = 0.5
 """Share of a user's successive events at one and the same time from which on a history is one of baskets."""
 LONG_HISTORY = 50

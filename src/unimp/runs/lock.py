@@ -17,6 +17,10 @@ from unimp.core.errors import CheckpointError
 LOCK = "train.lock"
 
 
+class RunHeldError(CheckpointError):
+    """Another process trains into the folder."""
+
+
 class RunLock:
     """Held while a process trains into a folder; the system lets go of it when that process dies.
 
@@ -29,7 +33,7 @@ class RunLock:
         self.file: Any = None
 
     def __enter__(self) -> RunLock:
-        """CheckpointError when another process trains there."""
+        """RunHeldError when another process trains there."""
         while self.file is None:
             file = self.path.open("a+")
             try:
@@ -65,12 +69,12 @@ class RunLock:
             if holder.get("host") == here()["host"] and is_running(holder.get("pid")):
                 raise self._held(file) from None
 
-    def _held(self, file: Any) -> CheckpointError:
+    def _held(self, file: Any) -> RunHeldError:
         holder = holder_of(file)
         who = "process {pid} on {host}, since {since},".format(
             **{"pid": "?", "host": "?", "since": "?"} | holder
         )
-        return CheckpointError(
+        return RunHeldError(
             f"{self.path.parent}: {who} is training there; wait for it, end it, or choose another --out"
         )
 

@@ -9,7 +9,7 @@ import torch
 from unimp.core.compute import available_memory
 from unimp.core.errors import ConfigError
 from unimp.data.dataset import Dataset
-from unimp.features.item_graph import EASE_MAX_ITEMS
+from unimp.features.item_graph import EASE_MAX_ITEMS, GRAM_ENTRIES
 from unimp.metrics.ranking import users_at_a_time
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_config import SAMPLED_FROM
@@ -41,6 +41,8 @@ def memory_needs(items: int, events: int, recipe: Recipe, device: torch.device) 
     }
     if kind == "ease":
         needs["structure.kind"] = items * items * 4 * 2
+    elif kind == "slim":
+        needs["structure.neighbours"] = max(needs["structure.neighbours"], GRAM_ENTRIES * 8 * 3)
     return needs
 
 

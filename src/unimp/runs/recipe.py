@@ -54,6 +54,9 @@ class Recipe(Config):
     train: TrainConfig = TrainConfig()
 
 
+BASE = "small"
+"""The recipe that `unimp train` lays the data's choices upon; other recipes begin with it as it stands."""
+
 FORMER_NAMES = {
     "six-hm": "multitask-hm",
     "six-movies": "multitask-movies",

@@ -8,7 +8,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
@@ -84,10 +84,23 @@ def other_version(expected: dict[str, str]) -> str | None:
     return None
 
 
-def watched(ray: Any, rows: Iterable[Any]) -> Iterator[Any]:
-    """The rows as they come; ConfigError when no machine that could work is left for LOST_SECONDS.
+def node() -> str:
+    """How messages call this machine."""
+    return os.uname().nodename
 
-    Ray waits for ever for a machine that was lost for good.
+
+def watched(
+    ray: Any,
+    rows: Iterable[Any],
+    *,
+    kind: str = "CPU",
+    least: int = 1,
+    look: Callable[[], None] = lambda: None,
+) -> Iterator[Any]:
+    """The rows as they come; ConfigError when too few machines that could work are left for LOST_SECONDS.
+
+    Ray waits for ever for a machine that was lost for good. `least`: how many cores (or GPUs, by `kind`) the
+    work needs. `look` is called every second without a row, and may raise.
     """
     found: queue.Queue[tuple[bool, Any]] = queue.Queue()
 
@@ -105,11 +118,14 @@ def watched(ray: Any, rows: Iterable[Any]) -> Iterator[Any]:
         try:
             more, row = found.get(timeout=1.0)
         except queue.Empty:
-            if ray.cluster_resources().get("CPU", 0) >= 1:
+            look()
+            there = int(ray.cluster_resources().get(kind, 0))
+            if there >= least:
                 last = time.monotonic()
             if time.monotonic() - last > LOST_SECONDS:
+                left = "no machine left to work on" if not there else f"{there} {kind}(s) left of {least}"
                 raise ConfigError(
-                    "the cluster has no machine left to work on; start one and run the same command again: "
+                    f"the cluster has {left}; start a machine and run the same command again: "
                     "what is finished is kept"
                 ) from None
             continue

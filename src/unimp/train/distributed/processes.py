@@ -25,19 +25,35 @@ def find_process_group(device: torch.device) -> tuple[ProcessGroup, torch.device
     """
     if not started_by_torchrun():
         return ProcessGroup(), device
+    neighbours = int(os.environ["LOCAL_WORLD_SIZE"])
+    if device.type == "cuda" and neighbours > torch.cuda.device_count():
+        raise ConfigError(
+            f"--nproc-per-node {neighbours}: this machine has {torch.cuda.device_count()} CUDA devices; "
+            "start one process for each"
+        )
+    import torch.distributed as dist
+
+    dist.init_process_group(torch_backend(on_gpu=device.type == "cuda"), timeout=PATIENCE)
+    return joined_process_group(device, int(os.environ["LOCAL_RANK"]), neighbours)
+
+
+def torch_backend(*, on_gpu: bool) -> str:
+    """What the processes speak with; control messages stay on the CPU."""
+    return "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+
+
+def joined_process_group(
+    device: torch.device, local_rank: int, neighbours: int
+) -> tuple[ProcessGroup, torch.device]:
+    """The team of torch's process group, which this process has joined, and this process's own device.
+
+    `neighbours`: its processes on this machine; `local_rank`: the place of this one among them.
+    """
     import torch.distributed as dist
 
     from unimp.train.distributed.sharded import ShardedProcessGroup
 
-    neighbours = int(os.environ["LOCAL_WORLD_SIZE"])
     if device.type == "cuda":
-        if neighbours > torch.cuda.device_count():
-            raise ConfigError(
-                f"--nproc-per-node {neighbours}: this machine has {torch.cuda.device_count()} CUDA devices; "
-                "start one process for each"
-            )
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
     return ShardedProcessGroup(dist.get_rank(), dist.get_world_size(), neighbours, device), device
