@@ -58,7 +58,7 @@ def test_every_catalogue_picture_brings_its_item(six: Six) -> None:
     assert len(rows) > 3
 
 
-def test_a_cropped_picture_brings_the_item_whose_descriptor_is_nearest(six: Six) -> None:
+def test_a_cropped_picture_brings_its_item(six: Six) -> None:
     import io
 
     from PIL import Image
@@ -69,9 +69,25 @@ def test_a_cropped_picture_brings_the_item_whose_descriptor_is_nearest(six: Six)
     assert catalog.pictures is not None
     ((_, data),) = catalog.pictures.read([catalog.picture_references[row] or ""])
     file = io.BytesIO()
-    Image.open(io.BytesIO(data)).convert("RGB").crop((1, 1, 15, 15)).save(file, "JPEG", quality=40)
+    Image.open(io.BytesIO(data)).convert("RGB").crop((1, 1, 15, 15)).save(file, "JPEG", quality=90)
     found = personalizer.search(picture=file.getvalue(), history=[], k=1).items[0].item_id
-    seen = personalizer.answerer.see(personalizer.item_pixels(file.getvalue(), "photo")[None])
-    known = personalizer.answerer.seeing(seen).decoder(SearchTask).sources.pictures
+    pixels = personalizer.item_pixels(file.getvalue(), "photo")
+    assert pixels is not None
+    photos = personalizer.answerer.sources.photos
+    assert photos is not None
+    same = photos.showing(pixels[None]).find(0)
+    assert row in same
+    assert catalog.row_of[found] in same
+
+
+def test_without_the_same_picture_the_nearest_descriptor_comes_first(six: Six) -> None:
+    run = TrainedRun(six.dataset.folder, {}, {}, six.artifacts, six.model(), {}, six.dataset)
+    answerer, size = run.answerer, six.artifacts.picture_size
+    noise = np.random.default_rng(0).integers(0, 255, (1, *size, 3), dtype=np.uint8)
+    searcher = answerer.seeing(answerer.see(noise), noise).decoder(SearchTask)
+    known, row = searcher.sources.pictures, len(six.dataset.catalog)
     assert known is not None
-    assert catalog.row_of[found] == int(np.argmax(known[:-1] @ known[-1]))
+    assert searcher.sources.same_picture(row).tolist() == []
+    scores = np.zeros(row, dtype=np.float32)
+    searcher.lift_same_picture(scores, row)
+    assert int(scores.argmax()) == int(np.argmax(known[:-1] @ known[-1]))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unimp.data.histories import FloatArray, IntArray
 from unimp.features.item_graph import ItemGraph
+from unimp.features.photo_match import PhotoMatch
 from unimp.features.text import WordMatch
 from unimp.inference.candidates import CandidateSearch, ItemVectors, rows_of_tensor
 from unimp.inference.extended_sources import ExtendedContentGraph, ExtendedGraph, ExtendedWordMatch
@@ -40,6 +41,8 @@ class ItemContent:
     """[N] words, as `features.text.item_terms` gives them."""
     visual: Mapping[int, Tensor]
     """Row -> [V, E] visual tokens of its new picture; rows without one keep what they have."""
+    thumbnails: Mapping[int, Tensor] = field(default_factory=dict)
+    """Row -> its new picture as `PhotoMatch` compares it."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ class ItemIndex:
     """Row -> id of the items that training did not know."""
     nearest: CandidateSearch | None = None
     """Proposes what is scored; None: all items."""
+    thumbnails: TensorRows | None = None
+    """[I, 3, S, S] what pictures are known again by; None: by their vectors alone."""
+    has_thumbnail: TensorRows | None = None
+    """[I] bool."""
 
     @classmethod
     def of_trained(
@@ -97,7 +104,7 @@ class ItemIndex:
         limits: ContentLimits,
     ) -> ItemIndex:
         """The index before any change; what it is made of is never written to."""
-        text = items.content.get("text")
+        text, photos = items.content.get("text"), sources.photos
         return cls(
             model,
             items,
@@ -112,6 +119,8 @@ class ItemIndex:
             sources.words,
             sources.graphs,
             nearest=sources.nearest,
+            thumbnails=None if photos is None else TensorRows(photos.thumbnails_I3YX),
+            has_thumbnail=None if photos is None else TensorRows(photos.present_I),
         )
 
     def __len__(self) -> int:
@@ -133,7 +142,12 @@ class ItemIndex:
         units = None if self.unit_pictures is None else self.unit_pictures.rows.numpy()
         graphs = {name: self._graph(name, graph) for name, graph in self.graphs.items()}
         popularity = self.popularity.rows.numpy()
-        return ScoreSources(popularity, graphs, self.words, units, self.removed, self.nearest, self.new_ids)
+        photos = None
+        if self.thumbnails is not None and self.has_thumbnail is not None:
+            photos = PhotoMatch(self.thumbnails.rows, self.has_thumbnail.rows)
+        return ScoreSources(
+            popularity, graphs, self.words, units, self.removed, self.nearest, self.new_ids, photos
+        )
 
     def _graph(self, name: str, graph: ItemGraph) -> ItemGraph:
         if name == CONTENT and self.text is not None:
@@ -154,6 +168,7 @@ class ItemIndex:
         device = self.trained.table_ID.device
         rows_N = torch.from_numpy(rows).to(device)
         changed: dict[str, Any] = self._pictures(rows_N, content.visual, in_place=in_place)
+        changed |= self._thumbnails(torch.from_numpy(rows), content.thumbnails, in_place=in_place)
         vectors_ND = self._trained_parts(rows_N)
         known: dict[str, Tensor] = {}
         if content.text_NF is not None:
@@ -234,6 +249,22 @@ class ItemIndex:
                 fresh = bool((places_P >= self.visual.count).all())
                 tables[name] = table.with_rows(places_P, value, in_place=in_place or fresh)
         return tables
+
+    def _thumbnails(self, rows_N: Tensor, new: Mapping[int, Tensor], *, in_place: bool) -> dict[str, Any]:
+        """The tables of thumbnails with those of new pictures, by the name of their field."""
+        small, has = self.thumbnails, self.has_thumbnail
+        if small is None or has is None:
+            return {}
+        missing_N = rows_N[rows_N >= small.count]
+        fresh = in_place or not any(row < small.count for row in new)
+        if len(missing_N):
+            small = small.with_rows(missing_N, small.rows.new_zeros(len(missing_N), *small.rows.shape[1:]))
+            has = has.with_rows(missing_N, has.rows.new_zeros(len(missing_N)))
+        if new:
+            places_P = torch.tensor(list(new))
+            small = small.with_rows(places_P, torch.stack(list(new.values())), in_place=fresh)
+            has = has.with_rows(places_P, has.rows.new_ones(len(places_P)), in_place=fresh)
+        return {"thumbnails": small, "has_thumbnail": has}
 
     def _trained_parts(self, rows_N: Tensor) -> Tensor:
         """[N, D] identity, and content that only training could know; 0 for a new item."""

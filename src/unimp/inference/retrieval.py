@@ -253,10 +253,12 @@ class ModelSearcher(Decoder):
     def lift_same_picture(self, scores_N: FloatArray, shown: int, rows: IntArray | None = None) -> None:
         """Put the item first whose own picture is the one in row `shown`; see `lift_same_picture`.
 
-        Descriptors know a picture again that was cropped or compressed: then it is the nearest, however near.
+        Pixels know a picture again that was cropped or compressed. Where none is the same, it is the nearest
+        by descriptors, however near.
         """
         least = -1.0 if self.model.described_pictures else SAME_PICTURE
-        lift_same_picture(scores_N, self.sources.pictures, shown, rows, least)
+        found = self.sources.same_picture(shown, rows)
+        lift_same_picture(scores_N, self.sources.pictures, shown, rows, least, found)
 
     def search(self, histories: Histories, queries: Sequence[Query]) -> FloatArray:
         """[U, I], higher is better."""
@@ -292,21 +294,26 @@ def lift_same_picture(
     shown: int,
     rows: IntArray | None = None,
     least: float = SAME_PICTURE,
+    known: IntArray = NO_ROWS,
 ) -> None:
     """Where the picture in row `shown` is one of the catalogue's, put its item first, like items after it.
 
     Whoever shows an item's own picture asks for that item, whatever share validation gave to likeness.
     In place; several items with the same picture come together. `rows`: [N] of the items that are scored;
-    None: the whole catalogue. `least`: cosine from which on two pictures are one.
+    None: the whole catalogue. `least`: cosine from which on two pictures are one; not asked where items
+    are `known` by their rows to have the picture.
     """
     if pictures_XD is None:
         return
     pictures_ND = pictures_XD[: len(scores_N)] if rows is None else pictures_XD[rows]
     likeness = pictures_ND @ pictures_XD[shown]
     nearest = float(likeness.max(initial=-1.0))
-    if nearest < least:
+    if not len(known) and nearest < least:
         return
-    same = (likeness >= nearest - 1e-5) & np.isfinite(scores_N)  # what is hidden stays hidden
+    same = likeness >= nearest - 1e-5
+    if len(known):
+        same = np.isin(np.arange(len(scores_N)) if rows is None else rows, known)
+    same &= np.isfinite(scores_N)  # what is hidden stays hidden
     if not same.any():
         return
     scores_N += np.float32(LIKE_PICTURES) * likeness

@@ -12,6 +12,7 @@ from unimp.answer import Query
 from unimp.core.config import Config
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.features.item_graph import ItemGraph
+from unimp.features.photo_match import PhotoMatch
 from unimp.features.row_scores import RowScores
 from unimp.features.text import WordMatch
 from unimp.inference.candidates import CandidateSearch
@@ -55,12 +56,24 @@ class ScoreSources:
     """Proposes the items that are scored at all; None: all of them."""
     new_ids: Mapping[int, str] = field(default_factory=dict)
     """Row -> id of the items that training did not know: their rows do not order equals."""
+    photos: PhotoMatch | None = None
+    """Knows pictures of the catalogue again; it shows those that follow the catalogue's in `pictures`."""
 
     def hide_removed(self, scores_UI: FloatArray) -> FloatArray:
         """-inf for items that were removed, in place."""
         if len(self.removed):
             scores_UI[:, self.removed] = -np.inf
         return scores_UI
+
+    def same_picture(self, picture_row: int, rows: IntArray | None = None) -> IntArray:
+        """Rows of the items whose own picture is the one shown, cropped or compressed; empty where none is.
+
+        `rows`: the items to look at; None: all.
+        """
+        number = picture_row - len(self.popularity)
+        if self.photos is None or not 0 <= number < len(self.photos.shown):
+            return np.empty(0, dtype=np.int64)
+        return self.photos.find(number, rows)
 
     def names(self, queries: Sequence[Query] | None) -> list[str]:
         """The sources that can say something; those of queries only when there are any."""

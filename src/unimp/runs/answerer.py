@@ -114,7 +114,8 @@ class Answerer:
         shown = [picture for picture in pixels if picture is not None]
         if not shown:
             return task.answer(self.decoders[task.name], histories, requests)
-        answerer, first = self.seeing(self.see(np.stack(shown))), len(task.context.catalog)
+        together = np.stack(shown)
+        answerer, first = self.seeing(self.see(together), together), len(task.context.catalog)
         places = np.cumsum([picture is not None for picture in pixels]) - 1 + first
         rows = [
             int(place) if picture is not None else -1 for place, picture in zip(places, pixels, strict=True)
@@ -138,11 +139,17 @@ class Answerer:
         """
         return self._with({name: decoder.with_prefixes(cache) for name, decoder in self.decoders.items()})
 
-    def seeing(self, visual_XVE: Tensor) -> Answerer:
-        """The same answerer with further pictures to show in queries; their rows follow the catalogue's."""
+    def seeing(self, visual_XVE: Tensor, pixels: PixelArray | None = None) -> Answerer:
+        """The same answerer with further pictures to show in queries; their rows follow the catalogue's.
+
+        `pixels`: [X, Y, X', 3] what they are made of; without them only their tokens are compared.
+        """
         with torch.inference_mode():
             state = self.model.with_outside(self.state, visual_XVE)
-        return self.with_items(state, replace(self.sources, pictures=unit_pictures(self.model, state)))
+        photos = self.sources.photos
+        photos = None if photos is None or pixels is None else photos.showing(pixels)
+        pictures = unit_pictures(self.model, state)
+        return self.with_items(state, replace(self.sources, pictures=pictures, photos=photos))
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Answerer:
         """The same answerer over these items: the catalogue has changed."""

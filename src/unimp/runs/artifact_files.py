@@ -17,6 +17,7 @@ from unimp.data.histories import Histories
 from unimp.features.cache import open_array, write_array
 from unimp.features.image_tokenizer import load_tokenizer, save_tokenizer
 from unimp.features.item_graph import ItemGraph
+from unimp.features.photo_match import PhotoMatch
 from unimp.features.sentence_embeddings import SentenceProjector, SentenceSource, joint_text
 from unimp.features.text import TextProjector
 from unimp.features.vision.encoder import SavedVision, VisionEncoder, encoder_class, pooled
@@ -53,6 +54,7 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
         "visual": None if mapped else items.visual_IVE,
         "has_picture": items.has_picture_I,
         "codes": None if artifacts.context.codes is None else torch.from_numpy(artifacts.context.codes),
+        "thumbnails": None if artifacts.photos is None else artifacts.photos.thumbnails_I3YX,
     }
     tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
     if ratings is not None:
@@ -133,7 +135,15 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         tokenizer=saved_tokenizer(folder),
         sentences=sentences,
         backbone=saved_backbone(folder, facts),
+        photos=saved_photos(tensors),
     )
+
+
+def saved_photos(tensors: dict[str, Tensor]) -> PhotoMatch | None:
+    """None for a run without pictures to search by, or of an older version, which knows them by vectors."""
+    if "thumbnails" not in tensors:
+        return None
+    return PhotoMatch(tensors["thumbnails"], tensors["has_picture"])
 
 
 def saved_backbone(folder: Path, facts: dict[str, Any]) -> BackboneSource | None:

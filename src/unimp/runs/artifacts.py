@@ -15,6 +15,7 @@ from unimp.core.errors import ConfigError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray
 from unimp.features.item_graph import ItemGraph
+from unimp.features.photo_match import PhotoMatch
 from unimp.features.sentence_embeddings import SentenceProjector, TextEncoder, joint_text
 from unimp.features.text import TextProjector, WordMatch
 from unimp.features.vision.encoder import VisionEncoder
@@ -66,6 +67,8 @@ class RunArtifacts:
     """A pretrained language model instead of the compact decoder."""
     second_stage: SecondStage | None = None
     """Orders recommendations in the end; None: the fusion weights do."""
+    photos: PhotoMatch | None = None
+    """Knows the catalogue's pictures again in searches; None without the task, or without pictures."""
 
     @property
     def template(self) -> Template:
@@ -159,7 +162,10 @@ class RunArtifacts:
         if index is None:
             with torch.inference_mode():
                 state = model.item_state(self.items)
-            sources = ScoreSources(self.popularity, self.graphs, self.word_match, unit_pictures(model, state))
+            pictures = unit_pictures(model, state)
+            sources = ScoreSources(
+                self.popularity, self.graphs, self.word_match, pictures, photos=self.photos
+            )
         else:
             state, sources = index.state, index.sources
         reads_pictures = (model.vision or self.vision) is not None

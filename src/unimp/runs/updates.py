@@ -13,6 +13,7 @@ from unimp.core.errors import DataError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import IntArray
 from unimp.data.upserts import NewItem
+from unimp.features.photo_match import thumbnails_of
 from unimp.features.text import item_terms
 from unimp.inference.item_index import ContentLimits, ItemContent, ItemIndex
 from unimp.runs.answerer import Answerer
@@ -42,7 +43,8 @@ def upserted(
     rows = np.array(catalog.rows(list(dict.fromkeys(item.item_id for item in items))), dtype=np.int64)
     if len(rows):
         by_row = {catalog.row_of[item_id]: tokens for item_id, tokens in visual.items()}
-        content = item_content(run.artifacts, catalog, rows, by_row)
+        small = {catalog.row_of[name]: thumbnails_of(pixels[None])[0] for name, pixels in shown.items()}
+        content = item_content(run.artifacts, catalog, rows, by_row, small)
         index = index.upsert(content, in_place=in_place)
     return with_catalog(run, catalog), index
 
@@ -68,13 +70,22 @@ def with_catalog(run: TrainedRun, catalog: Catalog) -> TrainedRun:
 
 
 def item_content(
-    artifacts: RunArtifacts, catalog: Catalog, rows: IntArray, visual: Mapping[int, Tensor]
+    artifacts: RunArtifacts,
+    catalog: Catalog,
+    rows: IntArray,
+    visual: Mapping[int, Tensor],
+    thumbnails: Mapping[int, Tensor],
 ) -> ItemContent:
     """What the catalogue says of these items, as the index takes it."""
     places, encoder = rows.tolist(), artifacts.item_text
     text_NF = None if encoder is None else encoder.project(catalog, places)
     return ItemContent(
-        rows, [catalog.item_ids[row] for row in places], text_NF, item_terms(catalog, places), visual
+        rows,
+        [catalog.item_ids[row] for row in places],
+        text_NF,
+        item_terms(catalog, places),
+        visual,
+        thumbnails,
     )
 
 

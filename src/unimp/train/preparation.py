@@ -14,6 +14,7 @@ from unimp.data.histories import Cases, FloatArray, IntArray
 from unimp.data.targets import REPEATS_KEEP, count_targets
 from unimp.features.image_tokenizer import encode_codes, tokenizer_for
 from unimp.features.item_graph import fit_graphs
+from unimp.features.photo_match import PhotoMatch, thumbnails_of
 from unimp.features.pixels import load_pixels
 from unimp.features.sentence_embeddings import fit_sentences, joint_text
 from unimp.features.text import fit_text
@@ -28,6 +29,7 @@ from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import build_vocabulary
 from unimp.tasks import extra_words, load_tasks
 from unimp.tasks.rating.regression import RatingRegression
+from unimp.tasks.search.task import SearchTask
 
 
 def masks_history(recipe: Recipe, valid: Cases, *, show: bool = False) -> bool:
@@ -93,7 +95,16 @@ def build_artifacts(
         tokenizer=tokenizer,
         sentences=sentences,
         backbone=backbone,
+        photos=photos_of(catalog, vision) if any(isinstance(task, SearchTask) for task in tasks) else None,
     )
+
+
+def photos_of(catalog: Catalog, vision: VisionEncoder | None) -> PhotoMatch | None:
+    """What knows the catalogue's pictures again, in the frame that shown ones come in."""
+    pixels = None if vision is None else load_pixels(catalog, *vision.picture_size)
+    if pixels is None:
+        return None
+    return PhotoMatch(thumbnails_of(pixels.values), torch.from_numpy(pixels.present))
 
 
 def for_training(
