@@ -35,10 +35,10 @@ from unimp.sentence.parts import Role
 from unimp.sentence.targets import ChoiceTargets, TokenTargets
 from unimp.train.negatives import NegativeSampler
 from unimp.train.objective import Objective
+from unimp.train.optimizer import BETAS, parameter_groups
 from unimp.train.row_adamw import RowAdamW
 from unimp.train.sampled import SampledItems
 from unimp.train.step import Step
-from unimp.train.trainer import BETAS, parameter_groups
 
 LENGTH, TEXT, TOKENS = 10, 128, 50
 NONE = torch.empty(0, dtype=torch.int64)

@@ -81,7 +81,7 @@ class Server:
         server.wait_until_ready()
         return server
 
-    def wait_until_ready(self, seconds: float = 120) -> None:
+    def wait_until_ready(self, seconds: float = 300) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             assert self.process.poll() is None, "the server ended by itself"

@@ -24,7 +24,7 @@ from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.windows import Window
 from unimp.train.batches import POOL
 from unimp.train.objective import Objective
-from unimp.train.trainer import parameter_groups
+from unimp.train.optimizer import parameter_groups
 
 SEED, ROUNDS, ASKED_ALONE = 0, 6, 5
 

@@ -31,8 +31,8 @@ from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.sentence.batch import Batch, collate
 from unimp.tasks.windows import Window
 from unimp.train.objective import Objective
+from unimp.train.optimizer import parameter_groups
 from unimp.train.preparation import build_artifacts
-from unimp.train.trainer import parameter_groups
 
 SEED = 0
 

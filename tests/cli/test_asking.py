@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unimp.answer import RankedItem
-from unimp.cli.asking import whose
+from unimp.cli.tasks import whose
 from unimp.core.errors import ConfigError, DataError
 from unimp.tasks.forms import option_ids
 from unimp.tasks.ranking import item_lines, titled

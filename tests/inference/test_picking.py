@@ -49,7 +49,7 @@ def test_the_best_of_several_is_returned(six: Six) -> None:
     imaginer, reranker = parts_of(six)
     imaginer = replace(imaginer, sampling=SamplingConfig(temperature=1.0, top_p=1.0, draws=5), batch=3)
     with torch.inference_mode():
-        codes = imaginer.draw(HISTORIES, QUERIES, [torch.Generator().manual_seed(4)] * 3, draws=5)
+        codes = imaginer.draw(HISTORIES, QUERIES, [torch.Generator().manual_seed(4)] * 3, draws=[5] * 3)
     drawn = paint(imaginer.tokenizer, codes)
     drawn = drawn.reshape(3, 5, *drawn.shape[1:])
     best = reranker.score(reranker.sought(HISTORIES, QUERIES), drawn).argmax(axis=1)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unimp.cli.asking import KeepHistory, masked
+from unimp.tasks.requests import KEEP_HISTORY, MAY_COME_UP
 
 SHOWN_APART = ("HR@5", "NDCG@5", "HR@10", "NDCG@10")
 
@@ -23,7 +23,7 @@ def evaluate(
         Path | None, typer.Option(help="Write user_id, target item_id and rank to this Parquet file.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
-    keep_history: KeepHistory = None,
+    keep_history: Annotated[bool | None, typer.Option(KEEP_HISTORY, help=MAY_COME_UP)] = None,
     references: Annotated[
         bool, typer.Option("--references", help="Judge each task's simple references on the same cases.")
     ] = False,
@@ -39,7 +39,7 @@ def evaluate(
         tasks=task,
         split_name=split,
         ranks_file=ranks,
-        exclude_history=masked(keep_history),
+        exclude_history=None if keep_history is None else not keep_history,
         with_references=references,
     )
     if as_json:

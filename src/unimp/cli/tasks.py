@@ -5,26 +5,31 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
-from unimp.cli.asking import (
-    AsJson,
-    DataPath,
-    Device,
-    History,
-    RunPath,
-    User,
-    as_document,
-    opened,
-    show_history,
-    whose,
-)
 from unimp.tasks.forms import RequestField, request_fields
 from unimp.tasks.task import AnyTask
 
+if TYPE_CHECKING:
+    from unimp.personalizer import Personalizer
+
+RunPath = Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")]
+User = Annotated[str | None, typer.Option(help="A user of the data; their whole history counts.")]
+History = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Item ids, oldest first, separated by commas; or repeated with one id each; or @FILE with one "
+        "a line. Empty: a cold start."
+    ),
+]
+DataPath = Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the files.")]
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -46,7 +51,9 @@ def task_command(task: type[AnyTask]) -> Callable[..., None]:
         who = whose(user, history)
         values = {field.name: field.read(rest[field.name]) for field in fields}
         request = task.Request.parse(values | who)
-        personalizer = opened(run, data, device)
+        from unimp.personalizer import load
+
+        personalizer = load(run, data=data, device=device)
         known = personalizer.answerer.task_named(task.name)
         answer = personalizer.answer(request)
         written = write_files(known.files(answer), rest["out"]) if task.makes_files else []
@@ -106,3 +113,39 @@ def write_files(files: dict[str, bytes], folder: Path) -> list[Path]:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return [folder / name for name in files]
+
+
+def whose(user: str | None, history: list[str] | None) -> dict[str, Any]:
+    """`user=` or `history=` for a Personalizer; ConfigError without either."""
+    from unimp.core.errors import ConfigError
+    from unimp.tasks.forms import option_ids
+
+    if user is None and not history:
+        raise ConfigError('give either --user ID or --history ID,ID,… (--history "" is a cold start)')
+    if user is not None and history:
+        raise ConfigError("give either a user or a history, not both")
+    return {"user": user, "history": option_ids(history, "--history") if history else None}
+
+
+def as_document(answer: Any) -> str:
+    """One JSON document; pictures are left to files."""
+    values = {k: v for k, v in asdict(answer).items() if not is_pictures(v)}
+    return json.dumps(values)
+
+
+def is_pictures(value: Any) -> bool:
+    return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], np.ndarray)
+
+
+def show_history(personalizer: Personalizer, history: tuple[str, ...]) -> None:
+    """The latest five items, or that it is a cold start."""
+    if not history:
+        print("no history: a cold start, answered from popularity and content alone")
+        return
+    from unimp.tasks.ranking import titled
+
+    catalog = personalizer.run.dataset.catalog
+    shown = history[-5:]
+    print("history" + (f" (latest 5 of {len(history)})" if len(history) > len(shown) else ""))
+    for item_id in shown:
+        print(f"    {titled(item_id, catalog.label(catalog.row_of[item_id]))}")

@@ -10,8 +10,9 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ParamSpec
 
 import polars as pl
 
@@ -23,6 +24,7 @@ from unimp.data.files import first_bytes, open_binary, open_with_position
 from unimp.data.json_lists import is_json_list, list_elements
 from unimp.data.raw import ROW, BadRows, Rows
 
+Given = ParamSpec("Given")
 JSON_BYTES = 32 * MEBIBYTE
 """Of JSON, what becomes one frame at most."""
 
@@ -40,26 +42,21 @@ def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
             text.detach()
 
 
+def in_one(stream: Callable[Given, Iterator[Rows]]) -> Callable[Given, Rows]:
+    """A function like `stream` that gives all parts as one table."""
+
+    @wraps(stream)
+    def read(*args: Given.args, **kwargs: Given.kwargs) -> Rows:
+        parts = list(stream(*args, **kwargs))
+        return Rows(parts[0].file, pl.concat([rows.frame for rows in parts], rechunk=True))
+
+    return read
+
+
 def require_columns(path: Path, present: Sequence[str], required: Sequence[str]) -> None:
     for name in required:
         if name not in present:
             raise DataError(f'{path}: has no column "{name}"{did_you_mean(name, present)}')
-
-
-def read_csv(
-    path: Path,
-    bad: BadRows,
-    *,
-    required: Sequence[str] = (),
-    optional: Sequence[str] | None = None,
-    separator: str | None = ",",
-    encoding: str | None = None,
-) -> Rows:
-    """`stream_csv` in one table."""
-    chunks = stream_csv(
-        path, bad, required=required, optional=optional, separator=separator, encoding=encoding
-    )
-    return Rows(path.name, pl.concat([rows.frame for rows in chunks], rechunk=True))
 
 
 def stream_csv(
@@ -82,19 +79,6 @@ def stream_csv(
     if optional is not None:
         wanted = [name for name in wanted if name in required or name in optional]
     return csv_chunks(layout, wanted, bad, show_progress=show_progress)
-
-
-def read_fields(
-    path: Path,
-    bad: BadRows,
-    names: Sequence[str],
-    separator: str,
-    *,
-    encoding: str = "utf-8",
-) -> Rows:
-    """`stream_fields` in one table."""
-    chunks = stream_fields(path, bad, names, separator, encoding=encoding)
-    return Rows(path.name, pl.concat([rows.frame for rows in chunks], rechunk=True))
 
 
 def stream_fields(
@@ -148,23 +132,6 @@ def parse_json(line: str) -> Any:
     return json.loads(line)
 
 
-def read_json_lines(
-    path: Path,
-    bad: BadRows,
-    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]],
-    schema: Mapping[str, pl.DataType],
-    *,
-    parse: Callable[[str], Any] = parse_json,
-    show_progress: bool = False,
-) -> Rows:
-    """One object a line; `pick` takes what is wanted of it, in the order of `schema`.
-
-    A line that `parse` or `pick` refuses (ValueError, SyntaxError, KeyError, TypeError) is a bad row.
-    """
-    chunks = json_chunks(path, bad, pick, schema, parse=parse, show_progress=show_progress)
-    return Rows(path.name, pl.concat([rows.frame for rows in chunks], rechunk=True))
-
-
 def json_chunks(
     path: Path,
     bad: BadRows,
@@ -175,11 +142,11 @@ def json_chunks(
     show_progress: bool = False,
     lines: int = 1 << 16,
 ) -> Iterator[Rows]:
-    """`read_json_lines` in frames of `lines` rows or about JSON_BYTES at most, at least one.
+    """One object a line, in frames of `lines` rows or about JSON_BYTES at most, at least one.
 
-    Memory: one such frame, or the longest line.
-
-    A file that is one JSON list is read element by element, and these are counted.
+    `pick` takes what is wanted of an object, in the order of `schema`. A line that `parse` or `pick` refuses
+    (ValueError, SyntaxError, KeyError, TypeError) is a bad row. A JSON list, or objects over several lines,
+    are read element by element, and these are counted. Memory: one frame, or the longest line.
     """
     columns: list[list[Any]] = [[] for _ in schema]
     numbers: list[int] = []
@@ -214,6 +181,9 @@ def json_chunks(
                 yield frame()
                 columns, numbers, begun = [[] for _ in schema], [], file.tell()
         yield frame()
+
+
+read_csv, read_fields, read_json_lines = in_one(stream_csv), in_one(stream_fields), in_one(json_chunks)
 
 
 def numbered_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -8,8 +8,6 @@ import numpy.typing as npt
 from unimp.core.errors import UnimpError
 from unimp.metrics.scored import mean_or_nan
 
-RATING_METRICS = ("RMSE", "MAE")
-
 
 def rating_metrics(predictions: npt.ArrayLike, truth: npt.ArrayLike) -> dict[str, float]:
     """RMSE and MAE over N predictions, and `unscored`, the share of them without a number.

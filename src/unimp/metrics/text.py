@@ -10,10 +10,6 @@ from unimp.core.errors import UnimpError
 from unimp.metrics.scored import mean_or_nan
 
 ROUGES = {"ROUGE-1": "rouge1", "ROUGE-2": "rouge2", "ROUGE-L": "rougeL"}
-TEXT_METRICS = (
-    *("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-1", "ROUGE-2", "ROUGE-L"),
-    *("distinct-1", "distinct-2", "names-attribute", "names-foreign"),
-)
 WORD = re.compile(r"[^\W_]+")
 
 

@@ -13,6 +13,7 @@ from unimp.answer import Query
 from unimp.core.config import Config
 from unimp.core.errors import ConfigError, did_you_mean
 from unimp.data.catalog import Catalog
+from unimp.data.histories import Histories
 from unimp.sentence.parts import (
     NO_BLOCK,
     Answer,
@@ -68,6 +69,19 @@ class HistoryEvent:
     rating: float | None = None
     event_row: int = -1
     """Its row in the interaction table; -1 when it is not in it."""
+
+
+def events_of(histories: Histories, user: int, start: int = 0, stop: int | None = None) -> list[HistoryEvent]:
+    """Events `start`:`stop` of a user as the template takes them."""
+    first, end = int(histories.offsets[user]), int(histories.offsets[user + 1])
+    chosen = slice(first + start, end if stop is None else first + stop)
+    rows = histories.item_rows[chosen].tolist()
+    ratings = histories.ratings[chosen].tolist()
+    table_rows = histories.event_rows[chosen].tolist()
+    return [
+        HistoryEvent(row, None if rating != rating else rating, event_row)
+        for row, rating, event_row in zip(rows, ratings, table_rows, strict=True)
+    ]
 
 
 class Template:

@@ -109,13 +109,10 @@ ItemField: TypeAlias = Annotated[
     Id, FieldForm(("--item",), help="The item that is asked about.", column="item_id")
 ]
 ItemCount: TypeAlias = Annotated[int, Field(ge=1), FieldForm(("-k", "--k"), help="How many items.")]
+KEEP_HISTORY = "--keep-history/--mask-history"
+MAY_COME_UP = "Whether items of the user's own history may come up again; default: as the run was validated."
 ExcludeHistory: TypeAlias = Annotated[
-    bool | None,
-    FieldForm(
-        ("--keep-history/--mask-history",),
-        help="Whether items of the user's own history may come up again; default: as the run was validated.",
-        inverted=True,
-    ),
+    bool | None, FieldForm((KEEP_HISTORY,), help=MAY_COME_UP, inverted=True)
 ]
 
 

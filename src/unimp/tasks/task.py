@@ -13,10 +13,10 @@ from typing_extensions import TypeVar
 from unimp.data.histories import Cases, Histories
 from unimp.metrics.ranking import RankArray
 from unimp.sentence.parts import Role, UserSentence
-from unimp.sentence.template import Writer
+from unimp.sentence.template import Writer, events_of
 from unimp.tasks.context import TaskContext
 from unimp.tasks.requests import TaskRequest
-from unimp.tasks.windows import Window, events_of
+from unimp.tasks.windows import Window
 
 if TYPE_CHECKING:
     import polars as pl

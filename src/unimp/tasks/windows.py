@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 
 from unimp.data.histories import Histories
-from unimp.sentence.template import HistoryEvent
 
 DRAWS = 2**62
 
@@ -23,19 +22,6 @@ class Window:
     stop: int
     draw: int = 0
     """Seed of whatever the task draws for this sentence."""
-
-
-def events_of(histories: Histories, user: int, start: int = 0, stop: int | None = None) -> list[HistoryEvent]:
-    """Events `start`:`stop` of a user as the template takes them."""
-    first, end = int(histories.offsets[user]), int(histories.offsets[user + 1])
-    chosen = slice(first + start, end if stop is None else first + stop)
-    rows = histories.item_rows[chosen].tolist()
-    ratings = histories.ratings[chosen].tolist()
-    table_rows = histories.event_rows[chosen].tolist()
-    return [
-        HistoryEvent(row, None if rating != rating else rating, event_row)
-        for row, rating, event_row in zip(rows, ratings, table_rows, strict=True)
-    ]
 
 
 def cut_windows(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,14 +19,15 @@ from unimp.model.decoder import CompactDecoder
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.folder import BEST, LOG
-from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.batch import Batch
 from unimp.tasks.task import AnyTask
 from unimp.train.batches import Planned, TrainingSentences
 from unimp.train.distillation import SoftTargets
+from unimp.train.epoch_log import log_epoch, trim_log
 from unimp.train.negatives import NegativeSampler
 from unimp.train.objective import Loss, Objective
+from unimp.train.optimizer import BETAS, learning_rate, parameter_groups
 from unimp.train.prefetch import prefetch
 from unimp.train.process_group import ProcessGroup
 from unimp.train.row_adamw import RowAdamW
@@ -36,10 +35,6 @@ from unimp.train.sampled import SampledItems, sampled_inputs, samples_items
 from unimp.train.state import Position
 from unimp.train.step import Step, check_compute
 from unimp.train.validator import ValidationScores, Validator
-
-BETAS = (0.9, 0.98)
-"""Of AdamW."""
-IDENTITY = "items.identity.weight"
 
 
 @dataclass(frozen=True)
@@ -141,7 +136,7 @@ class Training:
         rows = RowAdamW(
             self.model.items.identity.weight,
             self.optimizer,
-            self._learning_rate,
+            lambda step: learning_rate(self.config, step, self.total_steps),
             self.total_steps,
             weight_decay=self.config.weight_decay,
             betas=BETAS,
@@ -205,8 +200,9 @@ class Training:
 
     def _step(self, step_batch: StepBatch) -> Loss:
         self.step.train()
+        rate = learning_rate(self.config, self.position.step, self.total_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(self.position.step) * group["share"]
+            group["lr"] = rate * group["share"]
         step, sampled = self.position.step, self.step.sampled
         weight = self.task_weights[step_batch.task.name]
         try:
@@ -234,15 +230,6 @@ class Training:
             "and train into another --out"
         )
 
-    def _learning_rate(self, step: int) -> float:
-        """Of the step after `step` steps: linear warm-up, then cosine decay to `final_lr`."""
-        config, total = self.config, self.total_steps
-        warm = max(1, round(config.warmup * total))
-        if step < warm:
-            return config.lr * (step + 1) / warm
-        done = min(1.0, (step - warm) / max(1, total - warm))
-        return config.lr * (config.final_lr + (1 - config.final_lr) * (1 + math.cos(math.pi * done)) / 2)
-
     def _end_of_epoch(self, started: float) -> None:
         position = self.position
         if self.step.sampled is not None:
@@ -261,7 +248,8 @@ class Training:
             if better:
                 facts = {"epoch": position.epoch, "step": position.step, "valid": validation_scores.metrics}
                 write_tensors(self.folder / BEST, weights, facts | self.artifacts.identities)
-            self._log(validation_scores)
+            rate = learning_rate(self.config, position.step, self.total_steps)
+            log_epoch(self.folder / LOG, position, validation_scores, rate, self.judged.gates())
         position.forget_counts()
         position.finished = position.stale >= self.config.patience or position.step >= self.total_steps
         self._save()
@@ -276,23 +264,6 @@ class Training:
         self.judged.to("cpu")
         return validation_scores
 
-    def _log(self, validation_scores: ValidationScores) -> None:
-        position = self.position
-        row = {
-            "epoch": position.epoch,
-            "step": position.step,
-            "loss": position.loss_sum / max(position.loss_count, 1),
-            "components": {name: total / n for name, (total, n) in position.components.items()},
-            "padding": position.padding / max(position.places, 1),
-            "lr": self._learning_rate(position.step),
-            "valid": validation_scores.metrics,
-            "score": validation_scores.score,
-            "gates": self.judged.gates(),
-            "seconds": position.seconds,
-        }
-        with (self.folder / LOG).open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
     def _save(self) -> None:
         self.process_group.merge(self.position)
         self.process_group.write_state(self.folder, self.model, self.optimizer, self.position)
@@ -304,7 +275,7 @@ class Training:
         found.total_steps = self.total_steps
         self.position = found
         if self.process_group.is_main:
-            self._trim_log()
+            trim_log(self.folder / LOG, found.epoch)
 
     def _check_rows(self) -> None:
         """CheckpointError where the state is of the other softmax: `auto` depends on the device."""
@@ -315,31 +286,3 @@ class Training:
                 f"{self.folder}: its training was begun with {begun}, not this device's choice; go on "
                 "where it was begun, or train into another --out"
             )
-
-    def _trim_log(self) -> None:
-        """Drop log lines that a killed run wrote after its last state."""
-        path = self.folder / LOG
-        if path.exists():
-            rows = [line for line in path.read_text().splitlines() if line.endswith("}")]
-            kept = [line for line in rows if json.loads(line)["epoch"] <= self.position.epoch]
-            path.write_text("".join(line + "\n" for line in kept))
-
-
-def parameter_groups(model: UnimpModel, recipe: Recipe, *, sampled: bool = False) -> list[dict[str, Any]]:
-    """Matrices decay; gates, norms and biases do not. Pretrained weights learn more slowly.
-
-    `sampled`: without the identity table, which `RowAdamW` changes.
-    """
-    own = ("decoder.", "tokens.words.", "tokens.head.") if recipe.backbone.name else ()
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and not (sampled and name == IDENTITY):
-            decay = recipe.train.weight_decay if parameter.ndim >= 2 else 0.0
-            share = recipe.backbone.lr_share if name.startswith(own) else 1.0
-            if name.startswith("vision.encoder."):
-                share = recipe.vision.lr_share
-            groups.setdefault((share, decay), []).append(parameter)
-    return [
-        {"params": groups[share, decay], "weight_decay": decay, "share": share}
-        for share, decay in sorted(groups, reverse=True)
-    ]

@@ -20,6 +20,7 @@ from unimp.sentence.batch import Batch
 from unimp.train import training_run
 from unimp.train.distributed.processes import find_process_group
 from unimp.train.distributed.sharded import ShardedProcessGroup
+from unimp.train.optimizer import learning_rate
 from unimp.train.preparation import build_artifacts
 from unimp.train.process_group import ProcessGroup
 from unimp.train.trainer import StepBatch, Training
@@ -68,7 +69,9 @@ def turns(training: Training) -> list[tuple[StepBatch, StepBatch]]:
 def step_together(training: Training, pair: tuple[StepBatch, StepBatch]) -> None:
     """The reference: one process, the mean of two losses, the gradients that there are."""
     for group in training.optimizer.param_groups:
-        group["lr"] = training._learning_rate(training.position.step) * group["share"]
+        group["lr"] = (
+            learning_rate(training.config, training.position.step, training.total_steps) * group["share"]
+        )
     training.step.train()
     losses = [
         training.step(turn.batch, training.task_weights[turn.task.name], training.position.step).total

@@ -13,12 +13,12 @@ from unimp.data.reviews import named_aspects
 from unimp.metrics.ratings import rating_metrics
 from unimp.metrics.text import rouge_l, text_metrics
 from unimp.sentence.parts import Role, UserSentence
-from unimp.sentence.template import Writer
+from unimp.sentence.template import Writer, events_of
 from unimp.tasks.context import TaskContext
 from unimp.tasks.explanation.schema import ANSWER_EXAMPLE, ExplainRequest, Explanation
 from unimp.tasks.ranking import history_ids, titled
 from unimp.tasks.task import Task, TaskScore
-from unimp.tasks.windows import Window, cut_windows, events_of
+from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
     import polars as pl

@@ -30,7 +30,7 @@ from unimp.tasks.image_generation.task import ImageGenerationTask
 
 COLDEST = 1e-3
 """A temperature below this takes the likeliest code: dividing by it would overflow."""
-PAINTED = 4
+PAINTED = 8
 """Pictures painted, or compared, between two checks."""
 
 
@@ -103,15 +103,15 @@ class ModelImageGenerator(Decoder):
     ) -> list[PictureArray]:
         """The pictures of a few users, in one pass; each request draws from a generator of its own."""
         counts = [requests[user].count for user in users]
-        rows = np.repeat(users, counts)
         generators = [torch.Generator().manual_seed(requests[user].seed) for user in users]
-        each = [generator for generator, count in zip(generators, counts, strict=True) for _ in range(count)]
+        rows = np.array(users, dtype=np.int64)
         with (
-            progress_bar("drawing", len(rows), show=self.show) as bar,
+            progress_bar("drawing", sum(counts), show=self.show) as bar,
             torch.inference_mode(),
         ):
-            pictures = self.best(histories.select(rows), [wishes[row] for row in rows.tolist()], each)
-            bar.advance(len(rows))
+            queries = [wishes[user] for user in users]
+            pictures = self.best(histories.select(rows), queries, generators, counts)
+            bar.advance(sum(counts))
         return list(np.split(pictures, np.cumsum(counts)[:-1]))
 
     def imagine(self, histories: Histories, guidance: Sequence[Query], seed: int) -> PictureArray:
@@ -129,52 +129,58 @@ class ModelImageGenerator(Decoder):
         return np.concatenate([nobody, *parts])
 
     def best(
-        self, histories: Histories, queries: Sequence[Query], generators: Sequence[torch.Generator]
+        self,
+        histories: Histories,
+        queries: Sequence[Query],
+        generators: Sequence[torch.Generator],
+        counts: Sequence[int] = (),
     ) -> PictureArray:
-        """[U, Y, X, 3] of several pictures each, the one that the reranker prefers."""
+        """[P, Y, X, 3] of each user `counts` pictures (empty: one), the reranker's choice of several each."""
+        counts = counts or [1] * len(queries)
         draws = self.sampling.draws if self.reranker is not None else 1
-        codes = self.draw(histories, queries, generators, draws)
-        sought_UD = None
+        codes = self.draw(histories, queries, generators, [count * draws for count in counts])
+        sought_PD = None
         if self.reranker is not None and draws > 1:
             self.check()
-            sought_UD = self.reranker.sought(histories, queries)
+            sought_PD = self.reranker.sought(histories, queries)[repeated(counts)]
         few, parts = max(1, PAINTED // draws), []
-        for start in range(0, len(queries), few):
+        for start in range(0, sum(counts), few):
             self.check()
             pictures = paint(self.tokenizer, codes[start * draws : (start + few) * draws])
-            if sought_UD is not None:
+            if sought_PD is not None:
                 self.check()
-                pictures = self._preferred(sought_UD[start : start + few], pictures)
+                pictures = self._preferred(sought_PD[start : start + few], pictures)
             parts.append(pictures)
         return np.concatenate(parts)
 
-    def _preferred(self, sought_UD: Tensor, pictures: PictureArray) -> PictureArray:
-        """[U, Y, X, 3] of [U * draws, Y, X, 3]."""
+    def _preferred(self, sought_PD: Tensor, pictures: PictureArray) -> PictureArray:
+        """[P, Y, X, 3] of [P * draws, Y, X, 3]."""
         assert self.reranker is not None
-        pictures_UN = pictures.reshape(len(sought_UD), -1, *pictures.shape[1:])
-        chosen = self.reranker.score(sought_UD, pictures_UN).argmax(axis=1)
-        return pictures_UN[np.arange(len(sought_UD)), chosen]
+        pictures_PN = pictures.reshape(len(sought_PD), -1, *pictures.shape[1:])
+        chosen = self.reranker.score(sought_PD, pictures_PN).argmax(axis=1)
+        return pictures_PN[np.arange(len(sought_PD)), chosen]
 
     def draw(
         self,
         histories: Histories,
         queries: Sequence[Query],
         generators: Sequence[torch.Generator],
-        draws: int = 1,
+        draws: Sequence[int] = (),
     ) -> Tensor:
-        """[U * draws, S] codes, those of one user beside each other.
+        """[N, S] codes, those of one user beside each other; each history is read once.
 
-        generators: [U]; users beside each other may share one.
+        generators: [U]; users beside each other may share one. draws: [U] how many of each; empty: one.
         """
-        each = [generator for generator in generators for _ in range(draws)]
+        draws = draws or [1] * len(queries)
+        each = [generators[user] for user in repeated(draws).tolist()]
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
         going = [self.read(histories, queries, self.cache)]
         if self.sampling.guidance != 1.0:
             self.check()
             going.append(self.read(histories.first(0), [Query()] * len(queries)))
-        if draws > 1:
-            rows = torch.arange(len(queries), device=self.state.table_ID.device).repeat_interleave(draws)
+        if max(draws) > 1:
+            rows = repeated(draws).to(self.state.table_ID.device)
             for continuation in going:
                 continuation.keep(rows)
         codes: list[Tensor] = []
@@ -202,6 +208,11 @@ class ModelImageGenerator(Decoder):
         ]
         places, users = self.encoder.vocabulary.num_places, histories.user_ids.tolist()
         return Continuation(self.model, self.state, sentences, places, cache, users)
+
+
+def repeated(counts: Sequence[int]) -> Tensor:
+    """[sum of counts] 0 so many times as the first says, then 1, and so on."""
+    return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
 
 
 def guided(logits: Sequence[Tensor], scale: float) -> Tensor:

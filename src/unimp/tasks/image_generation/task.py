@@ -15,14 +15,14 @@ from unimp.core.images import png_bytes
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, Histories, IntArray
 from unimp.sentence.parts import UserSentence
-from unimp.sentence.template import HistoryEvent
+from unimp.sentence.template import HistoryEvent, events_of
 from unimp.tasks.context import TaskContext
 from unimp.tasks.image_generation.schema import ANSWER_EXAMPLE, Drawing, ImageRequest
 from unimp.tasks.ranking import history_ids
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.search.task import SearchTask
 from unimp.tasks.task import Task, TaskScore
-from unimp.tasks.windows import Window, cut_windows, events_of
+from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,12 +11,12 @@ from unimp.answer import Rater
 from unimp.data.histories import Cases, Histories
 from unimp.metrics.ratings import rating_metrics
 from unimp.sentence.parts import Role, UserSentence
-from unimp.sentence.template import HistoryEvent
+from unimp.sentence.template import HistoryEvent, events_of
 from unimp.tasks.context import TaskContext
 from unimp.tasks.ranking import bar, history_ids, titled
 from unimp.tasks.rating.schema import ANSWER_EXAMPLE, RateRequest, RatingForecast
 from unimp.tasks.task import Task, TaskScore
-from unimp.tasks.windows import Window, cut_windows, events_of
+from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
     import polars as pl

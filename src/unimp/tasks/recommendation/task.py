@@ -12,10 +12,11 @@ from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, Histories
 from unimp.metrics.ranking import metric_values, rank_cases, ranking_metrics, users_at_a_time
 from unimp.sentence.parts import Role, UserSentence
+from unimp.sentence.template import events_of
 from unimp.tasks.ranking import history_ids, item_columns, item_lines, ranked_items
 from unimp.tasks.recommendation.schema import ANSWER_EXAMPLE, Recommendation, RecommendRequest
 from unimp.tasks.task import Task, TaskScore
-from unimp.tasks.windows import Window, cut_windows, events_of
+from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
     import polars as pl

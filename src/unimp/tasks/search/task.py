@@ -19,12 +19,13 @@ from unimp.metrics.ranking import (
     users_at_a_time,
 )
 from unimp.sentence.parts import Role, UserSentence
+from unimp.sentence.template import events_of
 from unimp.tasks.context import TaskContext
 from unimp.tasks.queries import Posed
 from unimp.tasks.ranking import history_ids, item_columns, item_lines, ranked_items
 from unimp.tasks.search.schema import ANSWER_EXAMPLE, SearchRequest, SearchResult
 from unimp.tasks.task import Task, TaskScore
-from unimp.tasks.windows import Window, cut_windows, events_of
+from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
     import polars as pl

@@ -13,10 +13,11 @@ from unimp.answer import Selector
 from unimp.data.histories import Cases, Histories, IntArray
 from unimp.metrics.selection import selection_metrics
 from unimp.sentence.parts import Role, UserSentence
+from unimp.sentence.template import events_of
 from unimp.tasks.ranking import bar, history_ids
 from unimp.tasks.selection.schema import ANSWER_EXAMPLE, Candidate, Selection, SelectRequest
 from unimp.tasks.task import Task, TaskScore
-from unimp.tasks.windows import Window, cut_windows, events_of
+from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
     import polars as pl
