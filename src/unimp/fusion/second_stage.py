@@ -31,13 +31,13 @@ IMPERSONAL = (MODEL, "popularity", "no events")
 
 @dataclass
 class LearnedStage:
-    """Scores of the fitted ranker; its relations are counted when the first answer needs them."""
+    """Scores of the fitted ranker; it comes by its relations when the first answer needs them."""
 
     learned: LearnedFusion
     num_items: int
     exclude_history: bool
     count: Callable[[], Relations]
-    """Counts the relations to rank by."""
+    """Counts the relations to rank by, or reads them."""
     _features: Features | None = field(default=None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
@@ -49,7 +49,7 @@ class LearnedStage:
             return self._features
 
     def prepare(self) -> None:
-        """Count the relations now."""
+        """Come by the relations now."""
         _ = self.features
 
     def score(
@@ -133,14 +133,6 @@ def choose_stage(
 def headline(ranker: Ranker, cases: Cases, exclude: bool) -> float:
     """NDCG@5 over the full catalogue."""
     return ranking_metrics(rank_cases(ranker, cases, exclude_history=exclude), (5,))["NDCG@5"]
-
-
-def count_relations(
-    data: MethodTrainingData, config: SecondStageConfig, pictures: FloatArray | None
-) -> Relations:
-    """The relations to rank by, as `choose_stage` had them: the same data give the same."""
-    maker = FusionMaker(data, pictures=lambda: pictures, dense_items=DENSE_ITEMS)
-    return serving(maker, config.learned())
 
 
 def serving(maker: FusionMaker, config: FusionConfig) -> Relations:

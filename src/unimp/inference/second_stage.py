@@ -23,7 +23,7 @@ class SecondStage(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Count what answers stand on, which the first of them would else wait for."""
+        """Come by all that answers stand on, which the first of them would else wait for."""
         ...
 
     def score(

@@ -93,7 +93,7 @@ def open_run(folder: Path | str, *, data: Path | str | None = None, device: str 
     artifacts = load_artifacts(folder, recipe, dataset, target)
     result = read_json(folder / RESULT)
     exclude = bool(result.get("exclude_history", True))
-    stage = saved_second_stage(folder, dataset, recipe, exclude_history=exclude)
+    stage = saved_second_stage(folder, len(dataset.catalog), exclude_history=exclude)
     artifacts = replace(artifacts, second_stage=stage)
     model = load_model(folder, artifacts, target)
     if recipe.backbone.train == "lora":

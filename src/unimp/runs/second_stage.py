@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unimp.core.errors import CheckpointError
-from unimp.data.dataset import Dataset
 from unimp.data.histories import FloatArray, Histories
 from unimp.fusion.learned import LearnedFusion
 from unimp.fusion.pictures import picture_vectors
-from unimp.fusion.relations import Relations
-from unimp.fusion.second_stage import LearnedStage, choose_stage, count_relations
+from unimp.fusion.relation_files import load_relations, save_relations
+from unimp.fusion.second_stage import LearnedStage, choose_stage
 from unimp.inference.retrieval import ModelRanker
 from unimp.runs.answerer import Answerer
 from unimp.runs.artifacts import RunArtifacts
-from unimp.runs.recipe import Recipe
-from unimp.runs.training_split import TrainingSplit, make_split
+from unimp.runs.training_split import TrainingSplit
 from unimp.tasks.recommendation.task import RecommendationTask
 
-FOLDER, PICTURES = "second_stage", "pictures.npy"
+FOLDER, RELATIONS = "second_stage", "relations.safetensors"
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ def fit_second_stage(
     ranker, config = answerer.find(RecommendationTask), artifacts.recipe.fusion
     if ranker is None:
         return {"kind": "closed"}
-    closed, pictures = replace(ranker, second_stage=None), cache(lambda: descriptors(artifacts, show=show))
+    closed, pictures = replace(ranker, second_stage=None), partial(descriptors, artifacts, show=show)
     choice = choose_stage(split, ModelAlone(closed), closed, config, pictures, show=show)
     if choice is None:
         return {"kind": "closed"}
@@ -54,37 +50,29 @@ def fit_second_stage(
         "valid NDCG@5": {"closed": round(choice.closed, 6), "learned": round(choice.learned, 6)},
     }
     if choice.stage is not None:
-        save(folder / FOLDER, choice.stage.learned, pictures())
+        save(folder / FOLDER, choice.stage)
         told["reached"] = asdict(choice.stage.learned.reached)
     return told
 
 
-def save(folder: Path, learned: LearnedFusion, pictures: FloatArray | None) -> None:
-    """CheckpointError when it cannot be written."""
+def save(folder: Path, stage: LearnedStage) -> None:
+    """Weights, trees and relations; CheckpointError when they cannot be written."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        learned.save(folder)
-        if pictures is not None:
-            np.save(folder / PICTURES, pictures)
+        stage.learned.save(folder)
     except OSError as error:
         reason = error.strerror or "disk full"
         raise CheckpointError(f"{folder}: cannot be written ({reason}); free some space and resume") from None
+    save_relations(folder / RELATIONS, stage.features.relations)
 
 
-def saved_second_stage(
-    folder: Path, dataset: Dataset, recipe: Recipe, *, exclude_history: bool
-) -> LearnedStage | None:
-    """The run's own; None where the closed weights serve. Its relations are counted when first needed."""
+def saved_second_stage(folder: Path, num_items: int, *, exclude_history: bool) -> LearnedStage | None:
+    """The run's own, whose relations are read when first needed; None where the closed weights serve."""
     place = folder / FOLDER
     if not place.is_dir():
         return None
-
-    def count() -> Relations:
-        split = make_split(dataset, recipe.train.split, recipe.train.seed)
-        pictures = np.load(place / PICTURES) if (place / PICTURES).exists() else None
-        return count_relations(TrainingSplit.of(dataset, split), recipe.fusion, pictures)
-
-    return LearnedStage(LearnedFusion.load(place), len(dataset.catalog), exclude_history, count)
+    count = partial(load_relations, place / RELATIONS)
+    return LearnedStage(LearnedFusion.load(place), num_items, exclude_history, count)
 
 
 def descriptors(artifacts: RunArtifacts, *, show: bool = False) -> FloatArray | None:

@@ -1,0 +1,109 @@
+"""`Relations` as tensors, so that a run answers without counting the log again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from unimp.core.files import read_tensors, write_tensors
+from unimp.fusion.graphs import Relation
+from unimp.fusion.groups import ItemGroups
+from unimp.fusion.relations import Grouped, Personal, Relations
+from unimp.fusion.tides import Tides
+
+MATRICES = ("log_graphs", "likenesses")
+ARRAYS = ("prices", "popularity", "late")
+
+
+def save_relations(path: Path, relations: Relations) -> None:
+    """Write whole, then replace. CheckpointError when the disk is full."""
+    tensors: dict[str, Tensor] = {}
+    for kind in MATRICES:
+        for place, relation in enumerate(getattr(relations, kind).values()):
+            tensors |= matrix_tensors(f"{kind}.{place}", relation.weights)
+    arrays: dict[str, Any] = {name: getattr(relations, name) for name in ARRAYS}
+    for place, grouped in enumerate(relations.grouped):
+        for part in ("codes", "affinity", "popularity"):
+            arrays[f"grouped.{place}.{part}"] = getattr(grouped, part)
+        arrays[f"grouped.{place}.groups"] = grouped.groups.codes
+    if relations.tides is not None:
+        arrays |= {"tides.starts": relations.tides.starts, "tides.popularity": relations.tides.popularity}
+    if relations.personal is not None:
+        arrays |= {"personal.unseen": relations.personal.unseen, "personal.levels": relations.personal.levels}
+    tensors |= {
+        name: torch.from_numpy(np.ascontiguousarray(values))
+        for name, values in arrays.items()
+        if values is not None
+    }
+    facts = {
+        **{kind: list(getattr(relations, kind)) for kind in MATRICES},
+        "grouped": [[grouped.groups.name, grouped.groups.size] for grouped in relations.grouped],
+        "decay": relations.decay,
+        "missing": list(relations.missing),
+    }
+    write_tensors(path, tensors, facts)
+
+
+def load_relations(path: Path) -> Relations:
+    """What `save_relations` wrote; CheckpointError when it is missing or damaged."""
+    tensors, facts = read_tensors(path)
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+    size = len(arrays["popularity"])
+    graphs, likenesses = (
+        {
+            name: Relation(saved_matrix(f"{kind}.{place}", arrays, size))
+            for place, name in enumerate(facts[kind])
+        }
+        for kind in MATRICES
+    )
+    grouped = [
+        Grouped(
+            ItemGroups(name, arrays[f"grouped.{place}.groups"], count),
+            arrays[f"grouped.{place}.codes"],
+            arrays.get(f"grouped.{place}.affinity"),
+            arrays[f"grouped.{place}.popularity"],
+        )
+        for place, (name, count) in enumerate(facts["grouped"])
+    ]
+    tides = Tides(arrays["tides.starts"], arrays["tides.popularity"]) if "tides.starts" in arrays else None
+    personal = None
+    if "personal.unseen" in arrays:
+        personal = Personal(arrays["personal.unseen"], arrays.get("personal.levels"))
+    return Relations(
+        graphs,
+        likenesses,
+        grouped,
+        arrays.get("prices"),
+        arrays["popularity"],
+        arrays["late"],
+        tides,
+        facts["decay"],
+        personal,
+        tuple(facts["missing"]),
+    )
+
+
+def matrix_tensors(name: str, weights: Any) -> dict[str, Tensor]:
+    """A plain array as one tensor, a CSR matrix as three."""
+    if isinstance(weights, np.ndarray):
+        return {name: torch.from_numpy(weights)}
+    weights = weights.tocsr()
+    return {
+        f"{name}.data": torch.from_numpy(weights.data.astype(np.float32)),
+        f"{name}.indices": torch.from_numpy(weights.indices.astype(np.int32)),
+        f"{name}.offsets": torch.from_numpy(weights.indptr.astype(np.int64)),
+    }
+
+
+def saved_matrix(name: str, arrays: Mapping[str, Any], size: int) -> Any:
+    """[size, size] as it was."""
+    if name in arrays:
+        return arrays[name]
+    parts = [arrays[f"{name}.{part}"] for part in ("data", "indices", "offsets")]
+    return sp.csr_matrix(tuple(parts), shape=(size, size))
