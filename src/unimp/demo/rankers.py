@@ -71,13 +71,11 @@ def alone(personalizer: Personalizer) -> ModelAlone:
 
 def fused(personalizer: Personalizer, data: MethodTrainingData) -> FusedRanker:
     """The model and the relations of items, mixed by what validation teaches: pictures only where it sees."""
-    return maker(personalizer, data).fit(alone(personalizer), FUSION)
+    descriptors = picture_descriptors(personalizer.run.artifacts)
+    return FusionMaker(data, pictures=lambda: descriptors).fit(alone(personalizer), FUSION)
 
 
-def fused_without_model(personalizer: Personalizer, data: MethodTrainingData) -> FusedRanker:
-    """The same relations by themselves."""
-    return maker(personalizer, data).fit(FeaturesOnly(FeaturesOnlyConfig()), FUSION)
-
-
-def maker(personalizer: Personalizer, data: MethodTrainingData) -> FusionMaker:
-    return FusionMaker(data, pictures=lambda: picture_descriptors(personalizer.run.artifacts))
+def fused_without_model(descriptors: FloatArray, data: MethodTrainingData) -> FusedRanker:
+    """The same relations by themselves. descriptors: [I, F] of the pictures."""
+    only = FeaturesOnly(FeaturesOnlyConfig())
+    return FusionMaker(data, pictures=lambda: descriptors).fit(only, FUSION)
