@@ -7,7 +7,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from unimp.data.histories import Cases, Histories
-from unimp.demo.comparison import compare
+from unimp.demo.comparison import compare, ranked
 from unimp.demo.rankers import NearestItems
 
 VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 0]], dtype=np.float32)
@@ -24,7 +24,7 @@ def test_every_users_rank_is_written() -> None:
     histories = Histories.from_lists([[0], [2]], ["ann", "bob"])
     cases = Cases(histories, np.array([1, 0]), np.array([0, 1]))
     tastes = np.array(["picture", "text"])
-    table = compare({"near": NearestItems(VECTORS)}, cases, tastes).ranks_table(cases, tastes)
+    table = compare(ranked({"near": NearestItems(VECTORS)}, cases), tastes).ranks_table(cases, tastes)
     assert table.columns == ["user_id", "taste", "near"]
     assert table["user_id"].to_list() == ["ann", "bob"]
     assert table["near"].to_list() == [1.0, 2.5]  # bob's target ties with an item of likeness 0

@@ -45,6 +45,15 @@ def test_temperature_shares_out_the_sentences(six: Six) -> None:
     assert abs(sum(mixed.values()) - sum(plain.values())) < 6
 
 
+def test_a_share_of_a_tasks_sentences_leaves_the_others_alone(six: Six) -> None:
+    train, some = six.split.train, {"explanation": 0.25, "rating": 2.0, "selection": 0.0}
+    whole = TrainingSentences(six.artifacts, train)
+    shared = TrainingSentences(with_objective(six, sentences=some), train)
+    for epoch in (0, 1):
+        wanted = {name: round(n * some.get(name, 1.0)) for name, n in counts(whole, epoch).items()}
+        assert counts(shared, epoch) == wanted
+
+
 def test_a_batch_is_of_one_task_and_within_its_budget(six: Six) -> None:
     plan = TrainingSentences(six.artifacts, six.split.train).plan(0)
     for planned in plan:

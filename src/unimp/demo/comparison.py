@@ -48,9 +48,14 @@ class TasteComparison:
         return pl.DataFrame({"user_id": cases.histories.user_ids.astype(str), "taste": tastes, **ranks})
 
 
-def compare(rankers: Mapping[str, Ranker], cases: Cases, tastes: npt.NDArray[np.str_]) -> TasteComparison:
-    """Rank every case's target in the full catalogue, history masked. tastes: [cases]."""
-    rows = [row_of(name, rank_cases(ranker, cases), tastes) for name, ranker in rankers.items()]
+def ranked(rankers: Mapping[str, Ranker], cases: Cases) -> dict[str, RankArray]:
+    """By method, [cases] the rank of every target in the full catalogue, history masked."""
+    return {name: rank_cases(ranker, cases) for name, ranker in rankers.items()}
+
+
+def compare(ranks: Mapping[str, RankArray], tastes: npt.NDArray[np.str_]) -> TasteComparison:
+    """`ranks`: by method, in the order of the table's rows; tastes: [cases]."""
+    rows = [row_of(name, values, tastes) for name, values in ranks.items()]
     counts = {taste: int((tastes == taste).sum()) for taste in taste_names(tastes)}
     return TasteComparison(tuple(rows), counts)
 

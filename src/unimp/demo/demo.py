@@ -4,42 +4,44 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unimp.answer import Ranker
-from unimp.baselines import METHODS
-from unimp.baselines.baseline import TrainingData
 from unimp.core.errors import DataError
-from unimp.data.catalog import Attribute, Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Split
-from unimp.demo.comparison import compare
-from unimp.demo.rankers import (
-    NearestItems,
-    alone,
-    fused,
-    fused_without_model,
-    nearest_by_text,
-)
+from unimp.demo.comparison import TasteComparison, compare, ranked
+from unimp.demo.rankers import alone, fused
 from unimp.demo.report import write_report
 from unimp.demo.result import Demo
-from unimp.demo.scoreboard import keep_score
+from unimp.demo.scoreboard import Scoreboard, score_of_ranks, scoreboard, task_scores
+from unimp.demo.second_process import (
+    BLIND,
+    BlindSelf,
+    OneOfTwo,
+    judge_blind_self,
+    judge_simple_methods,
+    judge_tasks,
+    prepare_pictures,
+    second_process,
+)
 from unimp.demo.shop.settings import ShopConfig
-from unimp.demo.shop.writing import hidden_items, shop_users, write_shop
+from unimp.demo.shop.writing import shop_users, write_shop
 from unimp.personalizer import Personalizer, load
-from unimp.runs.recipe import Recipe, load_recipe
-from unimp.runs.second_stage import descriptors
+from unimp.runs.recipe import load_recipe
 from unimp.runs.training_split import make_split
+from unimp.tasks.explanation.task import ExplanationTask
+from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.task import TaskScore
 from unimp.train.training_run import train
 
-UNIMP, BLIND = "UniMP", "UniMP, image-blind"
-WITHOUT = "fusion without UniMP"
-ALONE, BLIND_ALONE = "UniMP, model alone", "UniMP, image-blind, model alone"
-SIMPLE = {"Pop": "pop", "ItemKNN": "itemknn"}
+UNIMP, ALONE = "UniMP", "UniMP, model alone"
+GENERATING = (ExplanationTask.name, ImageGenerationTask.name)
+"""Tasks whose answers are written or drawn: judging them takes about as long as everything else."""
 
 
 def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig | None = None) -> Demo:
@@ -52,43 +54,62 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
     clock = Clock()
     dataset = open_shop(out / "shop", shop)
     split = make_split(dataset, "leave-one-out")
+    folder = dataset.folder
     clock.lap("generate the shop")
     say(f"shop: {len(dataset.catalog)} items with pictures, {len(dataset.interactions.histories):,} users")
-    say("training UniMP on pictures, text and histories")
-    seeing = trained(dataset, recipe, out / "run")
-    clock.lap("train UniMP")
-    say("training its image-blind self")
-    blind = trained(dataset, blind_recipe, out / "run-blind")
-    clock.lap("train the image-blind self")
-    say("fitting the fusion on validation, and the simple methods")
-    data = TrainingData.of(split, dataset.catalog)
-    simple: dict[str, Ranker] = {name: fitted(key, data) for name, key in SIMPLE.items()}
-    looks = descriptors(seeing.run.artifacts)
-    assert looks is not None, "the demo's recipe describes pictures"
-    simple |= {"nearest by picture": NearestItems(looks), "nearest by text": nearest_by_text(data)}
-    ours: dict[str, Ranker] = {
-        WITHOUT: fused_without_model(seeing, data),
-        BLIND_ALONE: alone(blind),
-        BLIND: fused(blind),
-        ALONE: alone(seeing),
-        UNIMP: fused(seeing),
-    }
-    clock.lap("fit the fusion")
-    tastes = tastes_of(dataset, split)
-    comparison = compare(simple | ours, split.test, tastes)
+    with second_process(recipe.train.threads) as second:
+        second.submit(prepare_pictures, folder, recipe)
+        blind = second.submit(judge_blind_self, folder, blind_recipe, out / "run-blind")
+        simple = second.submit(judge_simple_methods, folder, recipe)
+        say("training UniMP on pictures, text and histories; its image-blind self in a second process")
+        train(dataset, recipe, out / "run", process_group=OneOfTwo())
+        seeing = load(out / "run", data=folder)
+        clock.lap("train UniMP")
+        generated = second.submit(judge_tasks, folder, out / "run", GENERATING)
+        say("judging all six tasks")
+        ranker = fused(seeing)
+        own = ranked({ALONE: alone(seeing), UNIMP: ranker}, split.test)
+        clock.lap("rank")
+        names = [name for name in seeing.tasks if name not in (RecommendationTask.name, *GENERATING)]
+        scores = task_scores(seeing, names, split.test, dataset.catalog)
+        clock.lap("judge the tasks")
+        scores |= generated.result()
+        tastes = tastes_of(dataset, split)
+        comparison = compare(simple.result() | blind.result().ranks | own, tastes)
+        clock.lap("wait for the second process")
     comparison.ranks_table(split.test, tastes).write_parquet(out / "ranks.parquet")
-    clock.lap("compare")
-    say("judging all six tasks")
-    shown = with_hidden(dataset.catalog, out / "shop")
-    references = simple | {WITHOUT: ours[WITHOUT]}
-    scoreboard = keep_score(
-        seeing.run, blind.run, split.test, tastes, references, shown, (ours[UNIMP], ours[BLIND])
+    demo = Demo(
+        seeing,
+        ranker,
+        comparison,
+        split,
+        score_tasks(seeing, comparison, scores, blind.result(), tastes),
+        tastes,
+        clock.laps,
+        out / "report.html",
     )
-    clock.lap("judge all six tasks")
-    demo = Demo(seeing, ours[UNIMP], comparison, split, scoreboard, tastes, clock.laps, out / "report.html")
     write_report(demo)
     (out / "demo.json").write_text(json.dumps(document(demo), indent=2) + "\n")
     return demo
+
+
+def score_tasks(
+    seeing: Personalizer,
+    comparison: TasteComparison,
+    scores: dict[str, dict[str, TaskScore]],
+    blind: BlindSelf,
+    tastes: np.ndarray,
+) -> Scoreboard:
+    """The scoreboard; recommendations are judged by the ranks that the comparison has."""
+    ranks = {row.method: score_of_ranks(row.ranks) for row in comparison.rows}
+    others = {name: score for name, score in ranks.items() if not name.startswith(UNIMP)}
+    recommending = RecommendationTask.name
+    return scoreboard(
+        seeing.run.artifacts.tasks,
+        scores | {recommending: {UNIMP: ranks[UNIMP]} | others},
+        blind.scores | {recommending: ranks[BLIND]},
+        tastes,
+    )
 
 
 def document(demo: Demo) -> dict[str, Any]:
@@ -126,27 +147,6 @@ def claim(out: Path) -> None:
 
 def open_shop(folder: Path, shop: ShopConfig | None) -> Dataset:
     return Dataset.load(folder) if folder.exists() else write_shop(folder, shop)
-
-
-def with_hidden(catalog: Catalog, folder: Path) -> Catalog:
-    """The catalogue with what only its pictures show: colour and pattern. For the judge of pictures alone."""
-    names = ("colour", "pattern")
-    return replace(
-        catalog,
-        items=catalog.items.with_columns(hidden_items(folder).select(names)),
-        attributes=(*catalog.attributes, *(Attribute(name, "category") for name in names)),
-    )
-
-
-def trained(dataset: Dataset, recipe: Recipe, folder: Path) -> Personalizer:
-    train(dataset, recipe, folder)
-    return load(folder, data=dataset.folder)
-
-
-def fitted(method: str, data: TrainingData) -> Ranker:
-    baseline = METHODS[method].make()
-    baseline.fit(data, seed=0)
-    return baseline
 
 
 def tastes_of(dataset: Dataset, split: Split) -> np.ndarray:

@@ -9,11 +9,12 @@ import numpy as np
 
 from unimp.answer import MethodTrainingData
 from unimp.data.histories import FloatArray, Histories
+from unimp.fusion.config import SecondStageConfig
 from unimp.fusion.fused import FeaturesOnly, FeaturesOnlyConfig, FusedRanker, FusionMaker
 from unimp.fusion.words import word_vectors
 from unimp.inference.retrieval import ModelRanker
 from unimp.personalizer import Personalizer
-from unimp.runs.second_stage import ModelAlone, descriptors
+from unimp.runs.second_stage import ModelAlone
 from unimp.tasks.recommendation.task import RecommendationTask
 
 
@@ -49,7 +50,9 @@ def fused(personalizer: Personalizer) -> ModelRanker:
     return personalizer.answerer.decoder(RecommendationTask)
 
 
-def fused_without_model(personalizer: Personalizer, data: MethodTrainingData) -> FusedRanker:
-    """The same relations by themselves."""
-    maker = FusionMaker(data, pictures=lambda: descriptors(personalizer.run.artifacts))
-    return maker.fit(FeaturesOnly(FeaturesOnlyConfig()), personalizer.run.artifacts.recipe.fusion.learned())
+def fused_without_model(
+    descriptors: FloatArray, data: MethodTrainingData, config: SecondStageConfig
+) -> FusedRanker:
+    """The same relations by themselves. descriptors: [I, F] of the pictures."""
+    maker = FusionMaker(data, pictures=lambda: descriptors)
+    return maker.fit(FeaturesOnly(FeaturesOnlyConfig()), config.learned())

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unimp.answer import Ranker
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases
 from unimp.evaluate.evaluation import document
-from unimp.runs.open_run import TrainedRun
+from unimp.metrics.ranking import RankArray, metric_values, ranking_metrics
+from unimp.personalizer import Personalizer
 from unimp.tasks.task import AnyTask, TaskScore
 
 COLOUR = "agreement-colour"
 """Generated pictures are judged by the colour that the shop drew, not by their headline, a likelihood."""
+NO_REFERENCE = "nearest real picture"
+"""A real picture of the category asked for: no generation."""
+GENERATED_CASES = 500
+"""Test cases, the first, that pictures are drawn and sentences written for."""
+OWN = "UniMP"
+
+Scores = Mapping[str, TaskScore]
+"""By name of the answerer; UniMP's own comes first."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class TaskRow:
         if not known:
             return None
         pick = min if self.lower_is_better else max
-        name = pick(known, key=lambda one: known[one])
+        name = pick(known, key=lambda other: known[other])
         return name, known[name]
 
     @property
@@ -65,35 +74,51 @@ class Scoreboard:
     tastes: tuple[TasteRow, ...]
 
 
-def keep_score(
-    run: TrainedRun,
-    blind: TrainedRun,
-    cases: Cases,
+def score_of_ranks(ranks: RankArray) -> TaskScore:
+    """The score of recommendations whose targets have these ranks."""
+    unscored = int(np.isnan(ranks).sum())
+    return TaskScore(ranking_metrics(ranks), len(ranks), unscored, ranks, metric_values(ranks, "NDCG", 5))
+
+
+def task_scores(
+    personalizer: Personalizer, names: Sequence[str], cases: Cases, shown: Catalog
+) -> dict[str, dict[str, TaskScore]]:
+    """The run's own score and those of the simple references at each of the tasks named.
+
+    `shown`: the catalogue with what the pictures show, which no model reads.
+    """
+    parts, seed = personalizer.answerer.parts, personalizer.run.artifacts.recipe.train.seed
+    found: dict[str, dict[str, TaskScore]] = {}
+    for name in names:
+        plain = personalizer.task(name)
+        task = plain.with_judge(parts, seed=seed, shown=shown)
+        few = min(GENERATED_CASES, len(cases)) if task.by_likelihood else len(cases)
+        judged = cases.select(np.arange(few))
+        answerers = {OWN: parts.decoder(plain), **task.references(parts)}
+        found[name] = {other: task.score(method, judged) for other, method in answerers.items()}
+    return found
+
+
+def own_scores(personalizer: Personalizer, names: Sequence[str], cases: Cases) -> dict[str, TaskScore]:
+    """The run's own score at each of the tasks named."""
+    parts = personalizer.answerer.parts
+    tasks = [personalizer.task(name) for name in names]
+    return {task.name: task.score(parts.decoder(task), cases) for task in tasks}
+
+
+def scoreboard(
+    tasks: Sequence[AnyTask],
+    scores: Mapping[str, Scores],
+    blind: Mapping[str, TaskScore],
     tastes: npt.NDArray[np.str_],
-    recommenders: dict[str, Any],
-    shown: Catalog,
-    rankers: tuple[Ranker, Ranker],
 ) -> Scoreboard:
-    """`recommenders`: the methods that recommendation is compared with, by name; `shown`: the catalogue with
-    what the pictures show, which no model reads; `rankers`: recommendations of the model and the blind one,
-    with the fusion."""
-    blind_tasks = {task.name: task for task in blind.artifacts.tasks}
-    rows: list[TaskRow] = []
-    by_taste: list[TasteRow] = []
-    for plain in run.artifacts.tasks:
-        parts = run.answerer.parts
-        task = plain.with_judge(parts, seed=run.artifacts.recipe.train.seed, shown=shown)
-        others = recommenders if task.compared_by_bench else task.references(parts)
-        is_recommending = task.compared_by_bench
-        own = task.score(rankers[0] if is_recommending else run.answerer.decoders[task.name], cases)
-        scores = {name: task.score(method, cases) for name, method in others.items()}
-        unseeing = None
-        if task.name in blind_tasks:
-            answering = rankers[1] if is_recommending else blind.answerer.decoders[task.name]
-            unseeing = blind_tasks[task.name].score(answering, cases)
-            if task.chooses_items and own.values is not None and unseeing.values is not None:
-                by_taste.append(taste_row(task, own, unseeing, tastes))
-        rows.append(task_row(task, own, unseeing, scores))
+    """`scores`: by task and answerer; `blind`: by task, of the image-blind self."""
+    rows = [task_row(task, scores[task.name], blind.get(task.name)) for task in tasks]
+    by_taste = [
+        taste_row(task, scores[task.name][OWN], blind[task.name], tastes)
+        for task in tasks
+        if task.chooses_items and task.name in blind
+    ]
     return Scoreboard(tuple(rows), tuple(by_taste))
 
 
@@ -102,34 +127,30 @@ def shown_metric(task: AnyTask, score: TaskScore) -> str:
     return task.headline if task.headline in score.metrics else COLOUR
 
 
-def task_row(
-    task: AnyTask, own: TaskScore, unseeing: TaskScore | None, scores: dict[str, TaskScore]
-) -> TaskRow:
+def task_row(task: AnyTask, scores: Scores, blind: TaskScore | None) -> TaskRow:
+    own = scores[OWN]
+    others = {name: score for name, score in scores.items() if name != OWN}
     metric = shown_metric(task, own)
-    sections = {"UniMP": document(own, task)}
-    if unseeing is not None:
-        sections["UniMP, image-blind"] = document(unseeing, task)
-    sections |= {name: document(score, task) for name, score in scores.items()}
+    sections = {OWN: document(own, task)}
+    if blind is not None:
+        sections["UniMP, image-blind"] = document(blind, task)
+    sections |= {name: document(score, task) for name, score in others.items()}
     return TaskRow(
         task.name,
         metric,
         task.lower_is_better,
         own.metrics[metric],
-        None if unseeing is None else unseeing.metrics[metric],
-        {
-            name: score.metrics[metric]
-            for name, score in scores.items()
-            if name != "nearest real picture"  # a real picture of the category asked for: no generation
-        },
+        None if blind is None else blind.metrics[metric],
+        {name: score.metrics[metric] for name, score in others.items() if name != NO_REFERENCE},
         sections,
     )
 
 
-def taste_row(task: AnyTask, own: TaskScore, unseeing: TaskScore, tastes: npt.NDArray[np.str_]) -> TasteRow:
+def taste_row(task: AnyTask, own: TaskScore, blind: TaskScore, tastes: npt.NDArray[np.str_]) -> TasteRow:
     def means(score: TaskScore) -> dict[str, float]:
         assert score.values is not None
         return {
             name: float(np.nanmean(score.values[tastes == name])) for name in sorted(set(tastes.tolist()))
         }
 
-    return TasteRow(task.name, task.headline, means(own), means(unseeing))
+    return TasteRow(task.name, task.headline, means(own), means(blind))

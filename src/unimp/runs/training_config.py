@@ -31,6 +31,10 @@ class ObjectiveConfig(Config):
     temperature: float = Field(1.0, ge=1)
     """Mixing of tasks: a task's share of the sentences is proportional to its number of examples to the power
     1 / temperature. 1: proportional; very large: the same number of sentences for every task."""
+    sentences: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Factor of each task's number of sentences in an epoch, after the mixing; a task that is not named has
+    1. Below 1 an epoch trains the task on some of the users, drawn anew each time: for tasks whose sentences
+    are long, or that learn early."""
     item: float = Field(1.0, ge=0)
     """Context reconstruction: weight of the history's items, in tasks whose answer is something else."""
     attribute: float = Field(1.0, ge=0)
@@ -59,7 +63,7 @@ class ObjectiveConfig(Config):
     negatives_power: float = Field(0.5, ge=0, le=1)
     """An item is drawn in proportion to its number of training events to this power: 0 draws all alike."""
 
-    @field_validator("tasks")
+    @field_validator("tasks", "sentences")
     @classmethod
     def _known_tasks(cls, tasks: dict[str, float]) -> dict[str, float]:
         for name in tasks:

@@ -88,7 +88,10 @@ class TrainingSentences:
         """Every task's windows, their numbers mixed by temperature."""
         max_items = self.recipe.sentence.max_items
         found = [task.windows(self.histories, max_items, rng) for task in self.artifacts.tasks]
-        counts = mixed_counts([len(windows) for windows in found], self.recipe.objective.temperature)
+        objective = self.recipe.objective
+        counts = mixed_counts([len(windows) for windows in found], objective.temperature)
+        shares = [objective.sentences.get(task.name, 1.0) for task in self.artifacts.tasks]
+        counts = [round(count * share) for count, share in zip(counts, shares, strict=True)]
         for task, windows, count in zip(self.artifacts.tasks, found, counts, strict=True):
             while windows and len(windows) < count:
                 windows += task.windows(self.histories, max_items, rng)

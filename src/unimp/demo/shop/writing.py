@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from unimp.core.images import png_bytes
+from unimp.data.catalog import Attribute, Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.interactions import COLUMNS, Interactions, RatingScale
 from unimp.data.parquet import read_table
@@ -138,3 +140,13 @@ def query_table(
         rows["timestamp"].append(event.timestamp - 1)
         rows["text"].append(text)
     return pl.DataFrame(rows)
+
+
+def with_hidden(catalog: Catalog, folder: Path) -> Catalog:
+    """The catalogue with what only its pictures show: colour and pattern. For the judge of pictures alone."""
+    names = ("colour", "pattern")
+    return replace(
+        catalog,
+        items=catalog.items.with_columns(hidden_items(folder).select(names)),
+        attributes=(*catalog.attributes, *(Attribute(name, "category") for name in names)),
+    )
