@@ -4,9 +4,9 @@
 
 Answers for every user of the data, each several times until there are `--lines`, in the same parts by both
 engines. The local engine is one process with two threads. Start-up (opening the model; Ray's nodes and its
-actors' models) is stated apart: rates count the lines between the moments when a tenth and nine tenths of the
-parts were there, by the clock and by the processor (all processes, Ray's own included). A third run kills a
-node after a third of the parts. All in one sitting; the load average says what else ran.
+actors' models) is stated apart: rates count the lines between the moments when a half and nine tenths of
+the parts were there, by the clock and by the processor (all processes, Ray's own included). `--kill`: a third
+run loses a node after a third of the parts. All in one sitting; the load average says what else ran.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from unimp.core.compute import set_threads
 from unimp.scale.batch import answer_parts
 
 STORE = 200 * 2**20
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def parts_of(job: BatchJob, lines: int, parts: int) -> list[pl.DataFrame]:
@@ -44,26 +45,30 @@ def parts_of(job: BatchJob, lines: int, parts: int) -> list[pl.DataFrame]:
     return parts_by_user(placed(named), parts)
 
 
-def session_seconds() -> float:
-    """Processor seconds of all living processes of this session: Ray starts its own in it."""
-    total = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+def session_seconds() -> tuple[float, float]:
+    """Processor seconds of this session's living processes, Ray's own among them: of all, and of those that
+    answer alone."""
+    total = answering = 0
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
         if int(fields[3]) == os.getsid(0):
-            total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+            used = int(fields[11]) + int(fields[12])
+            total += used
+            answering += used if b"MapWorker" in command else 0
+    return total / TICKS, (answering or total) / TICKS
 
 
 def measured(job: BatchJob, parts: list[pl.DataFrame], work: Callable[[], Any]) -> dict[str, Any]:
-    """Seconds until the first parts are there, and the rates from then on until nearly all are."""
+    """Seconds until half of the parts are there, and the rates from then on until nearly all are."""
     there = [number for number, part in enumerate(parts) if part.height]
-    marks: list[tuple[float, float, int]] = []
+    marks: list[tuple[float, tuple[float, float], int]] = []
 
     def watch() -> None:
-        for wanted in (len(there) // 10, len(there) * 9 // 10):
+        for wanted in (len(there) // 2, len(there) * 9 // 10):
             while sum(job.target(number).exists() for number in there) < wanted:
                 time.sleep(0.02)
             done = [number for number in there if job.target(number).exists()]
@@ -77,9 +82,10 @@ def measured(job: BatchJob, parts: list[pl.DataFrame], work: Callable[[], Any]) 
     (first, first_own, before), (last, last_own, after) = marks
     return {
         "seconds": time.time() - started,
-        "a tenth after": first - started,
+        "half of the parts after": first - started,
         "lines a second": (after - before) / (last - first),
-        "lines a processor second": (after - before) / (last_own - first_own),
+        "lines a processor second": (after - before) / (last_own[0] - first_own[0]),
+        "lines a processor second of the workers": (after - before) / (last_own[1] - first_own[1]),
         "load average": os.getloadavg()[0],
     }
 
@@ -122,6 +128,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--lines", type=int, default=20_000)
     parser.add_argument("--parts", type=int, default=60)
+    parser.add_argument("--kill", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -132,14 +139,15 @@ def main() -> None:
         report: dict[str, Any] = {"lines": options.lines, "parts": options.parts, "cores": os.cpu_count()}
         report["local"] = measured(job, parts, lambda: local(job, parts))
         print(report["local"], flush=True)
-        for name, kill in (("ray", False), ("ray, a node killed", True)):
+        engines = {"ray": False} | ({"ray, a node killed": True} if options.kill else {})
+        for name, kill in engines.items():
             own = replace(job, out=Path(folder) / f"ray-{kill}")
             report[name] = measured(
                 own, parts, lambda own=own, kill=kill: on_two_nodes(own, parts, kill=kill)
             )
             report[name]["equal bytes"] = bytes_of(own) == bytes_of(job)
             print(name, report[name], flush=True)
-    for rate in ("lines a second", "lines a processor second"):
+    for rate in [name for name in report["local"] if name.startswith("lines a")]:
         report[f"{rate}, ray over local"] = report["ray"][rate] / report["local"][rate]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
