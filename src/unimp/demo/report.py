@@ -17,9 +17,8 @@ from unimp.demo.result import Demo
 from unimp.demo.shop.writing import shop_users
 from unimp.demo.showcase import Showcase, showcase
 from unimp.evaluate.bench.plots import draw
-from unimp.inference.scored_rows import best_rows
 from unimp.runs.folder import LOG
-from unimp.tasks.ranking import ranked_items
+from unimp.tasks.ranking import best_of
 
 USERS_PER_TASTE = 2
 SHOWN_HISTORY, SHOWN_ITEMS = 6, 6
@@ -81,8 +80,7 @@ def story(demo: Demo, row: int) -> Story:
     history = [catalog.item_ids[item] for item in cases.histories.items_of(row).tolist()]
     target = catalog.item_ids[int(cases.target_rows[row])]
     shown = cases.histories.select(np.array([row]))
-    best = best_rows(demo.ranker.score(shown), shown, [SHOWN_ITEMS], [True])
-    answer = ranked_items(catalog, best)[0]
+    answer = best_of(catalog, demo.ranker.score(shown), shown, [SHOWN_ITEMS], [True])[0]
     names = [item.item_id for item in answer]
     pictures = data_uris(catalog, [*history[-SHOWN_HISTORY:], *names, target])
     return Story(

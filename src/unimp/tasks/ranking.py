@@ -8,8 +8,19 @@ import polars as pl
 
 from unimp.answer import RankedItem
 from unimp.data.catalog import Catalog
-from unimp.data.histories import Histories
-from unimp.inference.scored_rows import ScoredRows
+from unimp.data.histories import FloatArray, Histories
+from unimp.inference.scored_rows import ScoredRows, best_rows
+
+
+def best_of(
+    catalog: Catalog,
+    scores_UI: FloatArray,
+    histories: Histories,
+    counts: Sequence[int],
+    exclude_history: Sequence[bool | None],
+) -> list[tuple[RankedItem, ...]]:
+    """Each user's `counts` best items; where asked, without those of the history. Changes the scores."""
+    return ranked_items(catalog, best_rows(scores_UI, histories, counts, exclude_history))
 
 
 def ranked_items(catalog: Catalog, answers: Sequence[ScoredRows]) -> list[tuple[RankedItem, ...]]:

@@ -12,11 +12,12 @@ from unimp.answer import Query, RankedItem, Searcher
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 from unimp.metrics.ranking import mask_history, metric_values, ranking_metrics, target_ranks
 from unimp.sentence.parts import Role, UserSentence
+from unimp.sentence.template import events_of
 from unimp.tasks.context import TaskContext
 from unimp.tasks.ranking import best_of, history_ids, item_lines
 from unimp.tasks.requests import ItemCount, ItemField, TaskRequest, with_example
 from unimp.tasks.task import Task, TaskScore
-from unimp.tasks.windows import Window, cut_windows, events_of
+from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
     from unimp.inference.retrieval import ModelSearcher
