@@ -26,7 +26,7 @@ from unimp.data.dataset import Dataset
 from unimp.runs.folder import BEST, SHARDED_STATE
 from unimp.runs.lock import RunLock
 from unimp.scale import cluster, training
-from unimp.scale.training import TrainingJob, train_on_cluster, training_job, when_free
+from unimp.scale.training import TrainingJob, train_on_cluster, training_job, when_free, work
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Ray's own threads, sockets and processes outlive a test's end by a moment."""
@@ -62,11 +62,11 @@ def trained(job: TrainingJob, act: Callable[[], object]) -> dict[str, Any]:
     """The result; `act` is called when the run's first state has been written. Ray starts nodes in the main
     thread alone, so the training has another one."""
     with ThreadPoolExecutor(1) as pool:
-        training = pool.submit(train_on_cluster, job, None, show=False)
-        while not (job.out / SHARDED_STATE).exists() and not training.done():
+        running = pool.submit(train_on_cluster, job, None, show=False)
+        while not (job.out / SHARDED_STATE).exists() and not running.done():
             time.sleep(0.01)
         act()
-        return training.result()
+        return running.result()
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +114,9 @@ def test_training_goes_on_after_a_node_is_lost(
 
 
 def test_what_is_wrong_on_a_worker_ends_the_training_with_one_line(
-    team: Any, ring: Dataset, tmp_path: Path
+    team: Any, ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(training, "MOST_FAILURES", 0)
     job = job_of(ring, tmp_path / "run")
     with pytest.raises(ConfigError, match=r"worker on .* has torch .*, the command 1\.0"):
         train_on_cluster(replace(job, packages=job.packages | {"torch": "1.0"}), None, show=False)
@@ -126,6 +127,7 @@ def test_a_node_lost_for_good_is_one_line_and_the_state_stays(
     team: Any, ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "LOST_SECONDS", 5.0)
+    monkeypatch.setattr(training, "MOST_FAILURES", 1)
     out = tmp_path / "run"
     with pytest.raises(ConfigError, match=r"1 CPU\(s\) left of 2; start a machine and run the same"):
         trained(job_of(ring, out), lambda: team.remove_node(some_node(team)))
@@ -151,3 +153,9 @@ def test_a_lost_workers_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(training, "LOST_SECONDS", 0.0)
     with RunLock(tmp_path), pytest.raises(CheckpointError, match="is training there"):
         when_free(begin)
+
+
+def test_a_worker_whose_command_has_ended_trains_nothing(ring: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has ended"):
+        work(job_of(ring, tmp_path / "run"), tmp_path / "gone")
+    assert not list(tmp_path.iterdir())

@@ -76,6 +76,8 @@ def work(job: TrainingJob, folder: Path) -> None:
     What no other worker could do better is written into `folder`: it ends the training. Everything else, such
     as the silence of a lost neighbour, is raised, and Ray begins anew with another worker.
     """
+    if not folder.exists():
+        raise ConfigError(f"{job.out}: the command that began this training has ended")
     if (folder / PROBLEM).exists():
         raise ConfigError((folder / PROBLEM).read_text())
     try:
@@ -90,8 +92,9 @@ def work(job: TrainingJob, folder: Path) -> None:
         when_free(lambda: train(dataset, job.recipe, job.out, device=device, process_group=group, show=False))
     except UnimpError as error:
         line = f"worker on {node()}: {error}"
-        with suppress(OSError), atomic_write(folder / PROBLEM) as temporary:
-            temporary.write_text(line)
+        if folder.exists():
+            with suppress(OSError), atomic_write(folder / PROBLEM) as temporary:
+                temporary.write_text(line)
         raise ConfigError(line) from error
 
 
@@ -135,8 +138,12 @@ def train_on_cluster(
             if (folder / PROBLEM).exists():
                 raise ConfigError((folder / PROBLEM).read_text())
 
-        for _ in watched(ray, finished(job, folder), kind=kind, least=job.workers, look=look):
-            look()
+        try:
+            for _ in watched(ray, finished(job, folder), kind=kind, least=job.workers, look=look):
+                look()
+        except ConfigError:
+            look()  # the problem itself says more than that Ray gave up
+            raise
     if not (job.out / RESULT).exists():
         raise ConfigError(
             f"{job.out}: a worker wrote the run and it is not here; put it on storage that all nodes mount"
