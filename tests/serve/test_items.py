@@ -137,13 +137,13 @@ def test_equal_items_keep_their_order_after_a_restart(
 ) -> None:
     """Their rows do not: the store knows no order of arrival."""
 
-    def score(ranker: ModelRanker, histories: Histories) -> FloatArray:
+    def ordered(ranker: ModelRanker, histories: Histories, *, exclude: bool) -> FloatArray:
         rows = np.arange(len(ranker.sources.popularity))
         return np.repeat((rows >= number).astype(np.float32)[None], len(histories), axis=0)
 
     here = make_site()
     number = len(here.service.catalog)
-    monkeypatch.setattr(ModelRanker, "score", score)
+    monkeypatch.setattr(ModelRanker, "ordered", ordered)
     for item_id in ("z", "a", "m"):
         assert here.put(f"/v1/items/{item_id}", {"attributes": {"category": "mug"}}).status_code == 200
     assert here.service.catalog.item_ids[number:] == ["z", "a", "m"]

@@ -108,6 +108,8 @@ class Task(ABC, Generic[RequestT, AnswerT, DecoderT, MethodT]):
     takes_from: ClassVar[tuple[str, ...]] = ()
     """Names of the tasks whose decoders this one's uses, where the checkpoint has them: their fusion weights
     are fitted first."""
+    shows_pictures: ClassVar[bool] = False
+    """Its requests may show a picture."""
     makes_files: ClassVar[bool] = False
     """Its answers hold files (pictures): the command needs a folder for them."""
 

@@ -29,7 +29,6 @@ from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import build_vocabulary
 from unimp.tasks import extra_words, load_tasks
 from unimp.tasks.rating.regression import RatingRegression
-from unimp.tasks.search.task import SearchTask
 
 
 def masks_history(recipe: Recipe, valid: Cases, *, show: bool = False) -> bool:
@@ -95,7 +94,7 @@ def build_artifacts(
         tokenizer=tokenizer,
         sentences=sentences,
         backbone=backbone,
-        photos=photos_of(catalog, vision) if any(isinstance(task, SearchTask) for task in tasks) else None,
+        photos=photos_of(catalog, vision) if any(task.shows_pictures for task in tasks) else None,
     )
 
 

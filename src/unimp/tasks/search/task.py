@@ -54,6 +54,7 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
     Answer = SearchResult
     answer_example = ANSWER_EXAMPLE
     ranks_items = True
+    shows_pictures = True
     chooses_items = True
 
     @classmethod
