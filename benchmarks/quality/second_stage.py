@@ -91,7 +91,7 @@ def main() -> None:
     set_threads(1)
     found = compare(parsed.run)
     parsed.out.parent.mkdir(parents=True, exist_ok=True)
-    parsed.out.write_text(json.dumps(found, indent=1) + "\n")
+    parsed.out.write_text(json.dumps(found) + "\n")
     for name in ("mixed", "learned"):
         print(name, found[name]["metrics"], found[name]["milliseconds"])
     print("gained", found["NDCG@5 gained"], "relations", found["relations"])
