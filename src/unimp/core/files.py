@@ -100,6 +100,25 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, json.loads(header["facts"])
 
 
+def csr_tensors(name: str, matrix: Any) -> dict[str, Tensor]:
+    """A CSR matrix as three tensors, which `csr_matrix_of` puts together again."""
+    import torch
+
+    return {
+        f"{name}.data": torch.from_numpy(matrix.data),
+        f"{name}.indices": torch.from_numpy(matrix.indices.astype("int32")),
+        f"{name}.offsets": torch.from_numpy(matrix.indptr.astype("int64")),
+    }
+
+
+def csr_matrix_of(name: str, tensors: Mapping[str, Tensor], size: int) -> Any:
+    """[size, size] what `csr_tensors` took apart."""
+    from scipy.sparse import csr_matrix
+
+    parts = [tensors[f"{name}.{part}"].numpy() for part in ("data", "indices", "offsets")]
+    return csr_matrix(tuple(parts), shape=(size, size))
+
+
 def recorded_hash(path: Path) -> str:
     """The hash of the content that the file was written with; CheckpointError when it cannot be read."""
     try:

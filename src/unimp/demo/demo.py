@@ -17,7 +17,7 @@ from unimp.demo.comparison import TasteComparison, compare, ranked
 from unimp.demo.rankers import alone, fused
 from unimp.demo.report import write_report
 from unimp.demo.result import Demo
-from unimp.demo.scoreboard import Scoreboard, score_of_ranks, scoreboard, task_scores
+from unimp.demo.scoreboard import Scoreboard, scoreboard, task_scores
 from unimp.demo.second_process import (
     BLIND,
     BlindSelf,
@@ -35,7 +35,7 @@ from unimp.runs.recipe import load_recipe
 from unimp.runs.training_split import make_split
 from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.image_generation.task import ImageGenerationTask
-from unimp.tasks.recommendation.task import RecommendationTask
+from unimp.tasks.recommendation.task import RecommendationTask, score_of_ranks
 from unimp.tasks.task import TaskScore
 from unimp.train.training_run import train
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases
 from unimp.evaluate.evaluation import document
-from unimp.metrics.ranking import RankArray, metric_values, ranking_metrics
 from unimp.personalizer import Personalizer
 from unimp.tasks.task import AnyTask, TaskScore
 
@@ -72,12 +71,6 @@ class TasteRow:
 class Scoreboard:
     tasks: tuple[TaskRow, ...]
     tastes: tuple[TasteRow, ...]
-
-
-def score_of_ranks(ranks: RankArray) -> TaskScore:
-    """The score of recommendations whose targets have these ranks."""
-    unscored = int(np.isnan(ranks).sum())
-    return TaskScore(ranking_metrics(ranks), len(ranks), unscored, ranks, metric_values(ranks, "NDCG", 5))
 
 
 def task_scores(

@@ -11,19 +11,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
 from unimp.answer import Ranker
 from unimp.baselines import METHODS
 from unimp.baselines.baseline import TrainingData
 from unimp.core.compute import set_threads
 from unimp.data.dataset import Dataset
-from unimp.data.histories import FloatArray, Split
+from unimp.data.histories import Split
 from unimp.demo.comparison import ranked
 from unimp.demo.rankers import NearestItems, alone, fused, fused_without_model, nearest_by_text
 from unimp.demo.scoreboard import own_scores, task_scores
 from unimp.demo.shop.writing import with_hidden
-from unimp.features.vision.encoder import PreparedPictures, encoder_class
+from unimp.features.vision.encoder import PreparedPictures, descriptors, encoder_class
 from unimp.metrics.ranking import RankArray
 from unimp.personalizer import load
 from unimp.runs.recipe import Recipe
@@ -84,15 +82,15 @@ def judge_simple_methods(shop: Path, recipe: Recipe) -> dict[str, RankArray]:
     """[test cases] the ranks of everything that has no network over histories."""
     dataset, split, data = opened(shop)
     prepared = pictures_of(dataset, recipe)
-    assert prepared is not None, "the demo's recipe reads pictures"
-    descriptors = descriptors_of(prepared)
+    assert prepared is not None and prepared.visual_IVE is not None, "the demo's recipe reads pictures"
+    looks = descriptors(prepared.visual_IVE, prepared.present_I)
     rankers: dict[str, Ranker] = {}
     for name, key in SIMPLE.items():
         method = METHODS[key].make()
         method.fit(data, seed=0)
         rankers[name] = method
-    rankers |= {"nearest by picture": NearestItems(descriptors), "nearest by text": nearest_by_text(data)}
-    rankers[WITHOUT] = fused_without_model(descriptors, data, recipe.fusion)
+    rankers |= {"nearest by picture": NearestItems(looks), "nearest by text": nearest_by_text(data)}
+    rankers[WITHOUT] = fused_without_model(looks, data, recipe.fusion)
     return ranked(rankers, split.test)
 
 
@@ -122,10 +120,3 @@ def pictures_of(dataset: Dataset, recipe: Recipe) -> PreparedPictures | None:
     """The catalogue's pictures as the recipe's encoder sees them; the cache keeps encoder and features."""
     vision = encoder_class(recipe.vision)
     return vision.prepare(dataset.catalog, recipe.vision, seed=recipe.train.seed, show=False)
-
-
-def descriptors_of(pictures: PreparedPictures) -> FloatArray:
-    """[I, F] unit rows, zeros without a picture."""
-    assert pictures.visual_IVE is not None
-    found = pictures.visual_IVE[:, 0].float() * pictures.present_I[:, None]
-    return np.asarray(found.numpy(), dtype=np.float32)

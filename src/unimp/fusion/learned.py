@@ -61,23 +61,37 @@ class LearnedFusion:
         self, features: Features, histories: Histories, model: FloatArray | None, *, exclude: bool
     ) -> FloatArray:
         """[U, I]; `model`: [U, I] the method's log-probabilities."""
+        scores, lists, ranked = self.ranked(features, histories, model, exclude=exclude)
+        for user, values in enumerate(ranked):
+            scores[user, lists[user]] = LIFT - places(values)
+        return scores
+
+    def ranked(
+        self,
+        features: Features,
+        histories: Histories,
+        model: FloatArray | None,
+        left_out: IntArray = NO_ROWS,
+        *,
+        exclude: bool,
+    ) -> tuple[FloatArray, list[IntArray], FloatArray]:
+        """[U, I] the logit's scores, each user's N candidates, and [U, N] the trees' scores of them.
+
+        The rows `left_out`, and with `exclude` each user's own, are candidates last. Without trees no user
+        stands in the last of the three.
+        """
         scores = np.empty((len(histories), features.relations.num_items), dtype=np.float32)
-        lists: list[tuple[int, IntArray]] = []
-        tables = []
+        lists, tables = [], []
         for user in range(len(histories)):
             past = HistoryView.of(histories, user, features.relations.decay)
+            away = np.concatenate((left_out, past.rows)) if exclude else left_out
             own = None if model is None else model[user]
-            left_out = past.rows if exclude else NO_ROWS
-            scores[user], rows, table = shortlist(
-                features, past, own, self.weights, self.candidates, left_out
-            )
-            lists.append((user, rows))
+            scores[user], rows, table = shortlist(features, past, own, self.weights, self.candidates, away)
+            lists.append(rows)
             tables.append(table)
-        if self.boosters and lists:
-            ranked = predict(self.boosters, np.stack(tables))
-            for (user, rows), values in zip(lists, ranked, strict=True):
-                scores[user, rows] = LIFT - places(values)
-        return scores
+        if not self.boosters or not lists:
+            return scores, lists, np.empty((0, 0), dtype=np.float32)
+        return scores, lists, predict(self.boosters, np.stack(tables))
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

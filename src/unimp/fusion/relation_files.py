@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from unimp.core.files import read_tensors, write_tensors
+from unimp.core.files import csr_matrix_of, csr_tensors, read_tensors, write_tensors
 from unimp.fusion.graphs import Relation
 from unimp.fusion.groups import ItemGroups
 from unimp.fusion.relations import Grouped, Personal, Relations
@@ -57,7 +56,7 @@ def load_relations(path: Path) -> Relations:
     size = len(arrays["popularity"])
     graphs, likenesses = (
         {
-            name: Relation(saved_matrix(f"{kind}.{place}", arrays, size))
+            name: Relation(saved_matrix(f"{kind}.{place}", tensors, size))
             for place, name in enumerate(facts[kind])
         }
         for kind in MATRICES
@@ -93,17 +92,9 @@ def matrix_tensors(name: str, weights: Any) -> dict[str, Tensor]:
     """A plain array as one tensor, a CSR matrix as three."""
     if isinstance(weights, np.ndarray):
         return {name: torch.from_numpy(weights)}
-    weights = weights.tocsr()
-    return {
-        f"{name}.data": torch.from_numpy(weights.data.astype(np.float32)),
-        f"{name}.indices": torch.from_numpy(weights.indices.astype(np.int32)),
-        f"{name}.offsets": torch.from_numpy(weights.indptr.astype(np.int64)),
-    }
+    return csr_tensors(name, weights.tocsr().astype(np.float32))
 
 
-def saved_matrix(name: str, arrays: Mapping[str, Any], size: int) -> Any:
+def saved_matrix(name: str, tensors: Mapping[str, Tensor], size: int) -> Any:
     """[size, size] as it was."""
-    if name in arrays:
-        return arrays[name]
-    parts = [arrays[f"{name}.{part}"] for part in ("data", "indices", "offsets")]
-    return sp.csr_matrix(tuple(parts), shape=(size, size))
+    return tensors[name].numpy() if name in tensors else csr_matrix_of(name, tensors, size)

@@ -16,11 +16,9 @@ from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 from unimp.fusion.config import FusionConfig, SecondStageConfig
 from unimp.fusion.features import MODEL, Features
 from unimp.fusion.fused import FusionMaker
-from unimp.fusion.learned import LearnedFusion, contributions, fit_learned, shortlist, usable
-from unimp.fusion.past import HistoryView
+from unimp.fusion.learned import LearnedFusion, contributions, fit_learned, usable
 from unimp.fusion.probabilities import ScoreStore
 from unimp.fusion.relations import Relations
-from unimp.fusion.trees import predict
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 
 DENSE_ITEMS = 2_000
@@ -56,29 +54,14 @@ class LearnedStage:
         self, histories: Histories, log_probabilities: FloatArray, left_out: IntArray, *, exclude: bool
     ) -> FloatArray:
         """[U, I], see `SecondStage`: the trees' score of the first items, below them the linear stage's."""
-        features, learned = self.features, self.learned
-        scores = np.empty((len(histories), self.num_items), dtype=np.float32)
-        lists, tables = [], []
-        for user in range(len(histories)):
-            past = HistoryView.of(histories, user, features.relations.decay)
-            away = np.concatenate((left_out[left_out < self.num_items], past.rows if exclude else ()))
-            scores[user], rows, table = shortlist(
-                features,
-                past,
-                log_probabilities[user],
-                learned.weights,
-                learned.candidates,
-                away.astype(np.int64),
-            )
-            lists.append(rows)
-            tables.append(table)
-        if learned.boosters and lists:
-            for scores_I, rows, values in zip(
-                scores, lists, predict(learned.boosters, np.stack(tables)), strict=True
-            ):
-                # What is not re-ranked stays behind, in the order that it has.
-                scores_I += values.min() - 1 - scores_I.max()
-                scores_I[rows] = values
+        known = left_out[left_out < self.num_items]
+        scores, lists, ranked = self.learned.ranked(
+            self.features, histories, log_probabilities, known, exclude=exclude
+        )
+        for scores_I, rows, values in zip(scores, lists, ranked, strict=False):
+            # What is not re-ranked stays behind, in the order that it has.
+            scores_I += values.min() - 1 - scores_I.max()
+            scores_I[rows] = values
         return scores
 
     def reasons(self, history: Histories, log_probabilities_N: FloatArray, item_row: int) -> list[str]:

@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from unimp.core.errors import CheckpointError, ConfigError
-from unimp.core.files import read_tensors, write_tensors
+from unimp.core.files import csr_matrix_of, csr_tensors, read_tensors, write_tensors
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
 from unimp.features.cache import open_array, write_array
@@ -64,10 +63,7 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
         tensors["ratings.weights"] = torch.from_numpy(ratings.weights_F)
     tensors["popularity"] = torch.from_numpy(artifacts.popularity)
     for name, graph in artifacts.graphs.items():
-        weights = graph.weights
-        tensors[f"graph.{name}.data"] = torch.from_numpy(weights.data)
-        tensors[f"graph.{name}.indices"] = torch.from_numpy(weights.indices.astype(np.int32))
-        tensors[f"graph.{name}.offsets"] = torch.from_numpy(weights.indptr.astype(np.int64))
+        tensors |= csr_tensors(f"graph.{name}", graph.weights)
     if artifacts.text is not None:
         tensors["text.idf"] = torch.from_numpy(artifacts.text.idf)
         tensors["text.components"] = torch.from_numpy(artifacts.text.components)
@@ -129,7 +125,10 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         items=items,
         vision=vision,
         popularity=tensors["popularity"].numpy(),
-        graphs={name: saved_graph(name, tensors, vocabulary.num_items) for name in facts["graphs"]},
+        graphs={
+            name: ItemGraph(csr_matrix_of(f"graph.{name}", tensors, vocabulary.num_items))
+            for name in facts["graphs"]
+        },
         text=text,
         ratings=saved_ratings(tensors, facts["ratings"], training_split.train, content.get("text")),
         tokenizer=saved_tokenizer(folder),
@@ -217,13 +216,6 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(f"{prefix}.")
     }
-
-
-def saved_graph(name: str, tensors: dict[str, Tensor], num_items: int) -> ItemGraph:
-    from scipy.sparse import csr_matrix
-
-    parts = [tensors[f"graph.{name}.{part}"].numpy() for part in ("data", "indices", "offsets")]
-    return ItemGraph(csr_matrix(tuple(parts), shape=(num_items, num_items)))
 
 
 def saved_vision(tensors: dict[str, Tensor], facts: dict[str, Any], recipe: Recipe) -> VisionEncoder | None:

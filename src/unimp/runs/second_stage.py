@@ -10,6 +10,7 @@ from typing import Any
 
 from unimp.core.errors import CheckpointError
 from unimp.data.histories import FloatArray, Histories
+from unimp.features.vision.encoder import descriptors
 from unimp.fusion.learned import LearnedFusion
 from unimp.fusion.pictures import picture_vectors
 from unimp.fusion.relation_files import load_relations, save_relations
@@ -41,7 +42,7 @@ def fit_second_stage(
     ranker, config = answerer.find(RecommendationTask), artifacts.recipe.fusion
     if ranker is None:
         return {"kind": "closed"}
-    closed, pictures = replace(ranker, second_stage=None), partial(descriptors, artifacts, show=show)
+    closed, pictures = replace(ranker, second_stage=None), partial(picture_rows, artifacts, show=show)
     choice = choose_stage(split, ModelAlone(closed), closed, config, pictures, show=show)
     if choice is None:
         return {"kind": "closed"}
@@ -75,7 +76,7 @@ def saved_second_stage(folder: Path, num_items: int, *, exclude_history: bool) -
     return LearnedStage(LearnedFusion.load(place), num_items, exclude_history, count)
 
 
-def descriptors(artifacts: RunArtifacts, *, show: bool = False) -> FloatArray | None:
+def picture_rows(artifacts: RunArtifacts, *, show: bool = False) -> FloatArray | None:
     """[I, F] unit rows of the items' pictures, zeros without one; None for a run that reads no pictures.
 
     By the run's own encoder where it describes pictures whole, else by statistics of their pixels.
@@ -84,6 +85,5 @@ def descriptors(artifacts: RunArtifacts, *, show: bool = False) -> FloatArray | 
     if vision is None:
         return None
     if vision.describes and visual is not None and shown is not None:
-        found: FloatArray = (visual[:, 0].float() * shown[:, None]).cpu().numpy()
-        return found
+        return descriptors(visual, shown)
     return picture_vectors(artifacts.context.catalog, show=show)

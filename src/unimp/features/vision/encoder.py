@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unimp.core.errors import ConfigError
 from unimp.core.weights import Weights
 from unimp.data.catalog import Catalog
+from unimp.data.histories import FloatArray
 from unimp.features.vision.config import VisionConfig
 from unimp.model.vision import pool_tokens
 
@@ -124,6 +125,13 @@ def check_resampler(config: VisionConfig, num_tokens: int) -> None:
 
 
 @torch.no_grad()
+def descriptors(visual_IVE: Tensor, present_I: Tensor) -> FloatArray:
+    """[I, E] what an encoder that describes pictures whole says of each, in its first visual token; zeros
+    without a picture."""
+    found: FloatArray = (visual_IVE[:, 0].float() * present_I[:, None]).cpu().numpy()
+    return found
+
+
 def pooled(visual_IVE: Tensor, batch: int = 1024) -> Tensor:
     """[I, 2E] mean and maximum of every picture's visual tokens, read once."""
     return torch.cat([pool_tokens(visual) for visual in visual_IVE.split(batch)])

@@ -10,7 +10,7 @@ import numpy as np
 from unimp.answer import Ranker
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, Histories
-from unimp.metrics.ranking import metric_values, rank_cases, ranking_metrics, users_at_a_time
+from unimp.metrics.ranking import RankArray, metric_values, rank_cases, ranking_metrics, users_at_a_time
 from unimp.sentence.parts import Role, UserSentence
 from unimp.sentence.template import events_of
 from unimp.tasks.ranking import history_ids, item_columns, item_lines, ranked_items
@@ -107,10 +107,10 @@ class RecommendationTask(Task[RecommendRequest, Recommendation, "ModelRanker", R
                 batch_size=users_at_a_time(len(self.context.catalog)),
                 advance=bar.advance,
             )
-        return TaskScore(
-            ranking_metrics(ranks),
-            len(cases),
-            int(np.isnan(ranks).sum()),
-            ranks,
-            metric_values(ranks, "NDCG", 5),
-        )
+        return score_of_ranks(ranks)
+
+
+def score_of_ranks(ranks: RankArray) -> TaskScore:
+    """The score of recommendations whose targets have these ranks."""
+    unscored = int(np.isnan(ranks).sum())
+    return TaskScore(ranking_metrics(ranks), len(ranks), unscored, ranks, metric_values(ranks, "NDCG", 5))
