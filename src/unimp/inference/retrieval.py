@@ -132,7 +132,8 @@ class ModelRanker(Decoder):
         search = self.sources.nearest
         if search is None:
             scores_UI = np.empty((len(histories), len(self.sources.popularity)), dtype=np.float32)
-            excluded_U = np.array([bool(excluded) for excluded in exclude_history])
+            staged = self.second_stage is not None  # nothing else ranks with the history in mind
+            excluded_U = np.array([staged and bool(excluded) for excluded in exclude_history])
             for exclude in np.unique(excluded_U):
                 users = np.flatnonzero(excluded_U == exclude)
                 scores_UI[users] = self.ordered(histories.select(users), exclude=bool(exclude))
