@@ -82,7 +82,8 @@ def judge_simple_methods(shop: Path, recipe: Recipe) -> dict[str, RankArray]:
     """[test cases] the ranks of everything that has no network over histories."""
     dataset, split, data = opened(shop)
     prepared = pictures_of(dataset, recipe)
-    assert prepared is not None and prepared.visual_IVE is not None, "the demo's recipe reads pictures"
+    assert prepared is not None, "the demo's recipe reads pictures"
+    assert prepared.visual_IVE is not None, "the demo's encoder is frozen"
     looks = descriptors(prepared.visual_IVE, prepared.present_I)
     rankers: dict[str, Ranker] = {}
     for name, key in SIMPLE.items():
