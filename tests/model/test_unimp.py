@@ -204,3 +204,18 @@ def test_inner_width_of_cross_attention_is_the_models_unless_given() -> None:
     assert GatedCrossAttention(16, VISUAL, 2, 0.0, inner=8).query.out_features == 8
     with pytest.raises(ConfigError, match=r"model\.heads is 3, which does not divide 16"):
         GatedCrossAttention(16, VISUAL, 3, 0.0)
+
+
+def test_without_identities_items_of_equal_content_are_equal_and_training_leaves_them_so() -> None:
+    config = ModelConfig(width=16, layers=1, heads=2, hidden=32, identity_dropout=1.0)
+    model = UnimpModel(config, NUM_ITEMS, 9, {"text": 5}, None).train()
+    text_IF = torch.randn(NUM_ITEMS, 5, generator=torch.Generator().manual_seed(1))
+    text_IF[1] = text_IF[0]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    before_ID = model.item_state(ItemInputs({"text": text_IF})).table_ID
+    before_ID[0].sum().backward()
+    optimizer.step()
+    after_ID = model.eval().item_state(ItemInputs({"text": text_IF})).table_ID
+    assert not torch.equal(after_ID[0], before_ID[0])
+    assert torch.equal(after_ID[1], after_ID[0])
+    assert not torch.equal(after_ID[2], after_ID[0])

@@ -248,3 +248,13 @@ def test_recipes_parse_and_wrong_keys_say_what_was_meant() -> None:
     with pytest.raises(ConfigError, match=r"train.epochs: .*got 'many'"):
         load_recipe("small", ["train.epochs=many"])
     assert load_recipe("small", ["train.lr=5e-4"]).train.lr == 5e-4
+
+
+def test_items_that_nothing_stands_for_are_refused_before_training(
+    tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(
+        model={"identity_dropout": 1.0}, content={"text": 0}, vision={"enabled": False}, train={"epochs": 1}
+    )
+    with pytest.raises(ConfigError, match=r"model.identity_dropout 1: no item has a text or a picture"):
+        train(tiny_dataset, recipe, tmp_path / "run", show=False)

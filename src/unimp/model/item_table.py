@@ -17,7 +17,7 @@ class ItemTable(nn.Module):
     """item i -> identity[i] + Σ_blocks project(content_i).
 
     An item that was not trained keeps identity 0 and is known by its content alone. `identity_dropout`
-    hides whole identities while training, so that the content learns to stand alone.
+    hides whole identities while training, so that the content learns to stand alone; at 1 there are none.
     """
 
     def __init__(
@@ -25,7 +25,8 @@ class ItemTable(nn.Module):
     ) -> None:
         super().__init__()
         self.identity = nn.Embedding(num_items, width)
-        nn.init.normal_(self.identity.weight, std=0.02)
+        # Without a gradient, zeros stay zeros.
+        nn.init.normal_(self.identity.weight, std=0.02 if identity_dropout < 1 else 0.0)
         self.identity_dropout = identity_dropout
         self.projections = nn.ModuleDict(
             {name: nn.Linear(wide, width, bias=False) for name, wide in content_widths.items()}

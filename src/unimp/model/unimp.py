@@ -42,8 +42,8 @@ class ModelConfig(Config):
     """Inside attention, cross-attention and feed-forward; in a backbone's layers, its own configuration's."""
     input_dropout: float = Field(0.3, ge=0, lt=1)
     """On the embedded sentence."""
-    identity_dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of items whose identity is hidden at each step."""
+    identity_dropout: float = Field(0.0, ge=0, le=1)
+    """Share of items whose identity is hidden at each step; 1: none has one, content alone speaks."""
     cross_attention: bool = True
     """Let tokens read pictures; off for the image-blind ablation and for catalogues without pictures."""
     cross_attention_every: int = Field(1, ge=1)

@@ -69,6 +69,11 @@ def build_artifacts(
     if text is not None:
         content["text"] = text.project(catalog)
     items, vision = item_inputs(catalog, recipe, content, device, show_progress=show_progress)
+    if recipe.model.identity_dropout == 1 and not content and (vision is None or not recipe.content.picture):
+        raise ConfigError(
+            "model.identity_dropout 1: no item has a text or a picture that could stand for it; "
+            "set it below 1"
+        )
     popularity = np.bincount(train.item_rows, minlength=len(catalog)).astype(np.float32)
     items = for_training(items, popularity, recipe, device)
     spoken = [*(task.words for task in tasks), *extra_words(tasks, context)]
