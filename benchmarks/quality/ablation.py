@@ -91,7 +91,7 @@ def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None
     }
     columns: dict[str, Any] = {}
     for task in opened.artifacts.tasks:
-        score = task.score(answerer, split.test)
+        score = task.score(answerer.decoders[task.name], split.test)
         report["tasks"][task.name] = document(score, task) | {"lower_is_better": task.lower_is_better}
         if score.values is not None:
             columns[task.name] = score.values.astype(np.float32)

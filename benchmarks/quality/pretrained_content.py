@@ -89,7 +89,8 @@ def judge(label: str, folder: Path, result: dict[str, Any], place: Path) -> None
     for kind, weights_by_task in zip(
         KINDS, ({"recommendation": FusionWeights()}, opened.weights_by_task), strict=True
     ):
-        score = task.score(artifacts.answerer(opened.model, weights_by_task), split.test)
+        answerer = artifacts.answerer(opened.model, weights_by_task)
+        score = task.score(answerer.decoders[task.name], split.test)
         assert score.values is not None
         report[kind] = document(score, task)
         columns[kind] = score.values.astype(np.float32)
