@@ -77,14 +77,13 @@ class Variant:
 
 SHORT = ["train.epochs=3"]
 """Of what is compared in passing: cross-attention trebles a step."""
-NAMELESS = ["model.identity_dropout=1", *SHORT]
 VARIANTS: dict[str, Variant] = {
     FIRST: Variant("no text", BLIND),
     "no text, pictures": Variant("no text", SEEING, FIRST),
+    "no text, own encoder": Variant("no text", UNCROSSED, FIRST),
     "type and name, blind": Variant("type and name", BLIND),
     "type and name, pictures": Variant("type and name", SEEING, "type and name, blind"),
-    "pictures alone, own encoder": Variant("no text", [*UNCROSSED, *NAMELESS]),
-    "pictures alone": Variant("no text", [*SEEING, *NAMELESS], "pictures alone, own encoder"),
+    "pictures alone": Variant("no text", [*SEEING, *SHORT, "model.identity_dropout=1"]),
     "no text, three epochs": Variant("no text", [*SEEING, *SHORT]),
     "no text, three epochs, cross-attention": Variant("no text", [*ENCODER, *SHORT], "no text, three epochs"),
 }
