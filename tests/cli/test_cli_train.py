@@ -76,6 +76,11 @@ def test_evaluate_and_recommend(
     metrics = report["tasks"]["recommendation"]["metrics"]
     assert set(metrics) == {f"{name}@{k}" for name in ("HR", "NDCG", "MRR") for k in (3, 5, 10)}
     assert ranking_metrics(pl.read_parquet(ranks)["rank"].to_numpy()) == metrics
+    cases = tmp_path / "cases.parquet"
+    call(capsys, monkeypatch, "evaluate", run_folder, "--references", "--json", "--cases", cases)
+    table = pl.read_parquet(cases)
+    assert set(table["method"]) == {"UniMP"}
+    assert ranking_metrics(table["rank"].fill_null(float("nan")).to_numpy()) == metrics
     assert "NDCG@5" in call(capsys, monkeypatch, "evaluate", run_folder, "--split", "valid")
     answer = json.loads(call(capsys, monkeypatch, "recommend", run_folder, "--history", "i01,i02", "--json"))
     assert len(answer["items"]) == 10
