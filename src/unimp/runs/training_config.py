@@ -100,6 +100,10 @@ class TrainConfig(Config):
     """Of matrices; gates, norms and biases do not decay."""
     clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
+    average: float = Field(0.0, ge=0, lt=1)
+    """Keep an exponential average of the weights that forgets 1 - this of itself at a step; validation judges
+    it, and the run answers by it. 0: the weights themselves. The identity table of a sampled softmax is not
+    averaged."""
     batch_positions: int = Field(2048, ge=1)
     """Positions of a step's batch, padding included."""
     patience: int = Field(5, ge=1)

@@ -18,6 +18,7 @@ from unimp.core.devices import pick_device
 from unimp.core.progress import progress_bar
 from unimp.data.histories import FloatArray, Histories
 from unimp.metrics.ranking import rank_cases, ranking_metrics
+from unimp.model.averaging import AveragingAdamW
 
 
 class NeuralConfig(Config):
@@ -31,6 +32,8 @@ class NeuralConfig(Config):
     """Learning rate of AdamW, constant."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay, on every parameter."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay at a step of an exponential average of the weights, which is then judged and kept; 0: none."""
     batch_events: int = Field(default=1024, ge=1)
     """Events in a batch, padding included."""
     device: str = "cpu"
@@ -84,22 +87,26 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
 
     def train_epochs(self, data: TrainingData, random: np.random.Generator, show_progress: bool) -> None:
         config = self.config
-        optimizer = torch.optim.AdamW(
-            self.module.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        optimizer = AveragingAdamW(
+            self.module.parameters(),
+            average=config.average,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         best, best_epoch, kept = -1.0, 0, self.copy_state()
         with progress_bar(type(self).__name__, config.epochs, show=show_progress) as bar:
             for epoch in range(1, config.epochs + 1):
                 loss = self.train_epoch(optimizer, data, random)
                 if epoch % config.validate_every == 0 or epoch == config.epochs:
-                    quality = self.validate(data)
-                    if quality > best:
-                        best, best_epoch, kept = quality, epoch, self.copy_state()
+                    with optimizer.averaged():
+                        quality = self.validate(data)
+                        if quality > best or not len(data.valid):  # with nothing to choose by, the last one
+                            best, best_epoch, kept = quality, epoch, self.copy_state()
                 bar.advance(1, f"loss {loss:.3f}, valid NDCG@5 {quality_text(best)} (epoch {best_epoch})")
                 if len(data.valid) and epoch - best_epoch >= config.patience * config.validate_every:
                     break
-        if len(data.valid):  # without a validation set there is nothing to choose by: the last epoch stays
-            self.module.load_state_dict(kept)
+        self.module.load_state_dict(kept)
 
     def train_epoch(
         self, optimizer: torch.optim.Optimizer, data: TrainingData, random: np.random.Generator
