@@ -150,7 +150,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 
 def test_a_killed_command_goes_on_where_it_stopped(tiny_dataset: Dataset, tmp_path: Path) -> None:  # noqa: F811
     """A real SIGKILL in the middle; the second call finishes and equals a run that was never killed."""
-    steady = ["--set=train.epochs=12", "--set=train.patience=12", "--set=train.checkpoint_seconds=0.001"]
+    steady = ["--set=train.epochs=6", "--set=train.patience=6", "--set=train.checkpoint_seconds=0.001"]
 
     def command(out: Path) -> list[str]:
         base = [sys.executable, "-m", "unimp.cli.main", "train", "--data", str(tiny_dataset.folder)]
