@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from unimp.model.averaging import AVERAGE
+from unimp.core.averaging import AVERAGE
 from unimp.model.unimp import UnimpModel
 
 MOMENTS = ("exp_avg", "exp_avg_sq", AVERAGE)

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unimp.core.averaging import AveragingAdamW
 from unimp.core.errors import CheckpointError, ConfigError
 from unimp.core.files import write_tensors
 from unimp.core.progress import ProgressBar, progress_bar
-from unimp.model.averaging import AveragingAdamW
 from unimp.model.decoder import CompactDecoder
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifacts import RunArtifacts

@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
+from unimp.core.averaging import AveragingAdamW
 from unimp.core.config import Config
 from unimp.core.devices import pick_device
 from unimp.core.progress import progress_bar
 from unimp.data.histories import FloatArray, Histories
 from unimp.metrics.ranking import rank_cases, ranking_metrics
-from unimp.model.averaging import AveragingAdamW
 
 
 class NeuralConfig(Config):

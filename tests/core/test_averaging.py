@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unimp.model.averaging import AVERAGE, AveragingAdamW
+from unimp.core.averaging import AVERAGE, AveragingAdamW
 
 
 def trained(average: float, steps: int) -> tuple[nn.Linear, AveragingAdamW, list[torch.Tensor]]:
