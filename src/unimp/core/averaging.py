@@ -27,7 +27,7 @@ class AveragingAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        loss = super().step(closure)
+        loss: float | None = super().step(closure)
         if self.average:
             for parameter in self._changed():
                 state = self.state[parameter]
