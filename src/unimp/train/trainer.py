@@ -246,7 +246,7 @@ class Training:
         position.seconds += time.monotonic() - started
         position.epoch += 1
         position.batch = 0
-        better = validation_scores.score > position.best
+        better = validation_scores.score > position.best or not self.validator.has_cases
         position.stale = 0 if better else position.stale + 1
         if better:
             position.best, position.best_epoch = validation_scores.score, position.epoch

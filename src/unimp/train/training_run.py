@@ -18,6 +18,7 @@ from unimp.core.errors import ConfigError
 from unimp.core.files import read_json, write_json
 from unimp.core.progress import say
 from unimp.data.dataset import Dataset
+from unimp.fusion.weights import FittedWeights
 from unimp.inference.score_sources import FusionWeights
 from unimp.inference.vector_index import import_faiss
 from unimp.model.unimp import UnimpModel
@@ -120,12 +121,14 @@ def learn(
     model = load_model(folder, artifacts, device, training.judged if artifacts.backbone is not None else None)
     seen = training.validator.cases[0]
     del training
-    fitted = fit_fusion_weights(
-        artifacts.decoder_parts(model),
-        seen,
-        recipe.structure,
-        exclude_history=training_split.exclude_history,
-    )
+    fitted: dict[str, FittedWeights] = {}
+    if len(seen):
+        fitted = fit_fusion_weights(
+            artifacts.decoder_parts(model),
+            seen,
+            recipe.structure,
+            exclude_history=training_split.exclude_history,
+        )
     result = {
         "valid": {
             "score": position.best,

@@ -60,6 +60,8 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
     """A module trained step by step. A subclass writes `build`, `losses` and `score_batch`."""
 
     module: nn.Module
+    best_epoch = 0
+    """Chosen on validation; without validation cases the last one."""
     users_at_once: ClassVar[int] = 512
     """Most users of one `score_batch`; of more, those with histories of like length go together. Few where
     reading costs much, since a batch is padded to its longest history."""
@@ -94,7 +96,7 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
             weight_decay=config.weight_decay,
             fused=True,
         )
-        best, best_epoch, kept = -1.0, 0, self.copy_state()
+        best, kept = -1.0, self.copy_state()
         with progress_bar(type(self).__name__, config.epochs, show=show_progress) as bar:
             for epoch in range(1, config.epochs + 1):
                 loss = self.train_epoch(optimizer, data, random)
@@ -102,11 +104,16 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
                     with optimizer.averaged():
                         quality = self.validate(data)
                         if quality > best or not len(data.valid):  # with nothing to choose by, the last one
-                            best, best_epoch, kept = quality, epoch, self.copy_state()
-                bar.advance(1, f"loss {loss:.3f}, valid NDCG@5 {quality_text(best)} (epoch {best_epoch})")
-                if len(data.valid) and epoch - best_epoch >= config.patience * config.validate_every:
+                            best, self.best_epoch, kept = quality, epoch, self.copy_state()
+                bar.advance(
+                    1, f"loss {loss:.3f}, valid NDCG@5 {quality_text(best)} (epoch {self.best_epoch})"
+                )
+                if len(data.valid) and epoch - self.best_epoch >= config.patience * config.validate_every:
                     break
         self.module.load_state_dict(kept)
+
+    def chosen_config(self) -> NeuralConfigT:
+        return self.config.model_copy(update={"epochs": max(1, self.best_epoch)})
 
     def train_epoch(
         self, optimizer: torch.optim.Optimizer, data: TrainingData, random: np.random.Generator
