@@ -69,7 +69,7 @@ def test_a_method_may_learn_again_with_the_validation_items(
     assert (cases, epochs) == (200, 4)
     assert second == (events + 200, 0, best, best)
     blocks = [stored.result.block for stored in map(read_result, paths(outcomes)) if is_stored(stored)]
-    assert blocks == [ALONE, "closed fusion", "closed fusion (refit_method=True)"]
+    assert blocks == [ALONE, "closed fusion", "closed fusion, refitted methods"]
     ranks = [stored.rank_values() for stored in map(read_result, paths(outcomes)) if is_stored(stored)]
     assert (ranks[1] != ranks[2]).any()
 
