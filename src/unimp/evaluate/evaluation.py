@@ -47,6 +47,8 @@ def evaluate_run(
     chosen = choose(run.artifacts.tasks, tasks)
     if split_name not in {"valid", "test"}:
         raise ConfigError(f"--split {split_name}: expected valid or test")
+    if run.refitted and split_name == "valid":
+        raise ConfigError("--split valid: this run learned from those items too (train.refit); use test")
     recipe = run.artifacts.recipe
     set_threads(recipe.train.threads)
     split = make_split(run.dataset, recipe.train.split, recipe.train.seed)

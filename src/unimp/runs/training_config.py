@@ -109,6 +109,9 @@ class TrainConfig(Config):
     patience: int = Field(5, ge=1)
     """Stop after this many epochs without a better validation score: the headline metric of the task, or the
     geometric mean of the tasks' headline metrics."""
+    refit: bool = False
+    """Once all is chosen, learn once more from the beginning, the validation items among the events, for as
+    many epochs as they had chosen; the run answers by that. Doubles the time; the test stays unseen."""
     valid_users: int = Field(5000, ge=1)
     """Validation users that are scored after each epoch, sampled by seed."""
     seed: int = 0
