@@ -3,8 +3,8 @@
     python benchmarks/quality/poor_text.py run DATA --out results/poor-text/hm
     python benchmarks/quality/poor_text.py table results/poor-text/hm
 
-`run` copies the data folder without the other attributes (price included), trains the recipe once per
-variant, and judges recommendation on the test cases by the model alone, without mixture and second stage.
+`run` (pictures need `unimp[pretrained]`) copies the data folder without the other attributes (price
+included), trains the recipe once per variant, and judges recommendation on the test cases by the model alone, without mixture and second stage.
 Every pair of variants differs in what is named and in nothing else: pictures seen or not, cross-attention on
 or off. The references are the fusion's relations without a model (`features`, closed and learned) with and
 without the pixels' statistics, and nearest neighbours by picture. A finished variant is kept, a killed one
