@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.serve.conftest import running
 from unimp.personalizer import Personalizer
 from unimp.serve.protocol import ConnectionLimits
+from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -162,3 +167,45 @@ def test_connections_are_bounded() -> None:
     assert limits.admit("10.9.9.9") is None
     assert limits.admit("10.0.0.1") is None
     assert "6 connections are open" in (limits.admit("10.0.0.2") or "")
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_who_leaves_ends_the_work_for_them(
+    personalizer: Personalizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    missing: int,
+) -> None:
+    """Before or after the last byte of the body; neither is a mistake of the server's."""
+    begun, ended = threading.Event(), threading.Event()
+
+    async def never(*_: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(Service, "answer", never)
+    body = b'{"history": []}'
+    head = HEAD.replace(b"GET /healthz", b"POST /v1/recommend") + b"Content-Type: application/json\r\n"
+    with running(personalizer, f"sqlite:///{tmp_path / 'store.db'}") as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[: len(body) - missing])
+            assert missing or begun.wait(20)
+        assert missing or ended.wait(20)
+        while not (statuses := counted_statuses(port)):
+            time.sleep(0.01)
+    assert (statuses, begun.is_set(), caplog.messages) == ([b"499"], not missing, [])
+
+
+def counted_statuses(port: int) -> list[bytes]:
+    """Of the recommendations that the server has ended with."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(HEAD.replace(b"/healthz", b"/metrics") + b"Connection: close\r\n\r\n")
+        answer = b""
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    counter = rb'^unimp_requests_total{method="POST",route="/v1/recommend",status="(\d+)"}'
+    return re.findall(counter, answer, re.MULTILINE)

@@ -54,15 +54,16 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
         redoc_url=None,
         redirect_slashes=False,  # the redirect would name whatever host the request names
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about at every request
         responses=ANSWERS,
     )
     service = app.state.service = Service(personalizer, store, settings)
     app.state.sync = StoreSync(service)
     errors.install(app)
+    tasks.add_task_routes(app.router)  # first: routes are tried in turn
     for router in (
         events.router,
         users.router,
-        tasks.task_router(),
         items.router,
         health.router,
         user_page.router,

@@ -106,10 +106,15 @@ class ServedModel:
         if known:
             self._use(self.personalizer.remove_items(known))
 
-    def check(self, task: AnyTask, request: TaskRequest) -> None:
-        """DataError or ConfigError when the request cannot be answered. Safe in any thread."""
+    def checked_task(self, kind: type[AnyTask], request: TaskRequest) -> AnyTask:
+        """The checkpoint's task; DataError or ConfigError when it is absent, or cannot answer the request.
+
+        Safe in any thread.
+        """
         personalizer = self.personalizer
-        personalizer.check(personalizer.answerer.task_named(task.name), request)
+        task = personalizer.answerer.task_named(kind.name)
+        personalizer.check(task, request)
+        return task
 
     def cached_users(self) -> set[str]:
         return self.prefixes.users()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import resource
 from collections import Counter
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from unimp.serve.connection import DEPARTURE, Departure
 from unimp.serve.settings import LOOPBACK, ServeSettings
 
 RESERVED_DESCRIPTORS = 128
@@ -84,7 +86,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes of the head that arrives, as far as they are parsed, and of a body's trailers."""
         self.unparsed = 0
         """Bytes that came since the last head or body was whole."""
-        self.deadline: asyncio.TimerHandle | None = None
+        self.deadline = math.inf
+        """Until then the phase must be over, by the loop's time; an answer takes as long as it takes."""
+        self.clock: asyncio.TimerHandle | None = None
+        """Looks at the deadline, which may have moved since it was set: one per connection, not per phase."""
+        self.departure = Departure()
         self.reading_deadline: asyncio.TimerHandle | None = None
         """Until then the client must have read what was sent."""
         self.admitted: str | None = None
@@ -100,12 +106,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._enter("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_clock()
+        if self.clock is not None:
+            self.clock.cancel()
         self._expect_reading(False)
         if self.admitted is not None:
             self.limits.release(self.admitted)
             self.admitted = None
         super().connection_lost(exc)
+        self.departure.happen()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -127,6 +135,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.head_size = 0
         super().on_message_begin()
+        self.scope["extensions"] = {DEPARTURE: self.departure}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -197,12 +206,27 @@ class BoundedProtocol(HttpToolsProtocol):
         return f"the request's head is longer than {self.settings.head_bytes:,} bytes; send fewer headers"
 
     def _enter(self, phase: Phase) -> None:
-        """Begin the phase with a clock of its own."""
-        self._stop_clock()
+        """Begin the phase with a deadline of its own."""
         self.phase, self.unparsed = phase, 0
-        if phase != "answer":
-            seconds = self.settings.head_seconds if phase == "head" else self.settings.body_seconds + 1.0
-            self.deadline = self.loop.call_later(seconds, self._too_slow)
+        if phase == "answer":
+            self.deadline = math.inf
+            return
+        seconds = self.settings.head_seconds if phase == "head" else self.settings.body_seconds + 1.0
+        self.deadline = self.loop.time() + seconds
+        if self.clock is None or self.clock.when() > self.deadline:
+            self._wind_clock()
+
+    def _wind_clock(self) -> None:
+        if self.clock is not None:
+            self.clock.cancel()
+        self.clock = self.loop.call_at(self.deadline, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self.clock = None
+        if self.loop.time() >= self.deadline:
+            self._too_slow()
+        elif self.deadline < math.inf:
+            self._wind_clock()
 
     def _expect_reading(self, expected: bool) -> None:
         """Give the client `unread_seconds` to read what was sent, or stop waiting for it."""
@@ -217,11 +241,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
             self._expect_reading(True)
-
-    def _stop_clock(self) -> None:
-        if self.deadline is not None:
-            self.deadline.cancel()
-            self.deadline = None
 
     def _too_slow(self) -> None:
         """The application answers slow bodies itself, a second earlier, when it reads them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -83,6 +84,8 @@ def run_server(
 
 def serve_app(app: FastAPI, settings: ServeSettings, listener: socket.socket) -> None:
     """Run the application on a bound socket until a signal ends it."""
+    gc.collect()
+    gc.freeze()  # model, catalogue and modules stay: looking through them for garbage would stop all requests
     uvicorn.Server(server_config(app, settings)).run(sockets=[listener])
 
 

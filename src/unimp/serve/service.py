@@ -140,10 +140,7 @@ class Service:
         Raises DataError and ConfigError for a wrong request; Busy, TooManyWaiting and TooSlow under load.
         When the caller is cancelled, writing and drawing for it end at the next step.
         """
-        task = self.tasks.get(kind.name)
-        if task is None:
-            raise self.personalizer.answerer.lacking(kind.name)
-        self.model.check(task, request)
+        task = self.model.checked_task(kind, request)
         pixels, request = await self._take_picture(request, client)
         if history is None:
             history = await self.history(request)
