@@ -398,14 +398,22 @@ def test_a_key_needs_a_name(name: str) -> None:
     assert check_key_name("shop front") == "shop front"
 
 
-def test_a_store_is_the_owners_and_is_not_made_by_mistake(tmp_path: Path) -> None:
+def test_a_store_is_the_owners_and_is_not_made_by_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "store.db"
     with pytest.raises(ConfigError, match="no such file"):
         Store.open(f"sqlite:///{file}", create=False)
     assert not file.exists()
     Store.open(f"sqlite:///{file}").close()
+    assert capsys.readouterr().err == f"store: {file} is new\n"
     assert file.stat().st_mode & 0o077 == 0
     Store.open(f"sqlite:///{file}", create=False).close()
+    assert capsys.readouterr().err == ""
+    another = tmp_path / "another.db"
+    another.touch()
+    with pytest.raises(ConfigError, match=r"another.db: holds no store yet; check the name"):
+        Store.open(f"sqlite:///{another}", create=False)
 
 
 def test_a_failed_read_of_a_history_leaves_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
