@@ -32,6 +32,8 @@ class Metrics:
     sync_age: Histogram = field(init=False)
     of_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = field(default_factory=dict)
     """Method, route, status -> what counts such requests; as many as the routes and their statuses."""
+    holders: dict[str, BytesHeld] = field(default_factory=dict)
+    """Caches and queues by name."""
 
     def __post_init__(self) -> None:
         made = {
@@ -73,6 +75,7 @@ class Metrics:
         }
         for name, metric in made.items():
             object.__setattr__(self, name, metric)
+        self.registry.register(MemoryReport(self.holders))
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count and time one request."""
@@ -86,7 +89,7 @@ class Metrics:
 
     def watch_bytes(self, holders: Mapping[str, BytesHeld]) -> None:
         """Report what each cache and queue holds, and its bound."""
-        self.registry.register(MemoryReport(holders))
+        self.holders.update(holders)
 
     def watch(self, prefixes: PrefixCache) -> None:
         """Report what the model's prefix cache holds and how often it helped."""

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unimp.core.caches import ByteBoundedCache
 from unimp.core.errors import DataError
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
+from unimp.data.histories import FloatArray
 from unimp.data.pictures import PixelArray
 from unimp.data.upserts import Fetch, NewItem
 from unimp.inference.continuation import Check
@@ -82,6 +84,11 @@ class ServedModel:
         """Height and width of the pictures that the model reads; None for a model that reads none."""
         artifacts = self.personalizer.run.artifacts
         return None if artifacts.visual_width is None else artifacts.picture_size
+
+    @property
+    def query_places(self) -> ByteBoundedCache[str, FloatArray]:
+        """Where queries' words lie; one cache for all versions."""
+        return self.personalizer.run.artifacts.encoder.places
 
     def check_attributes(self, item_id: str, attributes: Mapping[str, str]) -> None:
         """DataError for an attribute that the data do not have, or that is no number and must be one."""

@@ -20,6 +20,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from unimp.serve.connection import DEPARTURE, Departure
+from unimp.serve.metrics import BytesHeld
 from unimp.serve.settings import LOOPBACK, ServeSettings
 
 RESERVED_DESCRIPTORS = 128
@@ -41,6 +42,29 @@ class ConnectionLimits:
         self.settings = settings
         self.most = min(settings.connections, raise_descriptor_limit() - RESERVED_DESCRIPTORS)
         self.by_address: Counter[str] = Counter()
+        self.open: set[BoundedProtocol] = set()
+        self.unread: dict[BoundedProtocol, None] = {}
+        """Connections whose clients do not read what was sent, the slowest first."""
+
+    def holders(self) -> dict[str, BytesHeld]:
+        """For the metrics."""
+        heads = 2 * self.most * self.settings.head_bytes
+        return {
+            "heads": BytesHeld(lambda: sum(protocol.bytes_ahead for protocol in self.open), heads),
+            "answers": BytesHeld(self.bytes_unread, self.settings.unread_bytes),
+        }
+
+    def bytes_unread(self) -> int:
+        """Of answers to those who do not read."""
+        return sum(protocol.transport.get_write_buffer_size() for protocol in self.unread)
+
+    def add_unread(self, protocol: BoundedProtocol) -> None:
+        """A client does not read; when all together do not read too much, the slowest are cut."""
+        self.unread[protocol] = None
+        while self.bytes_unread() > self.settings.unread_bytes:
+            slowest = next(iter(self.unread))
+            del self.unread[slowest]
+            slowest.loop.call_soon(slowest.transport.abort)
 
     def admit(self, address: str) -> str | None:
         """Count the connection; the reason why not when there are too many."""
@@ -95,6 +119,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Until then the client must have read what was sent."""
         self.admitted: str | None = None
 
+    @property
+    def bytes_ahead(self) -> int:
+        """Of a head that is not whole yet, and of the bodies of requests whose turn has not come."""
+        bodies = sum(len(cycle.body) for cycle, _ in self.pipeline)
+        return bodies + self.unparsed if self.phase == "head" else bodies
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
@@ -103,12 +133,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(503, refusal)
             return
         self.admitted = address
+        self.limits.open.add(self)
         self._enter("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.clock is not None:
             self.clock.cancel()
         self._expect_reading(False)
+        self.limits.open.discard(self)
+        self.limits.unread.pop(self, None)
         if self.admitted is not None:
             self.limits.release(self.admitted)
             self.admitted = None
@@ -153,6 +186,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._enter("body")
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        if self.pipeline and self.bytes_ahead + len(body) > self.settings.head_bytes:
+            raise TooMuch
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
@@ -162,10 +200,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._expect_reading(True)
+        self.limits.add_unread(self)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._expect_reading(False)
+        self.limits.unread.pop(self, None)
 
     def timeout_keep_alive_handler(self) -> None:
         self._close()
@@ -195,7 +235,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def _refuse_unreadable(self) -> None:
-        if len(self.pipeline) >= MOST_PIPELINED:
+        if self.pipeline:
             self._close()
         elif self.head_size > self.settings.head_bytes:
             self._refuse(431, self._too_long())

@@ -90,10 +90,12 @@ def serve_app(app: FastAPI, settings: ServeSettings, listener: socket.socket) ->
 
 
 def server_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
-    """uvicorn with bounded connections; see `protocol.py`."""
+    """uvicorn with bounded connections, which the application's metrics show; see `protocol.py`."""
+    protocol = bounded_protocol(settings)
+    app.state.service.metrics.watch_bytes(protocol.limits.holders())
     return uvicorn.Config(
         app,
-        http=bounded_protocol(settings),
+        http=protocol,
         ws="none",
         log_level="warning",
         access_log=False,
