@@ -107,7 +107,7 @@ def held_bytes(service: Service, rates: Rates) -> dict[str, BytesHeld]:
         "histories": BytesHeld(lambda: service.histories.bytes, settings.history_cache_bytes),
         "pictures": BytesHeld(lambda: service.items.pictures.num_bytes, settings.picture_cache_bytes),
         "questions": BytesHeld(lambda: service.worker.bytes, settings.waiting_bytes),
-        "bodies": BytesHeld(lambda: bodies.held, settings.held_bytes),
+        "bodies": BytesHeld(lambda: bodies.held, bodies.max_bytes),
         "decoders": BytesHeld(lambda: decoding.bytes, decoding.max_bytes),
         "queries": BytesHeld(lambda: places.bytes, places.max_bytes),
         "rates": BytesHeld(lambda: rates.bytes, rates.max_bytes),

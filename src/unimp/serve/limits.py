@@ -35,6 +35,11 @@ class BodyLimits:
     """Where a POST may send a picture."""
     held: int = field(default=0, init=False)
 
+    @property
+    def max_bytes(self) -> int:
+        """Small bodies are taken beside what is bounded."""
+        return self.settings.held_bytes + self.settings.in_flight * SMALL_BODY
+
     def limit(self, method: str, path: str) -> int:
         """In bytes."""
         if path == "/sign-in":
