@@ -17,7 +17,8 @@ import pytest
 
 from tests.serve.conftest import running
 from unimp.personalizer import Personalizer
-from unimp.serve.protocol import BoundedProtocol, ConnectionLimits
+from unimp.serve.connection_limits import ConnectionLimits
+from unimp.serve.protocol import BoundedProtocol
 from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 
