@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from unimp.serve.connection import DEPARTURE, Departure
 from unimp.serve.connection_limits import ConnectionLimits
@@ -55,6 +55,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.reading_deadline: asyncio.TimerHandle | None = None
         """Until then the client must have read what was sent."""
         self.admitted: str | None = None
+        self.answering: RequestResponseCycle | None = None
+        """The request that is being answered; `cycle` is the latest that came."""
 
     @property
     def bytes_ahead(self) -> int:
@@ -83,6 +85,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.limits.release(self.admitted)
             self.admitted = None
         super().connection_lost(exc)
+        self.pipeline.clear()
+        if self.answering is not None and not self.answering.response_complete:
+            self.answering.disconnected = True  # or it would write to the closed connection
+            self.answering.message_event.set()
         self.departure.happen()
 
     def data_received(self, data: bytes) -> None:
@@ -122,6 +128,10 @@ class BoundedProtocol(HttpToolsProtocol):
             raise TooMuch
         self._enter("body")
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         if self.pipeline and self.bytes_ahead + len(body) > self.settings.head_bytes:
