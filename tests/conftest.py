@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,11 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 def pytest_report_header() -> str:
     return f"perturbation: {PERTURBATION}"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: without it, every collection of garbage walks all of it."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,7 +22,7 @@ from answers import copied_table
 
 from unimp import load
 from unimp.core.files import write_json
-from unimp.inference.retrieval import direction, hidden_behind
+from unimp.inference.model_scores import direction, hidden_behind
 from unimp.inference.vector_index import ROUNDS, SAMPLE, import_faiss
 from unimp.tasks.recommendation.task import RecommendationTask
 

@@ -23,6 +23,7 @@ class TestBERT4Rec(RankerContract):
         "max_events": 8,
         "batch_events": 256,
     }
+    again = {"epochs": 4}  # noqa: RUF012
     floor = 0.4
     order_matters = True
 

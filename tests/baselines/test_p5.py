@@ -28,6 +28,7 @@ class TestP5(RankerContract):
         "batch_events": 128,
         "quantiser": {"levels": 2, "codes": 10, "epochs": 50, "hidden": 32, "width": 8},
     }
+    again = {"epochs": 2}  # noqa: RUF012
     floor = 0.4
     order_matters = True
 

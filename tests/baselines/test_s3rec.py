@@ -33,6 +33,7 @@ SMALL = {
 class TestS3Rec(RankerContract):
     method = "s3rec"
     settings = SMALL
+    again = {"epochs": 2, "pretrain_epochs": 1}  # noqa: RUF012
     floor = 0.6
     order_matters = True
 
@@ -40,6 +41,7 @@ class TestS3Rec(RankerContract):
 class TestS3RecPairwise(RankerContract):
     method = "s3rec"
     settings = {**SMALL, "loss": "pairwise"}  # noqa: RUF012
+    again = {"epochs": 2, "pretrain_epochs": 1}  # noqa: RUF012
     floor = 0.55
     order_matters = True
 

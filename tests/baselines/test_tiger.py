@@ -27,6 +27,7 @@ class TestTIGER(RankerContract):
         "batch_events": 256,
         "quantiser": {"levels": 2, "codes": 8, "epochs": 50, "hidden": 32, "width": 8},
     }
+    again = {"epochs": 2}  # noqa: RUF012
     floor = 0.45
     order_matters = True
 

@@ -76,6 +76,11 @@ def test_evaluate_and_recommend(
     metrics = report["tasks"]["recommendation"]["metrics"]
     assert set(metrics) == {f"{name}@{k}" for name in ("HR", "NDCG", "MRR") for k in (3, 5, 10)}
     assert ranking_metrics(pl.read_parquet(ranks)["rank"].to_numpy()) == metrics
+    cases = tmp_path / "cases.parquet"
+    call(capsys, monkeypatch, "evaluate", run_folder, "--references", "--json", "--cases", cases)
+    table = pl.read_parquet(cases)
+    assert set(table["method"]) == {"UniMP"}
+    assert ranking_metrics(table["rank"].fill_null(float("nan")).to_numpy()) == metrics
     assert "NDCG@5" in call(capsys, monkeypatch, "evaluate", run_folder, "--split", "valid")
     answer = json.loads(call(capsys, monkeypatch, "recommend", run_folder, "--history", "i01,i02", "--json"))
     assert len(answer["items"]) == 10
@@ -145,7 +150,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 
 def test_a_killed_command_goes_on_where_it_stopped(tiny_dataset: Dataset, tmp_path: Path) -> None:  # noqa: F811
     """A real SIGKILL in the middle; the second call finishes and equals a run that was never killed."""
-    steady = ["--set=train.epochs=12", "--set=train.patience=12", "--set=train.checkpoint_seconds=0.001"]
+    steady = ["--set=train.epochs=6", "--set=train.patience=6", "--set=train.checkpoint_seconds=0.001"]
 
     def command(out: Path) -> list[str]:
         base = [sys.executable, "-m", "unimp.cli.main", "train", "--data", str(tiny_dataset.folder)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tests.six import Six
-from unimp.inference.retrieval import lift_same_picture
 from unimp.inference.score_sources import FusionWeights
+from unimp.inference.searching import lift_same_picture
 from unimp.personalizer import Personalizer
 from unimp.runs.open_run import TrainedRun
 from unimp.tasks.search.task import SearchTask

@@ -13,7 +13,8 @@ from tests.six import Six
 from unimp.answer import Query
 from unimp.data.histories import FloatArray, Histories
 from unimp.inference.prefix_cache import PrefixCache
-from unimp.inference.retrieval import ModelRanker, ModelSearcher
+from unimp.inference.retrieval import ModelRanker
+from unimp.inference.searching import ModelSearcher
 from unimp.runs.answerer import Answerer
 from unimp.sentence.encoder import SentenceEncoder
 from unimp.sentence.template import SentenceConfig, Template

@@ -52,12 +52,19 @@ def test_it_learns_the_ring(tiny_dataset: Dataset, tmp_path: Path) -> None:
     assert ranking_metrics(ranks["rank"].to_numpy()) == score["metrics"]
 
 
-@pytest.mark.parametrize("trainable", [False, True])
-@pytest.mark.parametrize("kill_at", [1, 5, 9])
+@pytest.mark.parametrize(
+    ("kill_at", "trainable", "average"), [(1, False, 0.9), (5, True, 0.0), (5, False, 0.9), (9, True, 0.9)]
+)
 def test_resume_after_a_kill_equals_an_uninterrupted_run(
-    tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int, trainable: bool
+    tiny_dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kill_at: int,
+    trainable: bool,
+    average: float,
 ) -> None:
-    recipe = tiny_recipe(train={"epochs": 3, "checkpoint_seconds": 1e-9}, vision={"trainable": trainable})
+    training = {"epochs": 3, "checkpoint_seconds": 1e-9, "average": average}
+    recipe = tiny_recipe(train=training, vision={"trainable": trainable})
     train(tiny_dataset, recipe, tmp_path / "whole", show=False)
     original = trainer.Training._step
     steps = 0

@@ -49,7 +49,7 @@ class TrainingData:
 
     train: Histories
     valid: Cases
-    """To stop early and to choose settings by, never to learn from."""
+    """To stop early and to choose settings by, never to learn from. May be empty: see `Baseline.refitted`."""
     catalog: Catalog
     exclude_history: bool = True
     """Whether the judge masks a user's own history; validate by the same rule."""
@@ -145,6 +145,17 @@ class Baseline(ABC, Generic[ConfigT]):
         counts = np.bincount(data.train.item_rows, minlength=data.num_items)
         self.popularity = counts.astype(np.float32)
         self.learn(data, seed=seed, show_progress=show_progress)
+
+    def refitted(self, data: TrainingData, *, seed: int, show_progress: bool = False) -> Self:
+        """A fresh one that learned from `data`, which has no validation cases: with the settings of this one,
+        and what this one chose on validation (epochs, MACR's c)."""
+        again = type(self)(self.chosen_config())
+        again.fit(data, seed=seed, show_progress=show_progress)
+        return again
+
+    def chosen_config(self) -> ConfigT:
+        """The settings, with what validation chose among them."""
+        return self.config
 
     def score(self, histories: Histories) -> FloatArray:
         """[U, num_items], higher is better; users with an empty history get the items' popularity."""

@@ -91,6 +91,9 @@ class MACR(FoldInBaseline[MACRConfig]):
         if self.config.reference is None and len(data.valid):
             self.choose_reference(data)
 
+    def chosen_config(self) -> MACRConfig:
+        return super().chosen_config().model_copy(update={"reference": float(self.learnt["reference"])})
+
     def choose_reference(self, data: TrainingData) -> None:
         """The c with the best validation NDCG@5; the smallest of equals."""
         quality = {}

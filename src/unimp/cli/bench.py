@@ -84,6 +84,11 @@ def run(
     fusion: str = typer.Option(
         "none", help="Second stages over a fitted method, separated by commas: none, closed, learned."
     ),
+    refit_methods: bool = typer.Option(
+        False,
+        "--refit-methods",
+        help="Under a fusion, rank by methods that learned once more with the validation items.",
+    ),
     split: str = typer.Option(
         "leave-one-out",
         help="leave-one-out, last-n (each user's last five), new-users, temporal or new-domain.",
@@ -118,7 +123,7 @@ def run(
 
     names = chosen_methods(methods)
     budget = tuning_budget(tune, tune_minutes)
-    fusions = chosen_fusions(fusion, names)
+    fusions = chosen_fusions(fusion, names, refit=refit_methods)
     dataset = Dataset.load(data)
     pictures = VisionConfig(encoder=vision_encoder, tokens=1, token_width=0) if vision_encoder else None
     features = CatalogFeatures(
@@ -163,7 +168,7 @@ def chosen_methods(names: str) -> list[str]:
     return chosen
 
 
-def chosen_fusions(kinds: str, methods: Sequence[str]) -> list[FusionConfig]:
+def chosen_fusions(kinds: str, methods: Sequence[str], *, refit: bool = False) -> list[FusionConfig]:
     """The second stages named; ConfigError on an unknown one, or where nothing would be left to rank by."""
     from unimp.core.errors import did_you_mean
     from unimp.fusion.config import KINDS, FusionConfig
@@ -174,7 +179,10 @@ def chosen_fusions(kinds: str, methods: Sequence[str]) -> list[FusionConfig]:
             raise ConfigError(f"--fusion: no fusion {kind!r}{did_you_mean(kind, KINDS)}")
     if "features" in methods and "none" in chosen:
         raise ConfigError("--fusion none: method features has no scores of its own; use closed or learned")
-    return [FusionConfig.parse({"kind": kind}, "--fusion") for kind in chosen]
+    if refit and chosen == ["none"]:
+        raise ConfigError("--refit-methods: goes with --fusion closed or learned; alone, methods learn once")
+    settings = [{"kind": kind, "refit_method": refit and kind != "none"} for kind in chosen]
+    return [FusionConfig.parse(values, "--fusion") for values in settings]
 
 
 def tuning_budget(tries: int, minutes: float | None) -> Budget | None:

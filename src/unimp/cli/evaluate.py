@@ -22,6 +22,10 @@ def evaluate(
     ranks: Annotated[
         Path | None, typer.Option(help="Write user_id, target item_id and rank to this Parquet file.")
     ] = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(help="Write what every task (and reference) gave for every case to this Parquet file."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Data folder, if it has moved since training.")] = None,
     keep_history: Annotated[bool | None, typer.Option(KEEP_HISTORY, help=MAY_COME_UP)] = None,
     references: Annotated[
@@ -39,6 +43,7 @@ def evaluate(
         tasks=task,
         split_name=split,
         ranks_file=ranks,
+        cases_file=cases,
         exclude_history=None if keep_history is None else not keep_history,
         with_references=references,
     )

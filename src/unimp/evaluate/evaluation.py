@@ -31,6 +31,7 @@ def evaluate_run(
     tasks: Sequence[str] | None = None,
     split_name: str = "test",
     ranks_file: Path | None = None,
+    cases_file: Path | None = None,
     exclude_history: bool | None = None,
     with_references: bool = False,
     show: bool = True,
@@ -40,11 +41,14 @@ def evaluate_run(
     `exclude_history` None: as the run was validated. With history kept, metrics over targets that the user
     already had (`repeat`) and over the others (`explore`) are given apart.
 
-    `with_references` judges the simple references of each task on the same cases.
+    `with_references` judges the simple references of each task on the same cases. `cases_file` (Parquet)
+    takes what every task and reference gave for every case, without ids: see `case_values`.
     """
     chosen = choose(run.artifacts.tasks, tasks)
     if split_name not in {"valid", "test"}:
         raise ConfigError(f"--split {split_name}: expected valid or test")
+    if run.refitted and split_name == "valid":
+        raise ConfigError("--split valid: this run learned from those items too (train.refit); use test")
     recipe = run.artifacts.recipe
     set_threads(recipe.train.threads)
     split = make_split(run.dataset, recipe.train.split, recipe.train.seed)
@@ -66,10 +70,12 @@ def evaluate_run(
         "notes": targets.words(split_name, masked=masked),
         "tasks": {},
     }
+    per_case: list[pl.DataFrame] = []
     for plain in chosen:
         task = plain.with_judge(answerer.parts, seed=recipe.train.seed, show=show)
         score = task.score(answerer.decoders[task.name], cases, exclude_history=masked, show=show)
         section = document(score, task)
+        per_case.append(case_values(task, "UniMP", score))
         if score.ranks is not None and not masked and 0 < targets.in_history < targets.cases:
             section |= {"repeat": part(score.ranks[repeats]), "explore": part(score.ranks[~repeats])}
         if facts := task.judge_facts():
@@ -78,10 +84,13 @@ def evaluate_run(
             section["references"] = {}
             for name, method in task.references(answerer.parts).items():
                 other = task.score(method, cases, exclude_history=masked, show=show)
+                per_case.append(case_values(task, name, other))
                 section["references"][name] = document(other, task) | compared(score, other, task.headline)
         report["tasks"][task.name] = section
         if score.ranks is not None and ranks_file is not None:
             write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
+    if cases_file is not None:
+        write_table(cases_file, pl.concat(per_case))
     return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
 
 
@@ -92,6 +101,30 @@ def document(score: TaskScore, task: AnyTask) -> dict[str, Any]:
         "cases": score.cases,
         "unscored": score.unscored,
     }
+
+
+def case_values(task: AnyTask, method: str, score: TaskScore) -> pl.DataFrame:
+    """One row per case, in the split's order: `value` is what the mean behind a metric (`of`) is taken over,
+    `rank` the target's where the task ranks items; null is unscored, infinity a sure miss."""
+    known = score.values if score.values is not None else score.ranks
+    count = 0 if known is None else len(known)
+    return pl.DataFrame(
+        {
+            "task": [task.name] * count,
+            "method": [method] * count,
+            "case": np.arange(count, dtype=np.int32),
+            "of": [score.values_of or task.headline] * count,
+            "value": column(score.values, count),
+            "rank": column(score.ranks, count),
+        }
+    )
+
+
+def column(values: RankArray | None, count: int) -> pl.Series:
+    """float32, NaN as null; all null where there are no values."""
+    if values is None:
+        return pl.Series([None] * count, dtype=pl.Float32)
+    return pl.Series(values.astype(np.float32)).fill_nan(None)
 
 
 def part(ranks: RankArray) -> dict[str, Any]:
@@ -143,6 +176,10 @@ def write_ranks(path: Path, cases: Cases, ranks: RankArray, catalog: Catalog) ->
             ),
         }
     )
+    write_table(path, table)
+
+
+def write_table(path: Path, table: pl.DataFrame) -> None:
     try:
         table.write_parquet(path, compression="zstd")
     except OSError as error:

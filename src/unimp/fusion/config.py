@@ -39,6 +39,9 @@ class FusionConfig(Config):
     that the items of a user share, and which items had no event when the fusion was fitted."""
     refit: bool = True
     """Rank by relations counted on the validation items too, once the fusion is fitted without them."""
+    refit_method: bool = False
+    """Rank by a method that learned once more, the validation items among its events, for as many epochs as
+    validation had chosen, once the fusion is fitted on scores of the one that had not seen them."""
     learning_rate: float = Field(default=0.08, gt=0)
     """Of the trees."""
     rounds: int = Field(default=600, ge=1)

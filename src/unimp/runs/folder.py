@@ -17,6 +17,8 @@ from unimp.runs.recipe import Recipe
 FORMAT = 2
 RUN, RESULT = "run.json", "result.json"
 BEST, LOG = "model.safetensors", "log.jsonl"
+REFIT = "refit"
+"""Folder of the model, and what it stands on, that learned once more with the validation items."""
 STATE = "state.safetensors"
 SHARDED_STATE = "state.json"
 """Which folder holds the state of several processes (`unimp.train.distributed`), and its position."""

@@ -19,7 +19,7 @@ from unimp.model.unimp import UnimpModel
 from unimp.runs.answerer import Answerer
 from unimp.runs.artifact_files import load_artifacts
 from unimp.runs.artifacts import RunArtifacts
-from unimp.runs.folder import BEST, FORMAT, RESULT, RUN
+from unimp.runs.folder import BEST, FORMAT, REFIT, RESULT, RUN
 from unimp.runs.recipe import Recipe
 from unimp.runs.search_index import with_search
 from unimp.runs.second_stage import saved_second_stage
@@ -38,6 +38,11 @@ class TrainedRun:
     dataset: Dataset
 
     @property
+    def refitted(self) -> bool:
+        """Whether the model learned from the validation items too (`train.refit`)."""
+        return bool(self.result.get("refit", False))
+
+    @property
     def exclude_history(self) -> bool:
         """Whether rankings leave out a user's own items unless told otherwise: what validation did."""
         return bool(self.result.get("exclude_history", True))
@@ -48,7 +53,14 @@ class TrainedRun:
         answerer = self.artifacts.answerer(self.model, self.weights_by_task)
         answerer = replace(answerer, exclude_history=self.exclude_history)
         histories = self.dataset.interactions.histories
-        return with_search(self.folder, answerer, self.artifacts.recipe.retrieval, histories)
+        return with_search(
+            weights_folder(self.folder, self.result), answerer, self.artifacts.recipe.retrieval, histories
+        )
+
+
+def weights_folder(folder: Path, result: dict[str, Any]) -> Path:
+    """Where the model that answers is, and what it stands on."""
+    return folder / REFIT if result.get("refit", False) else folder
 
 
 def load_model(
@@ -90,12 +102,13 @@ def open_run(folder: Path | str, *, data: Path | str | None = None, device: str 
             f"{folder}: was trained on data {facts['data_hash']}, {dataset.folder} is {dataset.data_hash}; "
             "name the right folder with --data, or train again"
         )
-    artifacts = load_artifacts(folder, recipe, dataset, target)
     result = read_json(folder / RESULT)
+    weights = weights_folder(folder, result)
+    artifacts = load_artifacts(weights, recipe, dataset, target)
     exclude = bool(result.get("exclude_history", True))
     stage = saved_second_stage(folder, len(dataset.catalog), exclude_history=exclude)
     artifacts = replace(artifacts, second_stage=stage)
-    model = load_model(folder, artifacts, target)
+    model = load_model(weights, artifacts, target)
     if recipe.backbone.train == "lora":
         merge_adapters(model.decoder)
     weights_by_task = {name: FusionWeights(**values) for name, values in result["mixtures"].items()}

@@ -21,7 +21,7 @@ from unimp.core.files import read_tensors, recorded_hash, write_tensors
 from unimp.core.progress import progress_bar, say
 from unimp.data.histories import Histories, IntArray
 from unimp.inference.candidates import MOST_POPULAR, CandidateSearch, ItemVectors, rows_of_tensor
-from unimp.inference.retrieval import direction, hidden_behind, popularity_weight
+from unimp.inference.model_scores import direction, hidden_behind, popularity_weight
 from unimp.inference.scored_rows import ScoredRows
 from unimp.inference.vector_index import RetrievalConfig, VectorIndex
 from unimp.runs.answerer import Answerer

@@ -100,11 +100,18 @@ class TrainConfig(Config):
     """Of matrices; gates, norms and biases do not decay."""
     clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
+    average: float = Field(0.0, ge=0, lt=1)
+    """Keep an exponential average of the weights that forgets 1 - this of itself at a step; validation judges
+    it, and the run answers by it. 0: the weights themselves. The identity table of a sampled softmax is not
+    averaged."""
     batch_positions: int = Field(2048, ge=1)
     """Positions of a step's batch, padding included."""
     patience: int = Field(5, ge=1)
     """Stop after this many epochs without a better validation score: the headline metric of the task, or the
     geometric mean of the tasks' headline metrics."""
+    refit: bool = False
+    """Once all is chosen, learn once more from the beginning, the validation items among the events, for as
+    many epochs as they had chosen; the run answers by that. Doubles the time; the test stays unseen."""
     valid_users: int = Field(5000, ge=1)
     """Validation users that are scored after each epoch, sampled by seed."""
     seed: int = 0

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from unimp.answer import MethodTrainingData
 from unimp.core.compute import set_threads
-from unimp.core.config import Config
+from unimp.core.config import Config, merge
 from unimp.core.devices import pick_device
 from unimp.core.errors import ConfigError
 from unimp.core.search_space import Real, SearchSpace, Whole
@@ -72,6 +72,8 @@ class UnimpMethod:
         self.ranker: ModelRanker | None = None
         self.reported_cost: tuple[float, float] | None = None
         """(seconds, MiB) of a training that happened before; None when `fit` trains."""
+        self.best_epoch = 0
+        """Chosen on validation."""
         self.details: dict[str, Any] = {}
         """The recipe in full and the mixture, for the result file."""
 
@@ -92,12 +94,28 @@ class UnimpMethod:
             artifacts, model, result = learn(
                 training_split, recipe, Path(folder), pick_device(), show=show_progress
             )
+        self.best_epoch = result["best_epoch"]
         weights_by_task = {name: FusionWeights(**values) for name, values in result["mixtures"].items()}
         self._take(
             artifacts.answerer(model, weights_by_task).decoder(RecommendationTask),
             recipe.model_dump(mode="json"),
             result,
         )
+
+    def refitted(self, data: MethodTrainingData, *, seed: int, show_progress: bool = False) -> UnimpMethod:
+        """A fresh one that learned from `data`, which has no validation cases, for as long as this one chose.
+
+        ConfigError of a finished run.
+        """
+        if self.config.run is not None:
+            raise ConfigError(
+                f"unimp.run {self.config.run}: a finished run does not learn again; leave it out"
+            )
+        epochs = {"train": {"epochs": max(1, self.best_epoch)}}
+        settings = merge(self.config.settings, epochs)
+        again = UnimpMethod(self.config.model_copy(update={"settings": settings}))
+        again.fit(data, seed=seed, show_progress=show_progress)
+        return again
 
     def _open(self, folder: Path, data: MethodTrainingData, seed: int) -> None:
         run = open_run(folder)

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from unimp.core.averaging import AVERAGE
 from unimp.model.unimp import UnimpModel
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq", AVERAGE)
+"""What the optimizer holds of a parameter, of its shape; an average only where the recipe wants one."""
 
 
 @dataclass
@@ -84,7 +86,11 @@ def take_moments(
     """Give the optimizer the moments that `training_tensors` named."""
     for name, parameter in model.named_parameters():
         if f"optimizer.step.{name}" in tensors:
-            moments = {key: tensors[f"optimizer.{key}.{name}"].to(device) for key in MOMENTS}
+            moments = {
+                key: tensors[f"optimizer.{key}.{name}"].to(device)
+                for key in MOMENTS
+                if f"optimizer.{key}.{name}" in tensors
+            }
             optimizer.state[parameter] = {"step": tensors[f"optimizer.step.{name}"], **moments}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unimp.core.averaging import AveragingAdamW
 from unimp.core.errors import CheckpointError, ConfigError
 from unimp.core.files import write_tensors
 from unimp.core.progress import ProgressBar, progress_bar
@@ -99,8 +100,11 @@ class Training:
         self.step = Step(self.model, objective, artifacts.items, short)
         layer_dtype = torch.bfloat16 if short else getattr(self.model.decoder, "autocast", None)
         self.process_group.shard(self.step, self.model, layer_dtype, self.config.seed)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, artifacts.recipe, sampled=samples), lr=self.config.lr, betas=BETAS
+        self.optimizer = AveragingAdamW(
+            parameter_groups(self.model, artifacts.recipe, sampled=samples),
+            average=self.config.average,
+            lr=self.config.lr,
+            betas=BETAS,
         )
         if samples:
             self.step.sampled = self._sampled_items()
@@ -234,12 +238,15 @@ class Training:
         position = self.position
         if self.step.sampled is not None:
             self.step.sampled.rows.catch_up(position.step)
-        weights = self.process_group.gathered(self.model)
-        validation_scores = self.process_group.broadcast(lambda: self._validation_scores(weights))
+        with self.optimizer.averaged():
+            weights = self.process_group.gathered(self.model)
+            validation_scores = self.process_group.broadcast(lambda: self._validation_scores(weights))
+            if self.config.average:
+                weights = {name: tensor.clone() for name, tensor in weights.items()}
         position.seconds += time.monotonic() - started
         position.epoch += 1
         position.batch = 0
-        better = validation_scores.score > position.best
+        better = validation_scores.score > position.best or not self.validator.has_cases
         position.stale = 0 if better else position.stale + 1
         if better:
             position.best, position.best_epoch = validation_scores.score, position.epoch

@@ -18,14 +18,15 @@ from unimp.core.errors import ConfigError
 from unimp.core.files import read_json, write_json
 from unimp.core.progress import say
 from unimp.data.dataset import Dataset
+from unimp.fusion.weights import FittedWeights
 from unimp.inference.score_sources import FusionWeights
 from unimp.inference.vector_index import import_faiss
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifact_files import load_artifacts, map_content, save_artifacts
 from unimp.runs.artifacts import RunArtifacts
-from unimp.runs.folder import RESULT, claimed
+from unimp.runs.folder import REFIT, RESULT, claimed
 from unimp.runs.memory_needs import check_memory
-from unimp.runs.open_run import load_model
+from unimp.runs.open_run import load_model, weights_folder
 from unimp.runs.recipe import Recipe
 from unimp.runs.search_index import with_search
 from unimp.runs.second_stage import fit_second_stage
@@ -34,6 +35,7 @@ from unimp.tasks.fitting import fit_fusion_weights
 from unimp.train.distillation import SoftTargets, soft_targets
 from unimp.train.preparation import build_artifacts, for_training, masks_history
 from unimp.train.process_group import ProcessGroup
+from unimp.train.refit import grown_split
 from unimp.train.sampled import samples_items
 from unimp.train.step import check_compute
 from unimp.train.trainer import Training
@@ -58,6 +60,8 @@ def train(
     """
     device, process_group = device or pick_device(), process_group or ProcessGroup()
     check_compute(recipe, device)
+    if recipe.train.refit and process_group.size > 1:
+        raise ConfigError("train.refit: is for one process; leave it out where several train one model")
     if recipe.retrieval.kind == "approximate":
         import_faiss()  # or the index could not be built when all else is done
     set_threads(recipe.train.threads, process_group.neighbours)
@@ -83,12 +87,17 @@ def train(
             training_split, recipe, folder, device, show=show, process_group=process_group
         )
         weights = {name: FusionWeights(**shares) for name, shares in result["mixtures"].items()}
-        histories = dataset.interactions.histories
         answerer = artifacts.answerer(model, weights)
-        with_search(folder, answerer, recipe.retrieval, histories, show=show)
         result["fusion"] = fit_second_stage(folder, answerer, artifacts, training_split, show=show)
+        result["refit"] = recipe.train.refit
+        if recipe.train.refit:
+            artifacts, model = learn_again(folder, training_split, recipe, result, device, show=show)
+            answerer = artifacts.answerer(model, weights)
+        place = weights_folder(folder, result)
+        with_search(place, answerer, recipe.retrieval, dataset.interactions.histories, show=show)
         write_json(folder / RESULT, result)
-        process_group.forget_state(folder)
+        for place in (folder, folder / REFIT):
+            process_group.forget_state(place)
         return result
 
 
@@ -120,12 +129,14 @@ def learn(
     model = load_model(folder, artifacts, device, training.judged if artifacts.backbone is not None else None)
     seen = training.validator.cases[0]
     del training
-    fitted = fit_fusion_weights(
-        artifacts.decoder_parts(model),
-        seen,
-        recipe.structure,
-        exclude_history=training_split.exclude_history,
-    )
+    fitted: dict[str, FittedWeights] = {}
+    if len(seen):
+        fitted = fit_fusion_weights(
+            artifacts.decoder_parts(model),
+            seen,
+            recipe.structure,
+            exclude_history=training_split.exclude_history,
+        )
     result = {
         "valid": {
             "score": position.best,
@@ -145,6 +156,29 @@ def learn(
         "versions": {name: metadata.version(name) for name in ("unimp", "torch", "numpy", "polars")},
     }
     return artifacts, model, result
+
+
+def learn_again(
+    folder: Path,
+    split: TrainingSplit,
+    recipe: Recipe,
+    result: dict[str, Any],
+    device: torch.device,
+    *,
+    show: bool,
+) -> tuple[RunArtifacts, UnimpModel]:
+    """A model that also learned from the validation items, for as many epochs as they had chosen.
+
+    Mixtures and the second stage stay: they were fitted on scores of the model that had not seen them. The
+    seconds that it takes go into `result`.
+    """
+    say("learning once more, the validation items among the events (train.refit)", show=show)
+    settings = recipe.train.model_copy(update={"epochs": max(1, result["best_epoch"])})
+    again, place = recipe.model_copy(update={"train": settings}), folder / REFIT
+    place.mkdir(exist_ok=True)
+    artifacts, model, found = learn(grown_split(split), again, place, device, show=show)
+    result["seconds"]["refit"] = sum(found["seconds"].values())
+    return artifacts, model
 
 
 def teacher_of(training_split: TrainingSplit, recipe: Recipe, *, show: bool) -> SoftTargets | None:

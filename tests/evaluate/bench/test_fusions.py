@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import pytest
 
-from unimp.baselines import METHODS
+from unimp.baselines import METHODS, MethodEntry
+from unimp.baselines.baseline import Baseline, TrainingData
 from unimp.baselines.pop import Pop
+from unimp.baselines.sasrec import SASRec
 from unimp.data.dataset import Dataset
-from unimp.evaluate.bench.jobs import plan_jobs
+from unimp.evaluate.bench.jobs import Outcome, plan_jobs
 from unimp.evaluate.bench.present import as_document, as_text
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.publish import as_latex, as_markdown
@@ -44,6 +48,48 @@ def test_a_method_is_fitted_once_for_all_fusions(
     again = run_jobs(shop, plan_jobs(METHODS, ["pop"]), tmp_path, fusions=FUSIONS)
     assert all(outcome.done_before for outcome in again)
     assert len(fits) == 1
+
+
+def test_a_method_may_learn_again_with_the_validation_items(
+    shop: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = []
+    learn = SASRec.learn
+
+    def noting(self: SASRec, data: TrainingData, **how: Any) -> None:
+        learn(self, data, **how)
+        logs.append((data.train.num_events, len(data.valid), self.config.epochs, self.best_epoch))
+
+    monkeypatch.setattr(SASRec, "learn", noting)
+    settings = {"width": 8, "epochs": 4, "threads": 1, "lr": 0.01}
+    fusions = [FusionConfig(), *(FusionConfig(kind="closed", refit_method=again) for again in (False, True))]
+    jobs = plan_jobs(METHODS, ["sasrec"], overrides={"sasrec": settings})
+    outcomes = run_jobs(shop, jobs, tmp_path, fusions=fusions)
+    (events, cases, epochs, best), second = logs
+    assert (cases, epochs) == (200, 4)
+    assert second == (events + 200, 0, best, best)
+    blocks = [stored.result.block for stored in map(read_result, paths(outcomes)) if is_stored(stored)]
+    assert blocks == [ALONE, "closed fusion", "closed fusion, refitted methods"]
+    ranks = [stored.rank_values() for stored in map(read_result, paths(outcomes)) if is_stored(stored)]
+    assert (ranks[1] != ranks[2]).any()
+
+
+def test_a_method_that_cannot_learn_again_is_named(shop: Dataset, tmp_path: Path) -> None:
+    entry = MethodEntry("unimp.baselines.pop:Pop", "Other", "", seeded=False)
+    (job,) = plan_jobs({"other": entry}, ["other"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(Baseline, "refitted")
+        fusions = [FusionConfig(kind="closed", refit_method=True)]
+        (outcome,) = run_jobs(shop, [job], tmp_path, fusions=fusions)
+    assert "other: has no `refitted`" in outcome.problem
+
+
+def paths(outcomes: Sequence[Outcome]) -> list[Path]:
+    return [outcome.path for outcome in outcomes if outcome.path is not None]
+
+
+def is_stored(found: object) -> TypeGuard[StoredResult]:
+    return isinstance(found, StoredResult)
 
 
 def test_the_result_file_tells_the_fusion(folder: Path) -> None:

@@ -28,7 +28,7 @@ from unimp.train.training_run import train
 
 CPU = torch.device("cpu")
 STILL = {"dropout": 0.0, "input_dropout": 0.0}
-RESUMED = tiny_recipe(train={"epochs": 2, "checkpoint_seconds": 1e-9})
+RESUMED = tiny_recipe(train={"epochs": 2, "checkpoint_seconds": 1e-9, "average": 0.9})
 TEXT = tiny_recipe(train={"epochs": 1}, vision={"enabled": False})
 
 

@@ -20,7 +20,7 @@ from unimp.tasks.task import Task, TaskScore
 from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
-    from unimp.inference.retrieval import ModelSearcher
+    from unimp.inference.searching import ModelSearcher
     from unimp.tasks.decoding import DecoderParts
 
 
@@ -107,7 +107,7 @@ class SubstituteTask(Task[SubstituteRequest, Substitutes, "ModelSearcher", Searc
         return int(others[rng.integers(len(others))]) if len(others) else None
 
     def decoder(self, parts: DecoderParts) -> ModelSearcher:
-        from unimp.inference.retrieval import ModelSearcher
+        from unimp.inference.searching import ModelSearcher
 
         return ModelSearcher(
             parts.model, parts.state, parts.encoder, self, parts.sources, parts.weights(self)

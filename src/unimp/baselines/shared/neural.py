@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
+from unimp.core.averaging import AveragingAdamW
 from unimp.core.config import Config
 from unimp.core.devices import pick_device
 from unimp.core.progress import progress_bar
@@ -31,6 +32,8 @@ class NeuralConfig(Config):
     """Learning rate of AdamW, constant."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay, on every parameter."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay at a step of an exponential average of the weights, which is then judged and kept; 0: none."""
     batch_events: int = Field(default=1024, ge=1)
     """Events in a batch, padding included."""
     device: str = "cpu"
@@ -57,6 +60,8 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
     """A module trained step by step. A subclass writes `build`, `losses` and `score_batch`."""
 
     module: nn.Module
+    best_epoch = 0
+    """Chosen on validation; without validation cases the last one."""
     users_at_once: ClassVar[int] = 512
     """Most users of one `score_batch`; of more, those with histories of like length go together. Few where
     reading costs much, since a batch is padded to its longest history."""
@@ -84,22 +89,31 @@ class NeuralBaseline(Baseline[NeuralConfigT]):
 
     def train_epochs(self, data: TrainingData, random: np.random.Generator, show_progress: bool) -> None:
         config = self.config
-        optimizer = torch.optim.AdamW(
-            self.module.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        optimizer = AveragingAdamW(
+            self.module.parameters(),
+            average=config.average,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
-        best, best_epoch, kept = -1.0, 0, self.copy_state()
+        best, kept = -1.0, self.copy_state()
         with progress_bar(type(self).__name__, config.epochs, show=show_progress) as bar:
             for epoch in range(1, config.epochs + 1):
                 loss = self.train_epoch(optimizer, data, random)
                 if epoch % config.validate_every == 0 or epoch == config.epochs:
-                    quality = self.validate(data)
-                    if quality > best:
-                        best, best_epoch, kept = quality, epoch, self.copy_state()
-                bar.advance(1, f"loss {loss:.3f}, valid NDCG@5 {quality_text(best)} (epoch {best_epoch})")
-                if len(data.valid) and epoch - best_epoch >= config.patience * config.validate_every:
+                    with optimizer.averaged():
+                        quality = self.validate(data)
+                        if quality > best or not len(data.valid):  # with nothing to choose by, the last one
+                            best, self.best_epoch, kept = quality, epoch, self.copy_state()
+                bar.advance(
+                    1, f"loss {loss:.3f}, valid NDCG@5 {quality_text(best)} (epoch {self.best_epoch})"
+                )
+                if len(data.valid) and epoch - self.best_epoch >= config.patience * config.validate_every:
                     break
-        if len(data.valid):  # without a validation set there is nothing to choose by: the last epoch stays
-            self.module.load_state_dict(kept)
+        self.module.load_state_dict(kept)
+
+    def chosen_config(self) -> NeuralConfigT:
+        return self.config.model_copy(update={"epochs": max(1, self.best_epoch)})
 
     def train_epoch(
         self, optimizer: torch.optim.Optimizer, data: TrainingData, random: np.random.Generator

@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 
 from unimp.baselines.baseline import Method
+from unimp.core.errors import ConfigError
 from unimp.evaluate.bench.environment import PeakMemory
 from unimp.evaluate.bench.jobs import Job, Session
 
 
-@dataclass(frozen=True)
+@dataclass
 class FittedMethod:
     """A method that has learnt, and what that took."""
 
@@ -20,6 +21,8 @@ class FittedMethod:
     cpu_seconds: float | None
     """Of all threads: what stays comparable on a machine that does other work too. None: not measured."""
     peak_memory_mib: float
+    again: Method | None = None
+    """The method that `refit` made of this one."""
 
 
 def fit(session: Session, job: Job) -> FittedMethod:
@@ -34,3 +37,17 @@ def fit(session: Session, job: Job) -> FittedMethod:
     if earlier is not None:
         return FittedMethod(method, earlier[0], None, max(earlier[1], memory.mebibytes()))
     return FittedMethod(method, seconds, cpu_seconds, memory.mebibytes())
+
+
+def refit(session: Session, job: Job, fitted: FittedMethod) -> Method:
+    """The method once more, the validation items among its events; once for all fusions of a job.
+
+    ConfigError where it cannot: `refitted` is not part of the protocol.
+    """
+    if fitted.again is None:
+        learn_again = getattr(fitted.method, "refitted", None)
+        if learn_again is None:
+            raise ConfigError(f"{job.method}: has no `refitted` to learn again by; leave out --refit-methods")
+        again: Method = learn_again(session.grown, seed=job.seed, show_progress=session.show_progress)
+        fitted.again = again
+    return fitted.again

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from unimp.baselines import MethodEntry, find_method
 from unimp.baselines.baseline import ItemFeatures, TrainingData
@@ -15,13 +17,14 @@ from unimp.core.config import Config, dotted
 from unimp.core.errors import ConfigError, did_you_mean
 from unimp.core.search_space import SearchSpace
 from unimp.data.dataset import Dataset
-from unimp.data.histories import Split
+from unimp.data.histories import Histories, Split
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.result import result_name
 from unimp.evaluate.bench.second_stage import FusionRecord
 from unimp.evaluate.bench.tries import Tuning
 from unimp.fusion.config import FusionConfig, FusionKind, TeacherConfig
 from unimp.fusion.fused import FusionMaker
+from unimp.fusion.grown import grown_log
 from unimp.fusion.teacher import LinearTeacher
 
 
@@ -71,17 +74,6 @@ class Session:
         return FusionMaker(self.training, cache=picture_cache(), show=self.show_progress)
 
     @cached_property
-    def teacher(self) -> LinearTeacher:
-        """For the methods whose settings ask for one; it learns when it is first asked."""
-        return LinearTeacher(
-            self.dataset.catalog,
-            self.split.train,
-            TeacherConfig(),
-            exclude_history=self.protocol.exclude_history,
-            show=self.show_progress,
-        )
-
-    @property
     def training(self) -> TrainingData:
         """What methods learn from and tuning chooses by; no test is in it."""
         return TrainingData.of(
@@ -89,7 +81,23 @@ class Session:
             self.dataset.catalog,
             exclude_history=self.protocol.exclude_history,
             features=self.features,
-            teacher=self.teacher,
+            teacher=self.teacher(self.split.train),
+        )
+
+    @cached_property
+    def grown(self) -> TrainingData:
+        """The validation items among the training events, and nothing held out but the test."""
+        log, none = grown_log(self.split.train, self.split.valid), self.split.valid.select(np.arange(0))
+        return replace(self.training, train=log, valid=none, teacher=self.teacher(log))
+
+    def teacher(self, log: Histories) -> LinearTeacher:
+        """For the methods whose settings ask for one; it learns when it is first asked."""
+        return LinearTeacher(
+            self.dataset.catalog,
+            log,
+            TeacherConfig(),
+            exclude_history=self.protocol.exclude_history,
+            show=self.show_progress,
         )
 
     def name_of(self, job: Job, tuning: Tuning | None = None, fusion: FusionConfig | None = None) -> str:

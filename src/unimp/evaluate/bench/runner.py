@@ -18,7 +18,7 @@ from unimp.data.dataset import Dataset
 from unimp.data.targets import count_targets
 from unimp.evaluate.bench.cases import identify, rank_table
 from unimp.evaluate.bench.environment import Environment, PeakMemory
-from unimp.evaluate.bench.fitting import FittedMethod, fit
+from unimp.evaluate.bench.fitting import FittedMethod, fit, refit
 from unimp.evaluate.bench.jobs import Job, Outcome, Session, config_values
 from unimp.evaluate.bench.protocol import BenchmarkProtocol
 from unimp.evaluate.bench.result import ResultFile, StoredResult, read_result, write_ranks, write_result
@@ -105,7 +105,7 @@ def run_job(
     session: Session, job: Job, tuning: Tuning | None, fitted: FittedMethod, fusion: FusionConfig
 ) -> ResultFile:
     """Fit the second stage upon the fitted method, judge, write."""
-    ranker, record = fuse(session, fitted, fusion)
+    ranker, record = fuse(session, job, fitted, fusion)
     measured = measure(session, job, ranker, fitted.peak_memory_mib)
     if isinstance(ranker, FusedRanker):
         record = record.model_copy(update={"details": ranker.details})
@@ -137,13 +137,17 @@ def run_job(
     return result
 
 
-def fuse(session: Session, fitted: FittedMethod, fusion: FusionConfig) -> tuple[Ranker, FusionRecord]:
+def fuse(
+    session: Session, job: Job, fitted: FittedMethod, fusion: FusionConfig
+) -> tuple[Ranker, FusionRecord]:
     """The ranker to judge, and what is known of the second stage before it has scored."""
     settings = fusion.model_dump(mode="json")
     if fusion.kind == "none":
         return fitted.method, FusionRecord()
     start = time.perf_counter()
     fused = session.fusion_maker.fit(fitted.method, fusion)
+    if fusion.refit_method and fused.method is not None:
+        fused.method = refit(session, job, fitted)
     seconds = round(time.perf_counter() - start, 3)
     return fused, FusionRecord(kind=fusion.kind, settings=settings, seconds_fit=seconds)
 

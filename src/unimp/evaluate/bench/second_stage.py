@@ -30,11 +30,16 @@ class FusionRecord(Config):
         return [self.kind, self.settings]
 
     def words(self) -> str:
-        """`learned fusion`, and the settings that are not the usual ones."""
+        """`learned fusion`, whether methods were refitted, and the settings that are not the usual ones."""
+        refitted = ", refitted methods" if self.settings.get("refit_method") else ""
         usual = FusionConfig(kind=self.kind).model_dump(mode="json")
-        unusual = {key: value for key, value in self.settings.items() if usual.get(key) != value}
+        unusual = {
+            key: value
+            for key, value in self.settings.items()
+            if key != "refit_method" and usual.get(key) != value
+        }
         told = ", ".join(f"{key}={value}" for key, value in unusual.items())
-        return f"{self.kind} fusion" + (f" ({told})" if told else "")
+        return f"{self.kind} fusion{refitted}" + (f" ({told})" if told else "")
 
 
 def block_order(name: str) -> tuple[int, str]:

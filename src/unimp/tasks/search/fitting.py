@@ -7,8 +7,8 @@ import numpy as np
 from unimp.data.histories import Cases, FloatArray
 from unimp.fusion.structure import StructureConfig
 from unimp.fusion.weights import FittedWeights, RankingSearch, nothing_to_choose_by
-from unimp.inference.retrieval import ModelSearcher
 from unimp.inference.score_sources import SourceWeight
+from unimp.inference.searching import ModelSearcher
 from unimp.metrics.ranking import mask_history
 from unimp.tasks.search.task import SearchTask
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from unimp.fusion.structure import StructureConfig
     from unimp.fusion.weights import FittedWeights
-    from unimp.inference.retrieval import ModelSearcher
+    from unimp.inference.searching import ModelSearcher
     from unimp.tasks.decoding import DecoderParts
 
 QUERY_SHARE = 0.3
@@ -110,7 +110,7 @@ class SearchTask(Task[SearchRequest, SearchResult, "ModelSearcher", Searcher]):
         return posed
 
     def decoder(self, parts: DecoderParts) -> ModelSearcher:
-        from unimp.inference.retrieval import ModelSearcher
+        from unimp.inference.searching import ModelSearcher
 
         return ModelSearcher(
             parts.model, parts.state, parts.encoder, self, parts.sources, parts.weights(self)

@@ -125,7 +125,8 @@ def empty_state(model: UnimpModel, known: set[str]) -> dict[str, Tensor]:
     for name, parameter in model.named_parameters():
         if f"optimizer.step.{name}" in known:
             wanted[f"optimizer.step.{name}"] = torch.zeros(())
-            wanted |= {f"optimizer.{key}.{name}": torch.zeros_like(parameter.detach()) for key in MOMENTS}
+            saved = (f"optimizer.{key}.{name}" for key in MOMENTS)
+            wanted |= {key: torch.zeros_like(parameter.detach()) for key in saved if key in known}
     return wanted
 
 
