@@ -319,3 +319,6 @@ def test_serve_refuses_before_it_loads(tmp_path: Path) -> None:
         call("serve", tmp_path / "run", "--host", "0.0.0.0", "--no-keys")
     with pytest.raises(CheckpointError, match="no such run folder"):
         call("serve", tmp_path / "nowhere", "--port", 0)
+    mistyped = f"sqlite:///{tmp_path / 'stroe.db'}"
+    with pytest.raises(ConfigError, match=r"stroe\.db: no such file; check the path"):
+        call("serve", tmp_path / "nowhere", "--store", mistyped, "--store-must-exist")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import torch
 
 from tests.sentence.test_template import CATALOG
+from unimp.answer import Query
 from unimp.core.errors import CheckpointError
+from unimp.data.histories import FloatArray
 from unimp.data.interactions import RatingScale
 from unimp.features.text import fit_text
 from unimp.sentence.batch import collate
@@ -121,3 +124,27 @@ def test_text_content_puts_like_items_together() -> None:
     again = fit_text(catalog, 3)
     assert again is not None
     assert np.array_equal(projector.components, again.components)
+
+
+def test_places_of_queries_are_cached_within_their_bytes(vocabulary: Vocabulary) -> None:
+    """Their words may be anybody's, and as many as somebody sends."""
+    projected: list[str] = []
+
+    def project(texts: Sequence[str]) -> FloatArray:
+        projected.extend(texts)
+        return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
+
+    encoder = SentenceEncoder(vocabulary, "values", project)
+    encoder.places.max_bytes = 3000
+
+    def place(text: str) -> list[float]:
+        writer = Template(CATALOG, SentenceConfig()).begin("search")
+        found = encoder.encode(writer.asking(Query(text)).done()).query_items[0].text
+        assert found is not None
+        return list(found.tolist())
+
+    for text in ("red", "red", *(f"{number} bags" for number in range(20)), "red"):
+        assert place(text) == [len(text), 1.0]
+        assert encoder.places.bytes <= 3000
+    assert projected.count("red") == 2
+    assert len(projected) == 22

@@ -76,6 +76,17 @@ def test_what_is_cut_is_counted() -> None:
     assert template.history([], "x").done().truncation == Truncation()
 
 
+def test_texts_of_replaced_items_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalogue whose prices change every hour would fill the memory of a server that runs for months."""
+    monkeypatch.setattr("unimp.sentence.template.LEAST_BLOCKS", 3)
+    template = Template(CATALOG, SentenceConfig())
+    for price in range(20):
+        priced = CATALOG.items.with_columns(pl.lit(price + 0.5).alias("price"))
+        template = template.with_catalog(Catalog(priced, CATALOG.attributes, CATALOG.title))
+        assert dict(template.attributes(0)[0])["price"] == f"{price}.5"
+    assert template._cut.cache_info().currsize == 4
+
+
 def test_answer_comes_last() -> None:
     sentence = Template(CATALOG, SentenceConfig(fields=())).history([HistoryEvent(0)], "x").answer().done()
     assert isinstance(sentence.parts[-1], Answer)

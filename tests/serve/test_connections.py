@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.serve.conftest import running
 from unimp.personalizer import Personalizer
-from unimp.serve.protocol import ConnectionLimits
+from unimp.serve.connection_limits import ConnectionLimits
+from unimp.serve.protocol import BoundedProtocol
+from unimp.serve.service import Service
 from unimp.serve.settings import ServeSettings
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -152,6 +160,54 @@ def send_for_ever(connection: socket.socket, data: bytes) -> None:
         time.sleep(0.001)
 
 
+def test_what_connections_hold_is_shown_with_its_bound(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(HEAD)
+        shown = metrics(port)
+    bounds = dict(re.findall(rb'^unimp_held_bytes_bound{of="(heads|answers)"} (\S+)', shown, re.MULTILINE))
+    assert float(bounds[b"answers"]) == 64 * 2**20
+    assert float(bounds[b"heads"]) % (2 * 2000) == 0
+    held = re.search(rb'^unimp_held_bytes{of="heads"} (\S+)', shown, re.MULTILINE)
+    assert held
+    assert float(held[1]) >= len(HEAD)
+
+
+def test_the_slowest_readers_are_cut_when_all_leave_too_much_unread() -> None:
+    limits = ConnectionLimits(ServeSettings(unread_bytes=100))
+    cut: list[int] = []
+
+    def reader(size: int) -> BoundedProtocol:
+        transport = SimpleNamespace(get_write_buffer_size=lambda: size, abort=lambda: cut.append(size))
+        loop = SimpleNamespace(call_soon=lambda call: call())
+        return cast(BoundedProtocol, SimpleNamespaceKey(transport=transport, loop=loop))
+
+    for size in (40, 50, 30, 45):
+        limits.add_unread(reader(size))
+    assert (cut, limits.bytes_unread()) == ([40, 50], 75)
+    limits.add_unread(reader(200))
+    assert (cut, limits.bytes_unread()) == ([40, 50, 30, 45, 200], 0)
+
+
+class SimpleNamespaceKey(SimpleNamespace):
+    """One that may be the key of a dictionary."""
+
+    __hash__ = object.__hash__
+
+
+def test_bodies_whose_turn_has_not_come_are_bounded(port: int) -> None:
+    """Of requests that are sent without waiting for the answer before."""
+    body = b'{"history": []}'
+    head = HEAD.replace(b"GET /healthz", b"POST /v1/recommend") + b"Content-Type: application/json\r\n"
+    small = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    large = head + b"Content-Length: 3000\r\n\r\n" + b" " * 3000
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(small + small.replace(b"Host", b"Connection: close\r\nHost"))
+        assert all_that_comes(connection).count(b"HTTP/1.1 200") == 2
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(small + large)
+        assert b"HTTP/1.1 4" not in all_that_comes(connection)
+
+
 def test_connections_are_bounded() -> None:
     limits = ConnectionLimits(
         ServeSettings(connections=6, connections_per_address=2, trusted_proxies=frozenset({"10.0.0.1"}))
@@ -162,3 +218,62 @@ def test_connections_are_bounded() -> None:
     assert limits.admit("10.9.9.9") is None
     assert limits.admit("10.0.0.1") is None
     assert "6 connections are open" in (limits.admit("10.0.0.2") or "")
+
+
+@pytest.mark.parametrize(("missing", "times"), [(0, 1), (3, 1), (0, 2)])
+def test_who_leaves_ends_the_work_for_them(
+    personalizer: Personalizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    missing: int,
+    times: int,
+) -> None:
+    """Before or after the body is whole, or with a second request sent: no mistake of the server's."""
+    begun, ended = threading.Event(), threading.Event()
+
+    async def never(*_: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(Service, "answer", never)
+    body = b'{"history": []}'
+    head = HEAD.replace(b"GET /healthz", b"POST /v1/recommend") + b"Content-Type: application/json\r\n"
+    sent = head + b"Content-Length: %d\r\n\r\n" % len(body) + body[: len(body) - missing]
+    with running(personalizer, f"sqlite:///{tmp_path / 'store.db'}") as port:
+        log = logging.getLogger("uvicorn.error")
+        log.addHandler(caplog.handler)
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(sent * times)
+            assert missing or begun.wait(20)
+        assert missing or ended.wait(20)
+        while not (statuses := counted_statuses(port)):
+            time.sleep(0.01)
+        log.removeHandler(caplog.handler)
+    assert (statuses, begun.is_set(), caplog.messages) == ([b"499"], not missing, [])
+
+
+def counted_statuses(port: int) -> list[bytes]:
+    """Of the recommendations that the server has ended with."""
+    counter = rb'^unimp_requests_total{method="POST",route="/v1/recommend",status="(\d+)"}'
+    return re.findall(counter, metrics(port), re.MULTILINE)
+
+
+def metrics(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(HEAD.replace(b"/healthz", b"/metrics") + b"Connection: close\r\n\r\n")
+        return all_that_comes(connection)
+
+
+def all_that_comes(connection: socket.socket) -> bytes:
+    """Until the server closes."""
+    answer = b""
+    try:
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    except ConnectionResetError:
+        pass
+    return answer

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.serve.site import Site
 from unimp.core.errors import ConfigError
-from unimp.serve.server import choose_settings
+from unimp.serve.server import choose_settings, server_config
 from unimp.serve.settings import ServeSettings, settings_table
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +18,13 @@ ROOT = Path(__file__).parents[2]
 def test_the_limits_are_documented_as_they_are() -> None:
     """`settings_table()` prints what the page must hold."""
     assert settings_table() in (ROOT / "docs" / "serving.md").read_text()
+
+
+def test_all_that_is_held_is_documented(site: Site) -> None:
+    server_config(site.app, site.service.settings)  # adds what connections hold
+    page = (ROOT / "docs" / "serving.md").read_text()
+    table = page[page.index("| `of` | holds | bound |") :].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)[1:] == list(site.service.metrics.holders)
 
 
 def test_any_limit_can_be_set() -> None:

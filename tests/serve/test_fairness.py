@@ -191,11 +191,14 @@ def test_a_long_call_goes_on_when_no_brief_request_is_in_flight() -> None:
 
     with turns.lock:
         assert not turns.wait(time.monotonic() + 60)
-    with turns.expecting():
-        with turns.lock:
-            assert not turns.wait(time.monotonic())
-        thread = threading.Thread(target=wait)
-        thread.start()
+    turns.expect(True)
+    turns.expect(False)
+    with turns.lock:
+        assert not turns.wait(time.monotonic())
+    thread = threading.Thread(target=wait)
+    thread.start()
+    turns.release(False)
+    turns.release(True)
     thread.join(20)
     assert waited in ([True], [False])  # False: the request had ended before it looked
     assert turns.expected == 0

@@ -23,6 +23,7 @@ from unimp.core.errors import ConfigError, DataError
 from unimp.serve.decoder_program import LESS_URGENT
 from unimp.serve.decoding import DecodingBudget, PictureDecoder
 from unimp.serve.errors import Busy
+from unimp.serve.items import PictureFile, ShownPicture
 from unimp.serve.limits import BodyLimits, BoundedBody
 from unimp.serve.pictures import check_upload, decoding_bytes
 from unimp.serve.queue import TaskQueue
@@ -337,14 +338,38 @@ def test_a_slow_store_does_not_hold_known_keys_up(
 
 
 def test_what_is_held_is_shown_with_its_bound(site: Site) -> None:
-    site.ok("/v1/recommend", {"user": "somebody"})
+    """What connections hold is added by their server; see `test_connections.py`."""
+    site.ok("/v1/search", {"user": "somebody", "text": "blue bag"})
     value = site.service.metrics.registry.get_sample_value
-    for name in ("prefixes", "histories", "pictures", "questions", "bodies", "decoders"):
+    for name in ("prefixes", "histories", "pictures", "questions", "bodies", "decoders", "queries", "rates"):
         held, bound = (value(f"unimp_held_bytes{end}", {"of": name}) for end in ("", "_bound"))
         assert held is not None
         assert bound is not None
         assert 0 <= held <= bound
-    assert value("unimp_held_bytes", {"of": "histories"})
+    for name in ("histories", "queries"):
+        assert value("unimp_held_bytes", {"of": name})
+
+
+def test_pictures_that_wait_for_a_decoder_are_held(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to 6 MiB each, as often as somebody asks at once."""
+    site = make_site(held_bytes=100_000)
+    file = PictureFile(bytes(70_000), "1")
+    monkeypatch.setattr(site.service.items, "picture_file", lambda _: file)
+    opened = threading.Event()
+    monkeypatch.setattr(
+        site.service.items, "show_picture", lambda *_: opened.wait(20) and ShownPicture(b"", "1")
+    )
+
+    async def ask() -> list[int]:
+        calls = [asyncio.ensure_future(site.client.get(f"/v1/items/{name}/picture")) for name in "ab"]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        opened.set()
+        return sorted([answer.status_code for answer in await asyncio.gather(*calls)])
+
+    assert site.runner.run(ask()) == [200, 503]
+    assert site.service.bodies.held == 0
 
 
 @pytest.mark.parametrize("memory", ["1GiB", "2GiB", "64GB"])
@@ -353,7 +378,7 @@ def test_one_budget_is_divided_over_all_caches_and_queues(memory: str) -> None:
     settings = ServeSettings().within(total, resident)
     bounds = {name: value for name, value in settings.model_dump().items() if name.endswith("_bytes")}
     caches = ("prefix_cache_bytes", "history_cache_bytes", "picture_cache_bytes")
-    held = sum(bounds[name] for name in (*caches, "decoding_bytes", "waiting_bytes"))
+    held = sum(bounds[name] for name in (*caches, "decoding_bytes", "waiting_bytes", "unread_bytes"))
     assert held + BODY_COPIES * bounds["held_bytes"] + resident + WORKING_BYTES <= total
     assert held + BODY_COPIES * bounds["held_bytes"] + resident + WORKING_BYTES > 0.99 * total
     assert settings.picture_pixels * PIXEL_BYTES <= settings.decoding_bytes
@@ -398,14 +423,22 @@ def test_a_key_needs_a_name(name: str) -> None:
     assert check_key_name("shop front") == "shop front"
 
 
-def test_a_store_is_the_owners_and_is_not_made_by_mistake(tmp_path: Path) -> None:
+def test_a_store_is_the_owners_and_is_not_made_by_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "store.db"
     with pytest.raises(ConfigError, match="no such file"):
         Store.open(f"sqlite:///{file}", create=False)
     assert not file.exists()
     Store.open(f"sqlite:///{file}").close()
+    assert capsys.readouterr().err == f"store: {file} is new\n"
     assert file.stat().st_mode & 0o077 == 0
     Store.open(f"sqlite:///{file}", create=False).close()
+    assert capsys.readouterr().err == ""
+    another = tmp_path / "another.db"
+    another.touch()
+    with pytest.raises(ConfigError, match=r"another.db: holds no store yet; check the name"):
+        Store.open(f"sqlite:///{another}", create=False)
 
 
 def test_a_failed_read_of_a_history_leaves_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,10 @@ def serve(
             help="sqlite:///FILE or postgresql+psycopg://…; default: store.db in the run folder.",
         ),
     ] = None,
+    store_must_exist: Annotated[
+        bool,
+        typer.Option("--store-must-exist", help="Refuse to begin a new store: a mistyped name makes one."),
+    ] = False,
     require_keys: Annotated[
         bool | None,
         typer.Option(
@@ -81,13 +85,15 @@ def serve(
     chosen = choose_settings(
         host, keys=require_keys, rate=rate, trusted_proxies=trusted_proxy or (), overrides=settings or ()
     )
+    url = store or f"sqlite:///{(run / 'store.db').resolve()}"
+    if store_must_exist:
+        Store.open(url, create=False).close()
     if engine is Engine.ray:
         from unimp.core.errors import ConfigError
         from unimp.scale.serving import serve_on_cluster, served_run
 
         if memory is not None:
             raise ConfigError(f"--memory {memory}: is for --engine local; bound the replicas' nodes instead")
-        url = store or f"sqlite:///{(run / 'store.db').resolve()}"
         served = served_run(run, data, device, url, chosen, threads)
         serve_on_cluster(served, host, port, replicas or 2, address)
         return
@@ -95,8 +101,7 @@ def serve(
     personalizer = load(run, data=data, device=device)
     if most_bytes is not None:
         chosen = chosen.within(most_bytes, resident_bytes())
-    opened = Store.open(store or f"sqlite:///{run / 'store.db'}")
-    run_server(personalizer, opened, chosen, host, port)
+    run_server(personalizer, Store.open(url), chosen, host, port)
 
 
 @keys.command("add")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -11,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from unimp.core.caches import ByteBoundedCache
 from unimp.data.histories import FloatArray
 from unimp.sentence.parts import (
     Answer,
@@ -29,6 +32,11 @@ from unimp.sentence.parts import (
     UserSentence,
 )
 from unimp.sentence.vocabulary import ANSWER, END, MISSING, QUERY, START, UNRATED, Vocabulary
+
+PLACES_BYTES = 16 * 2**20
+"""Of the cached places of queries: their words may be anybody's."""
+PLACE_OVERHEAD = 300
+"""Estimated bytes of a cached place beside its numbers and words."""
 
 
 class Kind(IntEnum):
@@ -173,7 +181,9 @@ class SentenceEncoder:
         self.answers_see_all = answers_see_all
         self.project = project
         self._bags = lru_cache(maxsize=1_000_000)(self._text_bags)
-        self._place = lru_cache(maxsize=100_000)(self._text_place)
+        self.places: ByteBoundedCache[str, FloatArray] = ByteBoundedCache(PLACES_BYTES)
+        """Query's words -> where `project` puts them."""
+        self._places_lock = threading.Lock()
 
     def encode(self, sentence: UserSentence) -> EncodedSentence:
         draft = Draft()
@@ -221,7 +231,7 @@ class SentenceEncoder:
 
     def _ask(self, part: Asking, draft: Draft) -> None:
         draft.answering = 0
-        text = self._place(part.query.text) if self.project is not None else None
+        text = self._text_place(part.query.text) if self.project is not None else None
         draft.query_items.append(QueryItem(text, part.query.picture_row))
         marker = self.vocabulary.markers[QUERY]
         words = self.vocabulary.words(part.query.text)
@@ -272,5 +282,11 @@ class SentenceEncoder:
 
     def _text_place(self, text: str) -> FloatArray:
         assert self.project is not None
-        place: FloatArray = self.project([text])[0]
+        with self._places_lock:
+            place = self.places.get(text)
+        if place is None:
+            place = self.project([text])[0]
+            size = place.nbytes + sys.getsizeof(text) + PLACE_OVERHEAD
+            with self._places_lock:
+                self.places.put(text, place, size)
         return place

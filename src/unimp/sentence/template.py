@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -32,6 +32,10 @@ from unimp.sentence.parts import (
     Truncation,
     UserSentence,
 )
+
+LEAST_BLOCKS = 10_000
+"""Items whose cut texts are cached at least; otherwise as many as twice the catalogue, so that the texts of
+items that were replaced do not stay for ever."""
 
 
 class SentenceConfig(Config):
@@ -84,6 +88,21 @@ def events_of(histories: Histories, user: int, start: int = 0, stop: int | None 
     ]
 
 
+def cut_to_budgets(
+    fields: Sequence[str], config: SentenceConfig, texts: tuple[str | None, ...]
+) -> tuple[tuple[tuple[str, str | None], ...], int]:
+    """(field, kept words) of one item's texts, and how many words the budgets cut."""
+    values: list[tuple[str, str | None]] = []
+    cut = 0
+    for field, text in zip(fields, texts, strict=True):
+        words = (text or "").split()
+        budget = config.budgets.get(field, config.default_budget)
+        cut += max(len(words) - budget, 0)
+        if words or config.show_missing:
+            values.append((field, " ".join(words[:budget]) or None))
+    return tuple(values), cut
+
+
 class Template:
     """Writes sentences for one catalogue. Attribute texts are cut to their budgets once per item."""
 
@@ -96,13 +115,14 @@ class Template:
         self.fields = tuple(names) if config.fields is None else config.fields
         self.references = catalog.picture_references
         self.texts = [catalog.texts[field] for field in self.fields]
-        self._blocks: dict[tuple[str | None, ...], tuple[tuple[tuple[str, str | None], ...], int]] = {}
-        """By the texts of the fields, so that templates over changed catalogues can share them."""
+        cut = partial(cut_to_budgets, self.fields, config)
+        self._cut = lru_cache(maxsize=max(LEAST_BLOCKS, 2 * len(catalog)))(cut)
+        """By the texts of the fields, so that templates over changed catalogues can share it."""
 
     def with_catalog(self, catalog: Catalog) -> Template:
         """The template over another version of its catalogue."""
         template = Template(catalog, self.config)
-        template._blocks = self._blocks
+        template._cut = self._cut
         return template
 
     @cached_property
@@ -112,22 +132,7 @@ class Template:
 
     def attributes(self, row: int) -> tuple[tuple[tuple[str, str | None], ...], int]:
         """(field, kept words) of one item, and how many words its budgets cut."""
-        texts = tuple([values[row] for values in self.texts])
-        block = self._blocks.get(texts)
-        if block is None:
-            block = self._blocks[texts] = self._cut(texts)
-        return block
-
-    def _cut(self, texts: tuple[str | None, ...]) -> tuple[tuple[tuple[str, str | None], ...], int]:
-        values: list[tuple[str, str | None]] = []
-        cut = 0
-        for field, text in zip(self.fields, texts, strict=True):
-            words = (text or "").split()
-            budget = self.config.budgets.get(field, self.config.default_budget)
-            cut += max(len(words) - budget, 0)
-            if words or self.config.show_missing:
-                values.append((field, " ".join(words[:budget]) or None))
-        return tuple(values), cut
+        return self._cut(tuple([values[row] for values in self.texts]))
 
     def begin(self, task: str) -> Writer:
         """A sentence that opens with [CLS] and the task's words."""

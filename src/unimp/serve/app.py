@@ -54,15 +54,17 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
         redoc_url=None,
         redirect_slashes=False,  # the redirect would name whatever host the request names
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about at every request
         responses=ANSWERS,
     )
-    service = app.state.service = Service(personalizer, store, settings)
+    bodies = BodyLimits(settings, task_paths(lambda task: task.Request.picture_field is not None))
+    service = app.state.service = Service(personalizer, store, settings, bodies)
     app.state.sync = StoreSync(service)
     errors.install(app)
+    tasks.add_task_routes(app.router)  # first: routes are tried in turn
     for router in (
         events.router,
         users.router,
-        tasks.task_router(),
         items.router,
         health.router,
         user_page.router,
@@ -72,7 +74,6 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
         app.include_router(router)
     rates = Rates(settings)
     keys = app.state.keys = Keys(store, settings, rates)
-    bodies = BodyLimits(settings, task_paths(lambda task: task.Request.picture_field is not None))
     app.add_middleware(
         Gate,
         settings=settings,
@@ -82,7 +83,7 @@ def create_app(personalizer: Personalizer, store: Store, settings: ServeSettings
         turns=service.worker.turns,
         brief_paths=task_paths(lambda task: not task.by_likelihood),
     )
-    service.metrics.watch_bytes(held_bytes(service, bodies))
+    service.metrics.watch_bytes(held_bytes(service, rates))
     app.add_middleware(Observed, metrics=service.metrics)
     return app
 
@@ -97,16 +98,19 @@ def task_paths(chosen: Callable[[type[AnyTask]], bool]) -> frozenset[str]:
     )
 
 
-def held_bytes(service: Service, bodies: BodyLimits) -> dict[str, BytesHeld]:
-    """Everything whose size requests decide."""
+def held_bytes(service: Service, rates: Rates) -> dict[str, BytesHeld]:
+    """Everything whose size requests decide; `protocol.py` adds what connections hold."""
     settings, prefixes, decoding = service.settings, service.model.prefixes, service.decoding
+    bodies, places = service.bodies, service.model.query_places
     return {
         "prefixes": BytesHeld(lambda: prefixes.bytes, settings.prefix_cache_bytes),
         "histories": BytesHeld(lambda: service.histories.bytes, settings.history_cache_bytes),
         "pictures": BytesHeld(lambda: service.items.pictures.num_bytes, settings.picture_cache_bytes),
         "questions": BytesHeld(lambda: service.worker.bytes, settings.waiting_bytes),
-        "bodies": BytesHeld(lambda: bodies.held, settings.held_bytes),
+        "bodies": BytesHeld(lambda: bodies.held, bodies.max_bytes),
         "decoders": BytesHeld(lambda: decoding.bytes, decoding.max_bytes),
+        "queries": BytesHeld(lambda: places.bytes, places.max_bytes),
+        "rates": BytesHeld(lambda: rates.bytes, rates.max_bytes),
     }
 
 

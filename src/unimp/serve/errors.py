@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from unimp.core.errors import UnimpError
 from unimp.serve.connection import CLIENT_GONE, ClientGone
@@ -168,5 +169,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(ValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
-    app.add_exception_handler(ClientGone, on_client_gone)
+    for left in (ClientGone, ClientDisconnect):  # the second: before the whole body was sent
+        app.add_exception_handler(left, on_client_gone)
     app.add_exception_handler(Exception, on_bug)

@@ -15,6 +15,8 @@ from unimp.serve.store.store import Store
 
 CHUNK = 64
 """Items read and put at a time: bounds the pictures in memory, and the time that a request waits."""
+VERSION_BYTES = 1000
+"""Estimated memory of an item that waits, beside its picture and its texts."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,14 @@ class VersionedItem:
     version: str
     content: NewItem | None
     """None: it was removed."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Estimated memory."""
+        if self.content is None:
+            return VERSION_BYTES
+        pixels = 0 if self.content.picture is None else self.content.picture.nbytes
+        return VERSION_BYTES + pixels + sum(map(sys.getsizeof, self.content.attributes.values()))
 
 
 class ItemSync:

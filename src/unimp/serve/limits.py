@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from starlette.exceptions import HTTPException
@@ -20,6 +22,8 @@ MOST_VALUES = 100_000
 """Values in a JSON body, counted by its commas: eight mebibytes of short keys take seconds to parse."""
 REMEMBERED = 10_000
 """Names whose rate is remembered."""
+REMEMBERED_BYTES = 400
+"""Estimated memory of one of them."""
 
 
 @dataclass
@@ -31,6 +35,11 @@ class BodyLimits:
     """Where a POST may send a picture."""
     held: int = field(default=0, init=False)
 
+    @property
+    def max_bytes(self) -> int:
+        """Small bodies are taken beside what is bounded."""
+        return self.settings.held_bytes + self.settings.in_flight * SMALL_BODY
+
     def limit(self, method: str, path: str) -> int:
         """In bytes."""
         if path == "/sign-in":
@@ -38,6 +47,25 @@ class BodyLimits:
         if path in self.picture_paths or (method == "PUT" and path.startswith("/v1/items/")):
             return self.settings.body_bytes
         return min(self.settings.text_bytes, self.settings.body_bytes)
+
+    def check_held(self, size: int) -> None:
+        """503 for what is not small while all requests together hold too much."""
+        if self.held > self.settings.held_bytes and size > SMALL_BODY:
+            raise HTTPException(
+                503,
+                "too many large bodies at once; try again in a moment",
+                {"Retry-After": "1", "Connection": "close"},
+            )
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Count a file that a request holds beside its body."""
+        self.held += size
+        try:
+            self.check_held(size)
+            yield
+        finally:
+            self.held -= size
 
 
 class BoundedBody:
@@ -74,12 +102,7 @@ class BoundedBody:
                 raise HTTPException(
                     413, f"the body holds more than {MOST_VALUES:,} values; send less at once"
                 )
-        if self.limits.held > self.limits.settings.held_bytes and self.size > SMALL_BODY:
-            raise HTTPException(
-                503,
-                "too many large bodies at once; try again in a moment",
-                {"Retry-After": "1", "Connection": "close"},
-            )
+        self.limits.check_held(self.size)
         return message
 
     def release(self) -> None:
@@ -95,11 +118,18 @@ def too_large(limit: int) -> HTTPException:
 
 
 class Rates:
-    """A token bucket per name."""
+    """A token bucket per name, of the latest names."""
+
+    max_bytes = REMEMBERED * REMEMBERED_BYTES
 
     def __init__(self, settings: ServeSettings) -> None:
         self.speed, self.burst = settings.requests_per_second, float(settings.burst)
         self.buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    @property
+    def bytes(self) -> int:
+        """Held now."""
+        return len(self.buckets) * REMEMBERED_BYTES
 
     def check(self, name: str) -> None:
         """Take a token; 429 with Retry-After when there is none."""

@@ -30,6 +30,10 @@ class Metrics:
     histories: Counter = field(init=False)
     items: Counter = field(init=False)
     sync_age: Histogram = field(init=False)
+    of_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = field(default_factory=dict)
+    """Method, route, status -> what counts such requests; as many as the routes and their statuses."""
+    holders: dict[str, BytesHeld] = field(default_factory=dict)
+    """Caches and queues by name."""
 
     def __post_init__(self) -> None:
         made = {
@@ -71,10 +75,21 @@ class Metrics:
         }
         for name, metric in made.items():
             object.__setattr__(self, name, metric)
+        self.registry.register(MemoryReport(self.holders))
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count and time one request."""
+        request = method, route, status
+        if request not in self.of_request:  # looking labels up costs more than counting
+            counter = self.requests.labels(method, route, str(status))
+            self.of_request[request] = counter, self.seconds.labels(method, route)
+        counter, histogram = self.of_request[request]
+        counter.inc()
+        histogram.observe(seconds)
 
     def watch_bytes(self, holders: Mapping[str, BytesHeld]) -> None:
         """Report what each cache and queue holds, and its bound."""
-        self.registry.register(MemoryReport(holders))
+        self.holders.update(holders)
 
     def watch(self, prefixes: PrefixCache) -> None:
         """Report what the model's prefix cache holds and how often it helped."""

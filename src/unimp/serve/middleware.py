@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,6 +32,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+SENT_HEADERS = Headers(HEADERS).raw
+METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+"""That the metrics tell apart."""
 
 
 @dataclass
@@ -52,18 +54,17 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = list(message.get("headers", ()))
+                given = {name.lower() for name, _ in headers}
+                message["headers"] = headers + [pair for pair in SENT_HEADERS if pair[0] not in given]
             await send(message)
 
         try:
             await self.app(scope, receive, observed_send)
         finally:
             route = getattr(scope.get("route"), "path", "none")
-            method = scope["method"] if scope["method"] in {"GET", "POST", "PUT", "DELETE"} else "other"
-            self.metrics.requests.labels(method, route, str(status)).inc()
-            self.metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self.metrics.observe_request(method, route, status, time.perf_counter() - started)
 
 
 @dataclass
@@ -101,11 +102,13 @@ class Gate:
             return
         kind = connection.headers.get("content-type", "")
         body = BoundedBody(self.bodies, limit, receive, is_file=kind.lower().startswith("multipart/"))
+        brief = scope["path"] in self.brief_paths
         self.in_flight += 1
+        self.turns.expect(brief)
         try:
-            with self.turns.expecting() if scope["path"] in self.brief_paths else nullcontext():
-                await self.app(scope, body.receive, send)
+            await self.app(scope, body.receive, send)
         finally:
+            self.turns.release(brief)
             body.release()
             self.in_flight -= 1
 

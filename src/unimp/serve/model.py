@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unimp.core.caches import ByteBoundedCache
 from unimp.core.errors import DataError
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
+from unimp.data.histories import FloatArray
 from unimp.data.pictures import PixelArray
 from unimp.data.upserts import Fetch, NewItem
 from unimp.inference.continuation import Check
@@ -83,6 +85,11 @@ class ServedModel:
         artifacts = self.personalizer.run.artifacts
         return None if artifacts.visual_width is None else artifacts.picture_size
 
+    @property
+    def query_places(self) -> ByteBoundedCache[str, FloatArray]:
+        """Where queries' words lie; one cache for all versions."""
+        return self.personalizer.run.artifacts.encoder.places
+
     def check_attributes(self, item_id: str, attributes: Mapping[str, str]) -> None:
         """DataError for an attribute that the data do not have, or that is no number and must be one."""
         self.catalog.check_attributes(item_id, attributes)
@@ -106,10 +113,15 @@ class ServedModel:
         if known:
             self._use(self.personalizer.remove_items(known))
 
-    def check(self, task: AnyTask, request: TaskRequest) -> None:
-        """DataError or ConfigError when the request cannot be answered. Safe in any thread."""
+    def checked_task(self, kind: type[AnyTask], request: TaskRequest) -> AnyTask:
+        """The checkpoint's task; DataError or ConfigError when it is absent, or cannot answer the request.
+
+        Safe in any thread.
+        """
         personalizer = self.personalizer
-        personalizer.check(personalizer.answerer.task_named(task.name), request)
+        task = personalizer.answerer.task_named(kind.name)
+        personalizer.check(task, request)
+        return task
 
     def cached_users(self) -> set[str]:
         return self.prefixes.users()

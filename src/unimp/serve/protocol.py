@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
-from collections import Counter
+import math
 from http import HTTPStatus
 from typing import Any, Literal
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from unimp.serve.settings import LOOPBACK, ServeSettings
-
-RESERVED_DESCRIPTORS = 128
-"""Open files that are no connections: the store, pictures, the program itself."""
+from unimp.serve.connection import DEPARTURE, Departure
+from unimp.serve.connection_limits import ConnectionLimits
+from unimp.serve.settings import ServeSettings
 
 MOST_PIPELINED = 16
 """Requests that a client may send before the first of them is answered."""
@@ -30,41 +28,6 @@ OFFERS = (b"upgrade", b"connection", b"http2-settings")
 
 Phase = Literal["head", "body", "answer"]
 """What the connection is busy with: a head is awaited or arrives, its body arrives, it is or was answered."""
-
-
-class ConnectionLimits:
-    """Counts the open connections of one server, in all and per address."""
-
-    def __init__(self, settings: ServeSettings) -> None:
-        self.settings = settings
-        self.most = min(settings.connections, raise_descriptor_limit() - RESERVED_DESCRIPTORS)
-        self.by_address: Counter[str] = Counter()
-
-    def admit(self, address: str) -> str | None:
-        """Count the connection; the reason why not when there are too many."""
-        limit = self.settings.connections_per_address
-        shared = address in self.settings.trusted_proxies or address in LOOPBACK or not address
-        if self.by_address.total() >= self.most:
-            return f"more than {self.most:,} connections are open; try again in a moment"
-        if not shared and self.by_address[address] >= limit:
-            return f"more than {limit:,} connections from one address are open; close some"
-        self.by_address[address] += 1
-        return None
-
-    def release(self, address: str) -> None:
-        self.by_address[address] -= 1
-        if not self.by_address[address]:
-            del self.by_address[address]
-
-
-def raise_descriptor_limit() -> int:
-    """Allow the process as many open files as the system lets it; how many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        hard = max(soft, 65_536)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    return hard
 
 
 class TooMuch(Exception):
@@ -84,10 +47,22 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes of the head that arrives, as far as they are parsed, and of a body's trailers."""
         self.unparsed = 0
         """Bytes that came since the last head or body was whole."""
-        self.deadline: asyncio.TimerHandle | None = None
+        self.deadline = math.inf
+        """Until then the phase must be over, by the loop's time; an answer takes as long as it takes."""
+        self.clock: asyncio.TimerHandle | None = None
+        """Looks at the deadline, which may have moved since it was set: one per connection, not per phase."""
+        self.departure = Departure()
         self.reading_deadline: asyncio.TimerHandle | None = None
         """Until then the client must have read what was sent."""
         self.admitted: str | None = None
+        self.answering: RequestResponseCycle | None = None
+        """The request that is being answered; `cycle` is the latest that came."""
+
+    @property
+    def bytes_ahead(self) -> int:
+        """Of a head that is not whole yet, and of the bodies of requests whose turn has not come."""
+        bodies = sum(len(cycle.body) for cycle, _ in self.pipeline)
+        return bodies + self.unparsed if self.phase == "head" else bodies
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -97,15 +72,24 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(503, refusal)
             return
         self.admitted = address
+        self.limits.open.add(self)
         self._enter("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_clock()
+        if self.clock is not None:
+            self.clock.cancel()
         self._expect_reading(False)
+        self.limits.open.discard(self)
+        self.limits.unread.pop(self, None)
         if self.admitted is not None:
             self.limits.release(self.admitted)
             self.admitted = None
         super().connection_lost(exc)
+        self.pipeline.clear()
+        if self.answering is not None and not self.answering.response_complete:
+            self.answering.disconnected = True  # or it would write to the closed connection
+            self.answering.message_event.set()
+        self.departure.happen()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -127,6 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.head_size = 0
         super().on_message_begin()
+        self.scope["extensions"] = {DEPARTURE: self.departure}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -144,6 +129,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._enter("body")
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        if self.pipeline and self.bytes_ahead + len(body) > self.settings.head_bytes:
+            raise TooMuch
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
@@ -153,10 +147,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._expect_reading(True)
+        self.limits.add_unread(self)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._expect_reading(False)
+        self.limits.unread.pop(self, None)
 
     def timeout_keep_alive_handler(self) -> None:
         self._close()
@@ -186,7 +182,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def _refuse_unreadable(self) -> None:
-        if len(self.pipeline) >= MOST_PIPELINED:
+        if self.pipeline:
             self._close()
         elif self.head_size > self.settings.head_bytes:
             self._refuse(431, self._too_long())
@@ -197,12 +193,27 @@ class BoundedProtocol(HttpToolsProtocol):
         return f"the request's head is longer than {self.settings.head_bytes:,} bytes; send fewer headers"
 
     def _enter(self, phase: Phase) -> None:
-        """Begin the phase with a clock of its own."""
-        self._stop_clock()
+        """Begin the phase with a deadline of its own."""
         self.phase, self.unparsed = phase, 0
-        if phase != "answer":
-            seconds = self.settings.head_seconds if phase == "head" else self.settings.body_seconds + 1.0
-            self.deadline = self.loop.call_later(seconds, self._too_slow)
+        if phase == "answer":
+            self.deadline = math.inf
+            return
+        seconds = self.settings.head_seconds if phase == "head" else self.settings.body_seconds + 1.0
+        self.deadline = self.loop.time() + seconds
+        if self.clock is None or self.clock.when() > self.deadline:
+            self._wind_clock()
+
+    def _wind_clock(self) -> None:
+        if self.clock is not None:
+            self.clock.cancel()
+        self.clock = self.loop.call_at(self.deadline, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self.clock = None
+        if self.loop.time() >= self.deadline:
+            self._too_slow()
+        elif self.deadline < math.inf:
+            self._wind_clock()
 
     def _expect_reading(self, expected: bool) -> None:
         """Give the client `unread_seconds` to read what was sent, or stop waiting for it."""
@@ -217,11 +228,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
             self._expect_reading(True)
-
-    def _stop_clock(self) -> None:
-        if self.deadline is not None:
-            self.deadline.cancel()
-            self.deadline = None
 
     def _too_slow(self) -> None:
         """The application answers slow bodies itself, a second earlier, when it reads them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any, get_args
 
 from fastapi import Request
@@ -52,12 +53,18 @@ def validated(kind: type[TaskRequest], document: Any) -> TaskRequest:
         asked = kind.model_validate(document)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    for name, info in kind.model_fields.items():
-        if COUNT_FORM in info.metadata and not 1 <= getattr(asked, name) <= MOST_ITEMS:
+    for name in count_fields(kind):
+        if not 1 <= getattr(asked, name) <= MOST_ITEMS:
             raise wrong(
                 "value_error", f"Value error, must be 1 to {MOST_ITEMS} (got {getattr(asked, name)})", name
             )
     return asked
+
+
+@cache
+def count_fields(kind: type[TaskRequest]) -> tuple[str, ...]:
+    """Fields that say how many items the answer has."""
+    return tuple(name for name, info in kind.model_fields.items() if COUNT_FORM in info.metadata)
 
 
 def check_field_names(document: Any, kind: type[TaskRequest]) -> None:

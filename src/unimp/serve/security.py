@@ -72,12 +72,17 @@ def needs(role: str) -> Any:
     """A dependency: 403 unless the key has the role."""
 
     async def check(request: Request) -> Principal:  # a plain function would cost a thread per request
-        principal: Principal = request.state.principal
-        if not principal.may(role):
-            raise HTTPException(403, f'key "{principal.name}" lacks the role {role}; use one that has it')
-        return principal
+        return principal_with(role, request)
 
     return check
+
+
+def principal_with(role: str, request: Request) -> Principal:
+    """Whoever sent the request; 403 unless they have the role."""
+    principal: Principal = request.state.principal
+    if not principal.may(role):
+        raise HTTPException(403, f'key "{principal.name}" lacks the role {role}; use one that has it')
+    return principal
 
 
 class Keys:
@@ -146,6 +151,8 @@ class Keys:
 def client_address(connection: HTTPConnection, trusted: frozenset[str]) -> str:
     """Of the client, or of the nearest machine before it that is no trusted proxy."""
     address = connection.client.host if connection.client else "local"
+    if address not in trusted:
+        return address
     forwarded = [part.strip() for part in connection.headers.get("x-forwarded-for", "").split(",")]
     while address in trusted and forwarded and forwarded[-1]:
         address = forwarded.pop()[:64]

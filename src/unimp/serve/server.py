@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -83,14 +84,18 @@ def run_server(
 
 def serve_app(app: FastAPI, settings: ServeSettings, listener: socket.socket) -> None:
     """Run the application on a bound socket until a signal ends it."""
+    gc.collect()
+    gc.freeze()  # model, catalogue and modules stay: looking through them for garbage would stop all requests
     uvicorn.Server(server_config(app, settings)).run(sockets=[listener])
 
 
 def server_config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
-    """uvicorn with bounded connections; see `protocol.py`."""
+    """uvicorn with bounded connections, which the application's metrics show; see `protocol.py`."""
+    protocol = bounded_protocol(settings)
+    app.state.service.metrics.watch_bytes(protocol.limits.holders())
     return uvicorn.Config(
         app,
-        http=bounded_protocol(settings),
+        http=protocol,
         ws="none",
         log_level="warning",
         access_log=False,

@@ -22,6 +22,7 @@ from unimp.serve.errors import TooSlow
 from unimp.serve.history_cache import HistoryCache
 from unimp.serve.item_sync import ItemSync, VersionedItem
 from unimp.serve.items import Items, ShownPicture, picture_version
+from unimp.serve.limits import BodyLimits
 from unimp.serve.metrics import Metrics
 from unimp.serve.model import Question, ServedModel
 from unimp.serve.pictures import check_upload, decoding_bytes
@@ -52,8 +53,10 @@ Result = TypeVar("Result")
 class Service:
     """The road of a request: its user's history, the queue of its task, the model's thread, the answer."""
 
-    def __init__(self, trained: Personalizer, store: Store, settings: ServeSettings) -> None:
-        self.store, self.settings = store, settings
+    def __init__(
+        self, trained: Personalizer, store: Store, settings: ServeSettings, bodies: BodyLimits
+    ) -> None:
+        self.store, self.settings, self.bodies = store, settings, bodies
         self.metrics = Metrics()
         self.worker = ModelWorker(settings, self.metrics)
         self.model = ServedModel(trained, store.picture, settings.prefix_cache_bytes, self.worker.give_way)
@@ -140,10 +143,7 @@ class Service:
         Raises DataError and ConfigError for a wrong request; Busy, TooManyWaiting and TooSlow under load.
         When the caller is cancelled, writing and drawing for it end at the next step.
         """
-        task = self.tasks.get(kind.name)
-        if task is None:
-            raise self.personalizer.answerer.lacking(kind.name)
-        self.model.check(task, request)
+        task = self.model.checked_task(kind, request)
         pixels, request = await self._take_picture(request, client)
         if history is None:
             history = await self.history(request)
@@ -252,7 +252,7 @@ class Service:
 
     async def put_read_items(self, items: Sequence[VersionedItem]) -> None:
         """Put items of the store into the model, or take them out."""
-        await asyncio.gather(*(self.worker.ask(self.puts, item) for item in items))
+        await asyncio.gather(*(self.worker.ask(self.puts, item, num_bytes=item.num_bytes) for item in items))
 
     async def item_picture(self, item_id: str, version: str = "") -> ShownPicture | None:
         """The item's picture for a browser; only one that was not made before waits for a decoder.
@@ -268,8 +268,9 @@ class Service:
             return None
         if (cached := self.items.cached_picture(item_id, file.version)) is not None:
             return cached
-        cost = await anyio.to_thread.run_sync(decoding_bytes, file.data)
-        return await self.decoding.run(cost, partial(self.items.show_picture, item_id, file))
+        with self.bodies.holding(len(file.data)):
+            cost = await anyio.to_thread.run_sync(decoding_bytes, file.data)
+            return await self.decoding.run(cost, partial(self.items.show_picture, item_id, file))
 
     async def ping_model(self) -> None:
         """TooSlow unless the model's thread has a turn soon; brief requests come before long ones."""

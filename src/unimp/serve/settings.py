@@ -52,6 +52,8 @@ class ServeSettings(Config):
     """How long a body may take to arrive."""
     unread_seconds: float = 20.0
     """How long a client may leave an answer unread before its connection is cut."""
+    unread_bytes: int = 64 * 2**20
+    """Answers that clients do not read, beyond 64 KiB each; above it the slowest one's connection is cut."""
     answer_seconds: float = 30.0
     """How long a question may wait and be worked on before it is given up with 503."""
     picture_bytes: int = 6 * 2**20
@@ -118,8 +120,9 @@ class ServeSettings(Config):
             "history_cache_bytes": budget // 10,
             "picture_cache_bytes": budget // 20,
             "waiting_bytes": budget // 20,
+            "unread_bytes": budget // 20,
         }
-        shared = decoding + sum(budget * share // 100 for share in (18, 10, 5, 5))
+        shared = decoding + sum(budget * share // 100 for share in (18, 10, 5, 5, 5))
         return self.model_copy(update=bounds | {"prefix_cache_bytes": budget - shared})
 
 

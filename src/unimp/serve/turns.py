@@ -27,17 +27,16 @@ class Turns:
         """Seconds that the long call may stand still: as many as it worked before."""
         self.resumed = time.monotonic()
 
-    @contextmanager
-    def expecting(self) -> Iterator[None]:
-        """While a brief request is in flight. For the event loop's thread."""
-        self.expected += 1
-        try:
-            yield
-        finally:
-            self.expected -= 1
-            if not self.expected:
-                with self.lock:
-                    self.lock.notify()
+    def expect(self, brief: bool) -> None:
+        """A request is in flight. For the event loop's thread."""
+        self.expected += brief
+
+    def release(self, brief: bool) -> None:
+        """The request is answered. For the event loop's thread."""
+        self.expected -= brief
+        if brief and not self.expected:
+            with self.lock:
+                self.lock.notify()
 
     def begin(self) -> None:
         """A long call begins to work."""

@@ -41,18 +41,9 @@ class ModelWorker:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.loop_task: asyncio.Task[None] | None = None
         self.last_was_long = False
+        self.num_waiting, self.bytes = 0, 0
+        """Requests in all queues, and their memory; guarded by the turns' lock."""
         metrics.waiting.set_function(lambda: self.num_waiting)
-
-    @property
-    def num_waiting(self) -> int:
-        with self.turns.lock:
-            return sum(len(queue.waiting) for queue in self.queues)
-
-    @property
-    def bytes(self) -> int:
-        """Memory of what waits."""
-        with self.turns.lock:
-            return sum(waiting.num_bytes for queue in self.queues for waiting in queue.waiting)
 
     def add_queue(
         self,
@@ -81,6 +72,7 @@ class ModelWorker:
             left = [waiting for queue in self.queues for waiting in queue.waiting]
             for queue in self.queues:
                 queue.waiting.clear()
+            self._count()
         for waiting in left:
             if not waiting.abandoned:
                 waiting.future.set_exception(Busy("the server is stopping; try again in a moment"))
@@ -101,18 +93,21 @@ class ModelWorker:
         Cancelling the caller takes the request out of its queue.
         """
         limit = self.settings.answer_seconds if seconds is None else seconds
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
         waiting = WaitingRequest(request, client, future, next(self.numbers), time.monotonic(), num_bytes)
         with self.turns.lock:
             self._check_room(queue, client, num_bytes)
             queue.waiting.append(waiting)
+            self.num_waiting += 1
+            self.bytes += num_bytes
             self.turns.lock.notify()
         self.arrived.set()
+        deadline = loop.call_later(limit, give_up, future, limit)
         try:
-            async with asyncio.timeout(limit):
-                return await future
-        except TimeoutError:
-            raise TooSlow(f"no answer within {limit:g} seconds; try again, or ask for less") from None
+            return await future
+        finally:
+            deadline.cancel()
 
     def _check_room(self, queue: TaskQueue[Any, Any], client: str, num_bytes: int) -> None:
         if num_bytes and self.bytes + num_bytes > self.settings.waiting_bytes:
@@ -165,6 +160,16 @@ class ModelWorker:
         for queue in self.queues:
             if dropped := queue.drop_abandoned():
                 self.metrics.abandoned.inc(dropped)
+        taken = self._choose(brief_only)
+        self._count()
+        return taken
+
+    def _count(self) -> None:
+        """Count anew what waits. Only with the turns' lock."""
+        waiting = [waiting.num_bytes for queue in self.queues for waiting in queue.waiting]
+        self.num_waiting, self.bytes = len(waiting), sum(waiting)
+
+    def _choose(self, brief_only: bool) -> Batch | None:
         filled = [queue for queue in self.queues if queue.waiting]
         prompt = [queue for queue in filled if queue.length == "brief" or not (brief_only or is_long(queue))]
         long = [queue for queue in filled if is_long(queue) and not brief_only]
@@ -187,6 +192,12 @@ class ModelWorker:
                 waiting.future.set_exception(answer)
             else:
                 waiting.future.set_result(answer)
+
+
+def give_up(future: asyncio.Future[Any], seconds: float) -> None:
+    """TooSlow for whoever waits, unless the answer is there."""
+    if not future.done():
+        future.set_exception(TooSlow(f"no answer within {seconds:g} seconds; try again, or ask for less"))
 
 
 def is_long(queue: TaskQueue[Any, Any]) -> bool:

@@ -41,7 +41,7 @@ def sqlite_engine(url: URL, *, create: bool) -> Engine:
     if not create and not Path(url.database).exists():
         raise ConfigError(f"--store: {url.database}: no such file; check the path")
     if not Path(url.database).exists():
-        print(f"store: {url.database} is new", file=sys.stderr, flush=True)
+        print(f"store: {Path(url.database).resolve()} is new", file=sys.stderr, flush=True)
     os.close(os.open(url.database, os.O_RDWR | os.O_CREAT, 0o600))  # it holds what people did
     engine = sa.create_engine(
         url, pool_size=POOL, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args={"timeout": WAIT_SECONDS}

@@ -61,10 +61,13 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Store:
-        """ConfigError for a URL of another kind, or, without `create`, when SQLite's file is missing;
+        """ConfigError for a URL of another kind, or, without `create`, when there is no store yet;
         StoreUnavailable when the database does not answer."""
         store = cls(make_engine(url, create=create))
         with store._connection() as connection:
+            if not create and not sa.inspect(connection).has_table(events.name):
+                name = store.engine.url.render_as_string()  # without its password
+                raise ConfigError(f"--store: {name}: holds no store yet; check the name")
             migrate(connection)
         return store
 
