@@ -6,10 +6,11 @@
 `run` (pictures need `unimp[pretrained]`) copies the data folder without the other attributes (price
 included), trains the recipe once per variant, and judges recommendation on the test cases by the model
 alone, without mixture and second stage. Every pair of variants differs in what is named and in nothing
-else: pictures seen or not, cross-attention on or off. The references are the fusion's relations without a model (`features`, closed and learned) with and
-without the pixels' statistics, and nearest neighbours by picture. A finished variant is kept, a killed one
-goes on where it stopped. `table` compares the two of each pair user by user: difference of NDCG@5 with its
-95 % bootstrap interval, its share of the poorer one's mean, and the p-value of a paired sign-flip test.
+else: pictures seen or not, cross-attention on or off. The references are the fusion's relations without a
+model (`features`, closed and learned) with and without the pixels' statistics, and nearest neighbours by
+picture. A finished variant is kept, a killed one goes on where it stopped. `table` compares the two of each
+pair user by user: difference of NDCG@5 with its 95 % bootstrap interval, its share of the poorer one's
+mean, and the p-value of a paired sign-flip test.
 """
 
 from __future__ import annotations
