@@ -13,6 +13,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -87,7 +88,12 @@ def pages() -> dict[Path, str]:
 
 def readme() -> str:
     """The README with its tables between their markers."""
-    tables = {"hm": hm_rows(), "multitask": multitask_rows(), "shop": shop_rows(SHOP_BRIEFLY)}
+    tables = {
+        "hm": block_rows(HM_ROWS),
+        "beauty": block_rows(BEAUTY_ROWS),
+        "multitask": multitask_rows(),
+        "shop": shop_rows(SHOP_BRIEFLY),
+    }
     return filled("README.md", tables)
 
 
@@ -105,7 +111,7 @@ def filled(page: str, tables: dict[str, list[str]]) -> str:
     return text
 
 
-README_ROWS = (
+HM_ROWS = (
     ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion"),
     ("ItemKNN with recency, with the learned ranker", "fusion/hm", "itemknn-recency", "learned fusion"),
     ("EASE with the learned ranker", "fusion/hm", "ease", "learned fusion"),
@@ -122,12 +128,43 @@ README_ROWS = (
 )
 """Label, folder below results/, method, block; a row without a result file is left out."""
 
+BEAUTY_ROWS = (
+    (
+        "UniMP, refitted, with the learned ranker",
+        "fusion/beauty",
+        "unimp",
+        "learned fusion, refitted methods",
+    ),
+    (
+        "SASRec, refitted, with the learned ranker",
+        "fusion/beauty",
+        "sasrec",
+        "learned fusion, refitted methods",
+    ),
+    ("features only, learned ranker (no neural network)", "fusion/beauty", "features", "learned fusion"),
+    ("UniMP with the learned ranker", "fusion/beauty", "unimp", "learned fusion"),
+    ("SASRec with the learned ranker", "fusion/beauty", "sasrec", "learned fusion"),
+    (
+        "UniMP, refitted, with closed-form weights",
+        "fusion/beauty",
+        "unimp",
+        "closed fusion, refitted methods",
+    ),
+    ("WEARec with closed-form weights", "fusion/beauty", "wearec", "closed fusion"),
+    ("UniMP with closed-form weights", "fusion/beauty", "unimp", "closed fusion"),
+    ("features only, closed-form weights", "fusion/beauty", "features", "closed fusion"),
+    ("WEARec alone", "fusion/beauty", "wearec", "models alone"),
+    ("UniMP alone (TF-IDF)", "fusion/beauty", "unimp", "models alone"),
+    ("BSARec alone", "beauty", "bsarec", "models alone"),
+    ("SASRec alone", "fusion/beauty", "sasrec", "models alone"),
+)
 
-def hm_rows() -> list[str]:
-    """README's first table as Markdown lines, best first within it as listed."""
+
+def block_rows(listed: Sequence[tuple[str, str, str, str]]) -> list[str]:
+    """A table of README as Markdown lines, in the order listed."""
     columns = ("NDCG@5", "HR@5", "NDCG@10", "HR@10")
     lines = ["| what ranks | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for label, folder, method, block in README_ROWS:
+    for label, folder, method, block in listed:
         found = [
             entry
             for entry in table(folder).rows
