@@ -49,3 +49,14 @@ def test_a_task_is_the_checkpoints_own_or_what_it_has_is_said() -> None:
     assert found.find(RecommendationTask) is None
     with pytest.raises(ConfigError, match="without the task recommendation; it has: rating"):
         found.task(RecommendationTask)
+
+
+def test_a_decoder_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(RatingTask, "decoder", lambda self, parts: made.append(self) or made)
+    own = object.__new__(RatingTask)
+    found = parts((own,))
+    assert found.decoder_of(RatingTask) is made
+    assert found.decoder(own) is made
+    assert made == [own]
+    assert found.decoder_of(RecommendationTask) is None
