@@ -25,6 +25,13 @@ def test_last(rows: list[list[int]], count: int) -> None:
     ]
 
 
+@given(LISTS, st.integers(0, 10))
+def test_only_items_below_a_row(rows: list[list[int]], stop: int) -> None:
+    kept = Histories.from_lists(rows).with_rows_below(stop)
+    assert lists(kept) == [[item for item in row if item < stop] for row in rows]
+    assert len(kept.ratings) == len(kept.times) == len(kept.event_rows) == kept.num_events
+
+
 @given(LISTS, st.data())
 def test_select_and_slice(rows: list[list[int]], data: st.DataObject) -> None:
     users = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=10))

@@ -117,6 +117,23 @@ def test_removed_items_take_no_place_and_a_new_one_has_its_own(personalizer: Per
     assert [name for name in found if name != "new"][:20] == first
 
 
+def test_new_items_in_a_history_say_nothing_to_the_ranker(personalizer: Personalizer) -> None:
+    catalog = personalizer.run.dataset.catalog
+    values = {name: cells[4] for name, cells in catalog.texts.items() if cells[4] is not None}
+    ranker = personalizer.upsert_items([NewItem("new", values)]).answerer.decoder(RecommendationTask)
+    stage = ranker.second_stage
+    assert stage is not None
+    new = stage.num_items
+    histories = Histories.from_lists([[0, new, 1, 2], [new]])
+    alone = ranker.log_probabilities(histories)[:, :new]
+    scores = ranker.score(histories)
+    staged = stage.score(Histories.from_lists([[0, 1, 2]]), alone[:1], np.arange(0), exclude=True)[0]
+    np.testing.assert_allclose(scores[0, :new], staged, rtol=1e-5)
+    np.testing.assert_array_equal(scores[1], replace(ranker, second_stage=None).score(histories)[1])
+    assert ranker.reasons(histories.slice(0, 1), 6)
+    assert ranker.reasons(histories.slice(1, 2), 6) == ()
+
+
 def test_relations_say_why(personalizer: Personalizer) -> None:
     ranker = personalizer.answerer.decoder(RecommendationTask)
     history = Histories.from_lists([[3, 4, 5]])

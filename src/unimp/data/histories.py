@@ -72,6 +72,21 @@ class Histories:
         kept = np.minimum(self.lengths, count)
         return self._gather(np.arange(len(self)), self.offsets[1:] - kept, kept)
 
+    def with_rows_below(self, stop: int) -> Histories:
+        """Each user's events with the first `stop` items of the catalogue, in their order."""
+        kept = self.item_rows < stop
+        if kept.all():
+            return self
+        lengths = np.bincount(self.owners()[kept], minlength=len(self))
+        return Histories(
+            self.user_ids,
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            self.item_rows[kept],
+            self.ratings[kept],
+            self.times[kept],
+            self.event_rows[kept],
+        )
+
     def _gather(self, users: IntArray, starts: IntArray, lengths: IntArray) -> Histories:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         events = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)

@@ -81,27 +81,34 @@ class ModelRanker(Decoder):
         return self.ordered(histories, exclude=stage is not None and stage.exclude_history)
 
     def ordered(self, histories: Histories, *, exclude: bool) -> FloatArray:
-        """[U, I] as `score`; with `exclude` a user's own items take no place among a second stage's first."""
+        """[U, I] as `score`; with `exclude` a user's own items take no place among a second stage's first.
+
+        A second stage sees of a history the items that it knows; who has none of them gets the mixture.
+        """
         alone, stage = self.log_probabilities(histories), self.second_stage
-        known = np.flatnonzero(histories.lengths)
+        familiar = histories if stage is None else histories.with_rows_below(stage.num_items)
+        known = np.flatnonzero(familiar.lengths)
         if stage is None or not len(known):
             return self.sources.hide_removed(self.mixed(alone, histories))
         log_p_UN = alone[known, : stage.num_items]
         scores_UI = self.sources.hide_removed(self.mixed(alone, histories))
-        some, closed_UI = histories.select(known), scores_UI[known]
+        closed_UI = scores_UI[known]
         if exclude:
-            mask_history(closed_UI, some)
-        staged_UN = stage.score(some, log_p_UN, self.sources.removed, exclude=exclude)
+            mask_history(closed_UI, histories.select(known))
+        staged_UN = stage.score(familiar.select(known), log_p_UN, self.sources.removed, exclude=exclude)
         scores_UI[known] = with_unknown(staged_UN, closed_UI)
         return self.sources.hide_removed(scores_UI)
 
     def reasons(self, history: Histories, item_row: int, most: int = 3) -> tuple[str, ...]:
         """Relations of one user's history to an item that the second stage ranks it by; none without one."""
         stage = self.second_stage
-        if stage is None or not history.num_events or item_row >= stage.num_items:
+        if stage is None or item_row >= stage.num_items:
+            return ()
+        familiar = history.with_rows_below(stage.num_items)
+        if not familiar.num_events:
             return ()
         log_p_N = self.log_probabilities(history)[0, : stage.num_items]
-        return tuple(stage.reasons(history, log_p_N, item_row)[:most])
+        return tuple(stage.reasons(familiar, log_p_N, item_row)[:most])
 
     def mixed_score(self, histories: Histories) -> FloatArray:
         """[U, I] the model with the sources' shares, whatever comes after."""
