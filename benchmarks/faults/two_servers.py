@@ -127,14 +127,24 @@ class Stream:
             first, second = [
                 (await client.post("/v1/recommend", json=asked)).json() for client in self.clients
             ]
-            same = [i["item_id"] for i in first["items"]] == [i["item_id"] for i in second["items"]]
-            if not same or first["history"] != second["history"] or first["history"] != self.history[user]:
-                wrong.append(f"user {user}")
+            if first["history"] != second["history"] or first["history"] != self.history[user]:
+                wrong.append(f"user {user}: history")
+            elif (place := first_difference(first["items"], second["items"])) is not None:
+                wrong.append(f"user {user}: {place}")
         for item in self.items:
             views = [await client.get(f"/v1/items/{item}") for client in self.clients]
             if views[0].text != views[1].text or (views[0].status_code == 200) != self.items[item]:
                 wrong.append(f"item {item}")
         return wrong
+
+
+def first_difference(first: list[Facts], second: list[Facts]) -> str | None:
+    """Where two answers part, with the scores of both there; None where they name the same items in order."""
+    for place, (ours, other) in enumerate(zip(first, second, strict=True)):
+        if ours["item_id"] != other["item_id"]:
+            here, there = (f"{item['item_id']} {item['score']!r}" for item in (ours, other))
+            return f"place {place}, {here} and {there}"
+    return None
 
 
 async def run(urls: list[str], writes: int, streams: int, seed: int, minutes: float) -> Facts:

@@ -154,6 +154,25 @@ def test_unknown_items_by_hand() -> None:
     assert np.argsort(-found[0], kind="stable").tolist() == [0, 3, 1, 4, 2]
     assert np.argsort(-found[1], kind="stable").tolist() == [3, 2, 1, 0, 4]
     assert found[1, 4] == -np.inf
+    equal = np.array([[1.0, 9.0, 5.0, 7.0, 7.0]], dtype=np.float32)
+    found = with_unknown(staged[:1], equal)
+    assert found[0, 3] == found[0, 4]
+    assert np.argsort(-found[0], kind="stable").tolist() == [0, 3, 4, 1, 2]
+
+
+def test_alike_new_items_stand_in_one_order_whenever_they_came(personalizer: Personalizer) -> None:
+    catalog = personalizer.run.dataset.catalog
+    values = {name: cells[4] for name, cells in catalog.texts.items() if cells[4] is not None}
+    names = ["new a", "new b", "new c"]
+    orders = []
+    for order in (names, names[::-1]):
+        grown = personalizer
+        for name in order:
+            grown = grown.upsert_items([NewItem(name, values)])
+        ids = list(catalog.item_ids[:3])
+        orders.append([item.item_id for item in grown.recommend(ids, k=64).items])
+    assert set(names) < set(orders[0])
+    assert orders[0] == orders[1]
 
 
 def test_auto_keeps_what_validation_prefers(

@@ -41,15 +41,16 @@ class SecondStage(Protocol):
 
 
 def with_unknown(staged_UN: FloatArray, closed_UI: FloatArray) -> FloatArray:
-    """[U, I] the stage's scores; an item that it does not know takes the place that `closed` gives it."""
+    """[U, I] the stage's scores; an item that it does not know takes the place that `closed` gives it.
+
+    Unknown items that `closed` holds equal stay equal: their rows are in the order in which they came.
+    """
     known = staged_UN.shape[1]
     scores_UI = np.full(closed_UI.shape, -np.inf, dtype=np.float32)
     scores_UI[:, :known] = staged_UN
     for scores_I, closed_I in zip(scores_UI, closed_UI, strict=True):
         falling = -np.sort(-scores_I[:known])
-        best_first = np.argsort(-closed_I, kind="stable")
-        for place in np.flatnonzero(best_first >= known):
-            row = best_first[place]
-            if closed_I[row] > -np.inf:  # a removed item stays where it is
-                scores_I[row] = np.nextafter(falling[min(place, known - 1)], np.float32(np.inf))
+        new = np.flatnonzero(closed_I[known:] > -np.inf) + known  # a removed item stays where it is
+        better = len(closed_I) - np.searchsorted(np.sort(closed_I), closed_I[new], side="right")
+        scores_I[new] = np.nextafter(falling[np.minimum(better, known - 1)], np.float32(np.inf))
     return scores_UI
