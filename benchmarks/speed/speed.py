@@ -29,6 +29,7 @@ from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.recipe import load_recipe
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.sentence.batch import Batch, collate
+from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.windows import Window
 from unimp.train.objective import Objective
 from unimp.train.optimizer import parameter_groups
@@ -102,13 +103,15 @@ def measure_ranking(artifacts: RunArtifacts, histories: Histories, users: int) -
     few = sample.slice(0, max(20, users // 20))
 
     def together() -> None:
-        ranker = artifacts.answerer(model)
+        ranker = artifacts.answerer(model).decoder(RecommendationTask)
         for start in range(0, len(sample), 512):
             ranker.score(sample.slice(start, start + 512)).argmax(axis=1)
 
     def one_by_one() -> None:
         for user in range(len(few)):
-            artifacts.answerer(model).score(few.slice(user, user + 1)).argmax(axis=1)
+            artifacts.answerer(model).decoder(RecommendationTask).score(few.slice(user, user + 1)).argmax(
+                axis=1
+            )
 
     together()
     ours, naive = len(sample) / seconds(together), len(few) / seconds(one_by_one)
