@@ -43,7 +43,8 @@ class SecondStage(Protocol):
 def with_unknown(staged_UN: FloatArray, closed_UI: FloatArray) -> FloatArray:
     """[U, I] the stage's scores; an item that it does not know takes the place that `closed` gives it.
 
-    Unknown items that `closed` holds equal stay equal: their rows are in the order in which they came.
+    Unknown items that `closed` holds equal, to four digits, stay equal: their rows are in the order in which
+    they came, and what is alike was computed in other company on another server.
     """
     known = staged_UN.shape[1]
     scores_UI = np.full(closed_UI.shape, -np.inf, dtype=np.float32)
@@ -51,6 +52,7 @@ def with_unknown(staged_UN: FloatArray, closed_UI: FloatArray) -> FloatArray:
     for scores_I, closed_I in zip(scores_UI, closed_UI, strict=True):
         falling = -np.sort(-scores_I[:known])
         new = np.flatnonzero(closed_I[known:] > -np.inf) + known  # a removed item stays where it is
-        better = len(closed_I) - np.searchsorted(np.sort(closed_I), closed_I[new], side="right")
+        rounded_I = closed_I.round(4)
+        better = len(closed_I) - np.searchsorted(np.sort(rounded_I), rounded_I[new], side="right")
         scores_I[new] = np.nextafter(falling[np.minimum(better, known - 1)], np.float32(np.inf))
     return scores_UI
