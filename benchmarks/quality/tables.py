@@ -128,35 +128,22 @@ HM_ROWS = (
 )
 """Label, folder below results/, method, block; a row without a result file is left out."""
 
+BEAUTY = "fusion/beauty"
+CLOSED_AGAIN, LEARNED_AGAIN = "closed fusion, refitted methods", "learned fusion, refitted methods"
 BEAUTY_ROWS = (
-    (
-        "UniMP, refitted, with the learned ranker",
-        "fusion/beauty",
-        "unimp",
-        "learned fusion, refitted methods",
-    ),
-    (
-        "SASRec, refitted, with the learned ranker",
-        "fusion/beauty",
-        "sasrec",
-        "learned fusion, refitted methods",
-    ),
-    ("features only, learned ranker (no neural network)", "fusion/beauty", "features", "learned fusion"),
-    ("UniMP with the learned ranker", "fusion/beauty", "unimp", "learned fusion"),
-    ("SASRec with the learned ranker", "fusion/beauty", "sasrec", "learned fusion"),
-    (
-        "UniMP, refitted, with closed-form weights",
-        "fusion/beauty",
-        "unimp",
-        "closed fusion, refitted methods",
-    ),
-    ("WEARec with closed-form weights", "fusion/beauty", "wearec", "closed fusion"),
-    ("UniMP with closed-form weights", "fusion/beauty", "unimp", "closed fusion"),
-    ("features only, closed-form weights", "fusion/beauty", "features", "closed fusion"),
-    ("WEARec alone", "fusion/beauty", "wearec", "models alone"),
-    ("UniMP alone (TF-IDF)", "fusion/beauty", "unimp", "models alone"),
+    ("UniMP, refitted, with the learned ranker", BEAUTY, "unimp", LEARNED_AGAIN),
+    ("SASRec, refitted, with the learned ranker", BEAUTY, "sasrec", LEARNED_AGAIN),
+    ("features only, learned ranker (no neural network)", BEAUTY, "features", "learned fusion"),
+    ("UniMP with the learned ranker", BEAUTY, "unimp", "learned fusion"),
+    ("SASRec with the learned ranker", BEAUTY, "sasrec", "learned fusion"),
+    ("UniMP, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN),
+    ("WEARec with closed-form weights", BEAUTY, "wearec", "closed fusion"),
+    ("UniMP with closed-form weights", BEAUTY, "unimp", "closed fusion"),
+    ("features only, closed-form weights", BEAUTY, "features", "closed fusion"),
+    ("WEARec alone", BEAUTY, "wearec", "models alone"),
+    ("UniMP alone (TF-IDF)", BEAUTY, "unimp", "models alone"),
     ("BSARec alone", "beauty", "bsarec", "models alone"),
-    ("SASRec alone", "fusion/beauty", "sasrec", "models alone"),
+    ("SASRec alone", BEAUTY, "sasrec", "models alone"),
 )
 
 

@@ -97,12 +97,7 @@ def test_requests_may_follow_without_waiting_but_not_without_end(port: int) -> N
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(one * 1000)
-        answer = b""
-        try:
-            while chunk := connection.recv(65_536):
-                answer += chunk
-        except ConnectionResetError:
-            pass
+        answer = all_that_comes(connection)
     assert answer.count(b"HTTP/1.1 ") < 100
 
 

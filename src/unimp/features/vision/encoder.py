@@ -132,6 +132,7 @@ def descriptors(visual_IVE: Tensor, present_I: Tensor) -> FloatArray:
     return found
 
 
+@torch.no_grad()
 def pooled(visual_IVE: Tensor, batch: int = 1024) -> Tensor:
     """[I, 2E] mean and maximum of every picture's visual tokens, read once."""
     return torch.cat([pool_tokens(visual) for visual in visual_IVE.split(batch)])
