@@ -81,11 +81,13 @@ def evaluate_run(
         if facts := task.judge_facts():
             section["judge"] = facts
         if with_references:
-            section["references"] = {}
-            for name, method in task.references(answerer.parts).items():
-                other = task.score(method, cases, exclude_history=masked, show=show)
-                per_case.append(case_values(task, name, other))
-                section["references"][name] = document(other, task) | compared(score, other, task.headline)
+            methods = task.references(answerer.parts).items()
+            others = {name: task.score(m, cases, exclude_history=masked, show=show) for name, m in methods}
+            per_case += [case_values(task, name, other) for name, other in others.items()]
+            section["references"] = {
+                name: document(other, task) | compared(score, other, task.headline)
+                for name, other in others.items()
+            }
         report["tasks"][task.name] = section
         if score.ranks is not None and ranks_file is not None:
             write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
@@ -116,7 +118,8 @@ def case_values(task: AnyTask, method: str, score: TaskScore) -> pl.DataFrame:
             "of": [score.values_of or task.headline] * count,
             "value": column(score.values, count),
             "rank": column(score.ranks, count),
-        }
+        },
+        schema_overrides=dict.fromkeys(("task", "method", "of"), pl.String),
     )
 
 
