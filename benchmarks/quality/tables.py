@@ -112,21 +112,29 @@ def filled(page: str, tables: dict[str, list[str]]) -> str:
 
 
 HM_ROWS = (
-    ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion"),
+    ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion", "small-hm"),
     ("ItemKNN with recency, with the learned ranker", "fusion/hm", "itemknn-recency", "learned fusion"),
     ("EASE with the learned ranker", "fusion/hm", "ease", "learned fusion"),
     ("features only, learned ranker (no neural network)", "fusion/hm", "features", "learned fusion"),
     ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
-    ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion"),
+    ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion", "small-hm"),
     ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
-    ("SASRec alone, distilled from the same teacher", "fusion/hm", "sasrec", "models alone"),
-    ("UniMP alone, distilled (TF-IDF)", "fusion/hm", "unimp", "models alone"),
+    (
+        "UniMP alone, distilled from trees (TF-IDF)",
+        "fusion/hm",
+        "unimp",
+        "models alone",
+        "distilled-hm-trees",
+    ),
+    ("SASRec alone, distilled from trees", "fusion/hm", "sasrec", "models alone", "trees"),
     ("ItemKNN with recency alone", "hm", "itemknn-recency", "models alone"),
     ("EASE alone", "hm", "ease", "models alone"),
     ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", "models alone"),
+    ("UniMP alone, without a teacher (TF-IDF)", "fusion/hm", "unimp", "models alone", "small-hm"),
     ("SASRec alone", "hm", "sasrec", "models alone"),
 )
-"""Label, folder below results/, method, block; a row without a result file is left out."""
+"""Label, folder below results/, method, block, perhaps a value among its settings that tells it from others;
+a row without a result file is left out."""
 
 BEAUTY = "fusion/beauty"
 CLOSED_AGAIN, LEARNED_AGAIN = "closed fusion, refitted methods", "learned fusion, refitted methods"
@@ -147,17 +155,18 @@ BEAUTY_ROWS = (
 )
 
 
-def block_rows(listed: Sequence[tuple[str, str, str, str]]) -> list[str]:
+def block_rows(listed: Sequence[tuple[str, ...]]) -> list[str]:
     """A table of README as Markdown lines, in the order listed."""
     columns = ("NDCG@5", "HR@5", "NDCG@10", "HR@10")
     lines = ["| what ranks | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for label, folder, method, block in listed:
+    for label, folder, method, block, *having in listed:
         found = [
             entry
             for entry in table(folder).rows
             if entry.method == method
             and entry.block == block
             and "settings.content.encoder" not in dotted(entry.config)
+            and set(having) <= {str(value) for value in dotted(entry.config).values()}
         ]
         if found:
             values = (f"{found[0].values[name].mean:.4f}".removeprefix("0") for name in columns)

@@ -127,7 +127,7 @@ def teach(
             (timeless(train.select(inside)), features)
             for inside, features in features_by_fold(catalog, train, config)
         )
-        ranker = fit_ranker(by_fold, config, exclude=exclude)
+        ranker = fit_ranker(by_fold, config, exclude=exclude, show=show)
     with progress_bar("the teacher's targets", len(train), show=show) as bar:
         for fold, (inside, features) in enumerate(features_by_fold(catalog, train, config)):
             if ranker is None:

@@ -78,7 +78,11 @@ class TeacherRanker:
 
 
 def fit_ranker(
-    folds: Iterable[tuple[Histories, Features]], config: TeacherConfig, *, exclude: bool
+    folds: Iterable[tuple[Histories, Features]],
+    config: TeacherConfig,
+    *,
+    exclude: bool,
+    show: bool = False,
 ) -> TeacherRanker:
     """Both stages from the last items of all users, each described by its fold's features.
 
@@ -94,7 +98,7 @@ def fit_ranker(
         cases = last_item_cases(histories)
         users = usable(cases, settings, exclude=exclude)[: settings.users // config.folds]
         lists, _ = make_shortlists(
-            features, cases, users, None, [weights], np.zeros(len(users), np.int64), settings, exclude, False
+            features, cases, users, None, [weights], np.zeros(len(users), np.int64), settings, exclude, show
         )
         parts.append(lists)
         fold_of.append(np.full(len(users), fold))
