@@ -57,7 +57,7 @@ def out(ring: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(__file__).parents[3]
     path = os.pathsep.join((str(root), str(root / "src")))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=900)
     assert done.returncode == 0, done.stderr[-6000:]
     return folder
 
