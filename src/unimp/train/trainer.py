@@ -98,6 +98,8 @@ class Training:
             average=self.config.average,
             lr=self.config.lr,
             betas=BETAS,
+            # Hundreds of small operations on the CPU otherwise; shards have no fused step there.
+            fused=(device.type == "cpu" and not self.process_group.shards) or None,
         )
         if samples:
             self.step.sampled = sampled_items(
