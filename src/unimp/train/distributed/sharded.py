@@ -118,8 +118,8 @@ class ShardedProcessGroup(ProcessGroup):
         self.used = dict.fromkeys(self.used, False)
 
     def union(self, rows: Tensor) -> Tensor:
-        counts = torch.empty(self.size, dtype=torch.int64)
-        dist.all_gather_single(counts, torch.tensor([len(rows)]))
+        counts = rows.new_empty(self.size)
+        dist.all_gather_single(counts, rows.new_tensor([len(rows)]))
         most = int(counts.max())
         padded = rows.new_full((most,), -1)
         padded[: len(rows)] = rows
