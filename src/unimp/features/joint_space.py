@@ -132,7 +132,7 @@ def whitened_rows(descriptors_PE: FloatArray, mean_E: FloatArray, directions_ED:
 
 
 def fit_ridge(
-    items: ItemWords, descriptors_PE: FloatArray, *, width: int = 256, l2: float = 20.0, least: int = 3
+    items: ItemWords, descriptors_PE: FloatArray, *, width: int = 256, l2: float = 10.0, least: int = 3
 ) -> JointSpace:
     """The closed form: texts regressed on the pictures of their items (Hoerl & Kennard 1970).
 

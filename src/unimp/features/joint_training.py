@@ -44,7 +44,7 @@ class JointTrainingConfig(Config):
     batch: int = Field(256, ge=2)
     """Items of a step; at most as many as there are."""
     lr: float = Field(1e-3, gt=0)
-    short: float = Field(0.5, ge=0, le=1)
+    short: float = Field(0.7, ge=0, le=1)
     """Share of the texts that are one or two of the item's values, as queries are; of the others a fifth of
     the terms is left out."""
     co_bought: float = Field(0.0, ge=0)
