@@ -31,6 +31,8 @@ SHORT = 4
 """Words of an attribute's value up to which it is also a text of its own: queries are short."""
 MOST_TERMS = 8192
 """Words and word pairs at most, the most frequent ones: the closed form solves a system of that size."""
+WIDTH, L2, LEAST = 256, 10.0, 3
+"""Of the closed form: principal directions at most, the ridge, and items that a term needs."""
 ItemWords = list[list[list[str]]]
 """Of every item, of every attribute that it has, the words in order."""
 
@@ -132,7 +134,7 @@ def whitened_rows(descriptors_PE: FloatArray, mean_E: FloatArray, directions_ED:
 
 
 def fit_ridge(
-    items: ItemWords, descriptors_PE: FloatArray, *, width: int = 256, l2: float = 10.0, least: int = 3
+    items: ItemWords, descriptors_PE: FloatArray, *, width: int = WIDTH, l2: float = L2, least: int = LEAST
 ) -> JointSpace:
     """The closed form: texts regressed on the pictures of their items (Hoerl & Kennard 1970).
 

@@ -23,6 +23,11 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray, IntArray
 from unimp.features.cache import FeatureCache
 from unimp.features.joint_space import (
+    L2,
+    LEAST,
+    MOST_TERMS,
+    SHORT,
+    WIDTH,
     ItemWords,
     JointSpace,
     attribute_words,
@@ -120,7 +125,8 @@ def catalogue_space(
     def fit() -> JointSpace:
         return contrast(fit_ridge(items, shown_PE), items, shown_PE, config, seed=seed, show=show)
 
-    identity = f"joint-{config.model_dump_json()}-{seed}"
+    closed_form = f"{WIDTH}-{L2}-{LEAST}-{MOST_TERMS}-{SHORT}"
+    identity = f"joint-{closed_form}-{config.model_dump_json()}-{seed}"
     return fitted_once(FeatureCache.at_default_place(), identity, items, shown_PE, fit)
 
 
