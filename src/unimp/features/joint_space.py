@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -59,13 +59,14 @@ def joined_terms(values: list[list[str]]) -> list[str]:
     return [term for words in values for term in phrase_terms(words)]
 
 
-def fit_terms(items: ItemWords, least: int) -> TermWeights:
-    """The terms that at least `least` of these items have, and not all; DataError when there is none."""
+def fit_terms(items: ItemWords, least: int, most: int = MOST_TERMS) -> TermWeights:
+    """The `most` frequent terms that at least `least` of these items have, and not all; DataError when there
+    is none."""
     counts = Counter(term for values in items for term in set(joined_terms(values)))
     shared = [(term, count) for term, count in counts.items() if least <= count < len(items)]
     if not shared:
         raise DataError(f"joint space: no word is in {least} of the items that have a picture and a text")
-    shared = sorted(sorted(shared, key=lambda found: (-found[1], found[0]))[:MOST_TERMS])
+    shared = sorted(sorted(shared, key=lambda found: (-found[1], found[0]))[:most])
     idf = np.log(len(items) / np.array([count for _, count in shared])).astype(np.float32)
     return TermWeights({term: column for column, (term, _) in enumerate(shared)}, idf)
 
@@ -102,6 +103,12 @@ class JointSpace:
         """[P, D] unit rows of the partly whitened directions."""
         return whitened_rows(descriptors_PE, self.mean_E, self.directions_ED)
 
+    @classmethod
+    def of_arrays(cls, found: Mapping[str, FloatArray], terms: Sequence[str]) -> JointSpace:
+        """The space of `arrays`; `terms` in the order of their columns."""
+        weights = TermWeights({term: column for column, term in enumerate(terms)}, found["idf"])
+        return cls(weights, found["words"], found["mean"], found["directions"], found["pictures"])
+
     def arrays(self) -> dict[str, FloatArray]:
         """Its state beside the vocabulary."""
         return {
@@ -134,14 +141,23 @@ def whitened_rows(descriptors_PE: FloatArray, mean_E: FloatArray, directions_ED:
 
 
 def fit_ridge(
-    items: ItemWords, descriptors_PE: FloatArray, *, width: int = WIDTH, l2: float = L2, least: int = LEAST
+    items: ItemWords,
+    descriptors_PE: FloatArray,
+    *,
+    width: int = WIDTH,
+    l2: float = L2,
+    least: int = LEAST,
+    most_terms: int = MOST_TERMS,
 ) -> JointSpace:
     """The closed form: texts regressed on the pictures of their items (Hoerl & Kennard 1970).
 
     `items`, `descriptors_PE`: words and picture of the same P items. An item's whole text and each of its
-    short values by itself are rows of the regression. DataError when no two items share a word.
+    short values by itself are rows of the regression. DataError when too few items share a word, or
+    all pictures look the same.
     """
-    terms = fit_terms(items, least)
+    if not np.ptp(descriptors_PE, axis=0).any():
+        raise DataError("joint space: all pictures look the same")
+    terms = fit_terms(items, least, most_terms)
     mean_E, directions_ED = partly_whitened(descriptors_PE, width)
     shown_PD = whitened_rows(descriptors_PE, mean_E, directions_ED)
     texts, owners = text_rows(items)
@@ -178,10 +194,7 @@ def fitted_once(
     path = cache.folder / f"{digest.hexdigest()[:24]}.space.safetensors"
     with suppress(CheckpointError):
         tensors, facts = read_tensors(path)
-        found = {name: tensor.numpy() for name, tensor in tensors.items()}
-        vocabulary = {term: column for column, term in enumerate(facts["terms"])}
-        terms = TermWeights(vocabulary, found["idf"])
-        return JointSpace(terms, found["words"], found["mean"], found["directions"], found["pictures"])
+        return JointSpace.of_arrays({n: tensor.numpy() for n, tensor in tensors.items()}, facts["terms"])
     space = fit()
     with suppress(CheckpointError, OSError):  # costs the time again, never the run
         cache.folder.mkdir(parents=True, exist_ok=True)
