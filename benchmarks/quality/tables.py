@@ -1,10 +1,8 @@
-"""Writes what the pages say of the benchmark: docs/tables.md, the tables of the README and of docs/shop.md.
+"""Writes docs/tables.md and the tables of benchmark results in README, docs/shop.md and docs/training.md.
 
-All from result files alone.
-
-`python benchmarks/quality/tables.py` writes all three; `--check` only says (exit 1)
-which is not what the files give.
-The words around the figures are in tables.md.jinja.
+All from result files alone. `python benchmarks/quality/tables.py` writes them; `--check` only says (exit 1)
+which is not what the files give. Which rows stand where is in table_rows.py, the words around the figures of
+docs/tables.md in tables.md.jinja.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +19,14 @@ import jinja2
 import numpy as np
 import polars as pl
 from ablation import table_lines as ablation_lines
+from table_rows import (
+    BEAUTY_ROWS,
+    DISTILLED_BEAUTY_ROWS,
+    DISTILLED_HM_ROWS,
+    HM_ROWS,
+    MULTITASK_ROWS,
+    Row,
+)
 
 from unimp.core.config import dotted
 from unimp.evaluate.bench.publish import as_markdown
@@ -83,7 +89,12 @@ def page() -> str:
 def pages() -> dict[Path, str]:
     """Every page that is written, and what it should hold."""
     docs = ROOT / "docs"
-    return {docs / "tables.md": page(), ROOT / "README.md": readme(), docs / "shop.md": shop()}
+    return {
+        docs / "tables.md": page(),
+        ROOT / "README.md": readme(),
+        docs / "shop.md": shop(),
+        docs / "training.md": training(),
+    }
 
 
 def readme() -> str:
@@ -95,6 +106,15 @@ def readme() -> str:
         "shop": shop_rows(SHOP_BRIEFLY),
     }
     return filled("README.md", tables)
+
+
+def training() -> str:
+    """docs/training.md with its tables between their markers."""
+    tables = {
+        "distilled-hm": block_rows(DISTILLED_HM_ROWS),
+        "distilled-beauty": block_rows(DISTILLED_BEAUTY_ROWS),
+    }
+    return filled("docs/training.md", tables)
 
 
 def shop() -> str:
@@ -111,53 +131,23 @@ def filled(page: str, tables: dict[str, list[str]]) -> str:
     return text
 
 
-HM_ROWS = (
-    ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion"),
-    ("ItemKNN with recency, with the learned ranker", "fusion/hm", "itemknn-recency", "learned fusion"),
-    ("EASE with the learned ranker", "fusion/hm", "ease", "learned fusion"),
-    ("features only, learned ranker (no neural network)", "fusion/hm", "features", "learned fusion"),
-    ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
-    ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion"),
-    ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
-    ("SASRec alone, distilled from the same teacher", "fusion/hm", "sasrec", "models alone"),
-    ("UniMP alone, distilled (TF-IDF)", "fusion/hm", "unimp", "models alone"),
-    ("ItemKNN with recency alone", "hm", "itemknn-recency", "models alone"),
-    ("EASE alone", "hm", "ease", "models alone"),
-    ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", "models alone"),
-    ("SASRec alone", "hm", "sasrec", "models alone"),
-)
-"""Label, folder below results/, method, block; a row without a result file is left out."""
-
-BEAUTY = "fusion/beauty"
-CLOSED_AGAIN, LEARNED_AGAIN = "closed fusion, refitted methods", "learned fusion, refitted methods"
-BEAUTY_ROWS = (
-    ("UniMP, refitted, with the learned ranker", BEAUTY, "unimp", LEARNED_AGAIN),
-    ("SASRec, refitted, with the learned ranker", BEAUTY, "sasrec", LEARNED_AGAIN),
-    ("features only, learned ranker (no neural network)", BEAUTY, "features", "learned fusion"),
-    ("UniMP with the learned ranker", BEAUTY, "unimp", "learned fusion"),
-    ("SASRec with the learned ranker", BEAUTY, "sasrec", "learned fusion"),
-    ("UniMP, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN),
-    ("WEARec with closed-form weights", BEAUTY, "wearec", "closed fusion"),
-    ("UniMP with closed-form weights", BEAUTY, "unimp", "closed fusion"),
-    ("features only, closed-form weights", BEAUTY, "features", "closed fusion"),
-    ("WEARec alone", BEAUTY, "wearec", "models alone"),
-    ("UniMP alone (TF-IDF)", BEAUTY, "unimp", "models alone"),
-    ("BSARec alone", "beauty", "bsarec", "models alone"),
-    ("SASRec alone", BEAUTY, "sasrec", "models alone"),
-)
+def fits(having: Sequence[str], values: Collection[str]) -> bool:
+    """Whether the values hold each of these, or lack it where "!" stands before."""
+    return all((value.removeprefix("!") in values) != value.startswith("!") for value in having)
 
 
-def block_rows(listed: Sequence[tuple[str, str, str, str]]) -> list[str]:
-    """A table of README as Markdown lines, in the order listed."""
+def block_rows(listed: Sequence[Row]) -> list[str]:
+    """A table of next-item results as Markdown lines, in the order listed."""
     columns = ("NDCG@5", "HR@5", "NDCG@10", "HR@10")
     lines = ["| what ranks | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for label, folder, method, block in listed:
+    for label, folder, method, block, *having in listed:
         found = [
             entry
             for entry in table(folder).rows
             if entry.method == method
             and entry.block == block
             and "settings.content.encoder" not in dotted(entry.config)
+            and fits(having, {str(value) for value in dotted(entry.config).values()})
         ]
         if found:
             values = (f"{found[0].values[name].mean:.4f}".removeprefix("0") for name in columns)
@@ -165,24 +155,6 @@ def block_rows(listed: Sequence[tuple[str, str, str, str]]) -> list[str]:
     return lines
 
 
-MULTITASK_ROWS = (
-    ("MovieLens", "movies", "search", "NDCG@5", "BM25"),
-    ("MovieLens", "movies", "search", "satisfied@5", "BM25"),
-    ("MovieLens", "movies", "rating", "RMSE", "biased MF"),
-    ("MovieLens", "movies", "selection", "accuracy", "popularity"),
-    ("H&M", "hm", "search", "NDCG@5", "BM25"),
-    ("H&M", "hm", "search", "satisfied@5", "BM25"),
-    ("H&M", "hm", "selection", "accuracy", "content (text)"),
-    ("H&M", "hm", "imagination", "FID", "without history"),
-    ("H&M", "hm", "imagination", "agreement", "without history"),
-    ("H&M", "hm", "imagination", "agreement-colour_group_name", "nearest real picture"),
-    ("H&M", "hm", "imagination", "agreement-product_type_name", "nearest real picture"),
-    ("Instruments", "instruments", "rating", "RMSE", "biased MF"),
-    ("Instruments", "instruments", "explanation", "ROUGE-L", "retrieved sentence"),
-    ("Instruments", "instruments", "explanation", "BLEU-1", "retrieved sentence"),
-    ("Instruments", "instruments", "explanation", "BLEU-4", "retrieved sentence"),
-)
-"""Set, file below results/multitask/, task, metric, the best simple reference."""
 LEAD_OF = {"RMSE": "squared error"}
 """What a metric's lead is counted in case by case, where that has another name."""
 

@@ -36,6 +36,7 @@ from unimp.sentence.targets import ChoiceTargets, TokenTargets
 from unimp.train.negatives import NegativeSampler
 from unimp.train.objective import Objective
 from unimp.train.optimizer import BETAS, parameter_groups
+from unimp.train.process_group import ProcessGroup
 from unimp.train.row_adamw import RowAdamW
 from unimp.train.sampled import SampledItems
 from unimp.train.step import Step
@@ -68,6 +69,7 @@ def batch_of(rng: np.random.Generator, popularity: np.ndarray, positions: int) -
         torch.full((count,), width),
         None,
         NONE,
+        items >= 0,
         NONE,
         (),
         targets,
@@ -79,10 +81,20 @@ def batch_of(rng: np.random.Generator, popularity: np.ndarray, positions: int) -
 class Stepper:
     """One model and its optimizers, as `Training` steps them."""
 
-    def __init__(self, recipe: Recipe, num_items: int, *, sampled: bool, device: torch.device, folder: Path):
+    def __init__(
+        self,
+        recipe: Recipe,
+        num_items: int,
+        *,
+        sampled: bool,
+        device: torch.device,
+        folder: Path,
+        process_group: ProcessGroup | None = None,
+    ) -> None:
         rng = np.random.default_rng(0)
         self.popularity = np.floor(50_000 / (1 + np.arange(num_items)) ** 0.7).astype(np.float32) + 1
         self.device, self.sampled = device, sampled
+        self.process_group = process_group or ProcessGroup()
         content = rng.standard_normal((num_items, TEXT), dtype=np.float32)
         content /= np.linalg.norm(content, axis=1, keepdims=True)
         if sampled:
@@ -95,6 +107,8 @@ class Stepper:
         self.model = UnimpModel(recipe.model, num_items, TOKENS, {"text": TEXT}, None).to(device)
         objective = Objective(self.model, None, recipe.objective, items)  # type: ignore[arg-type]
         self.step = Step(self.model, objective, items, short=False)
+        replicated = self.model.items.identity if sampled else None
+        self.process_group.shard(self.step, self.model, None, 0, replicated)
         groups = parameter_groups(self.model, recipe, sampled=sampled)
         self.optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=BETAS)
         if sampled:
@@ -104,7 +118,7 @@ class Stepper:
             sampler = NegativeSampler(
                 self.popularity, draws=goal.negatives, power=goal.negatives_power, seed=0
             )
-            self.step.sampled = SampledItems(sampler, rows, items)
+            self.step.sampled = SampledItems(sampler, rows, items, self.process_group)
 
     def take(self, batch: Batch, step: int) -> float:
         """Processor seconds of one step; wall-clock ones where another device computes."""
@@ -116,8 +130,9 @@ class Stepper:
         loss = self.step(batch, 1.0, step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
+        self.process_group.sync_unused_grads(self.model)
         rows = self.step.sampled.leaves() if self.step.sampled is not None else []
-        torch.nn.utils.clip_grad_norm_([*self.model.parameters(), *rows], 1.0)
+        self.process_group.clip_gradients(self.model, rows, 1.0)
         self.optimizer.step()
         if self.step.sampled is not None:
             self.step.sampled.update(step)

@@ -13,6 +13,7 @@ from unimp.baselines.baseline import TrainingData
 from unimp.baselines.gsasrec import GSASRec
 from unimp.baselines.sasrec import SASRec, SASRecConfig
 from unimp.baselines.shared.taught import TaughtBaseline
+from unimp.core.config import TeacherKind
 from unimp.core.errors import ConfigError
 from unimp.data.histories import FloatArray, Histories
 from unimp.testing.world import toy_world
@@ -25,7 +26,7 @@ SHARE = 0.6
 class ToyTeacher:
     """Behind event e: items e and e + 1 modulo 12, with three quarters and a quarter."""
 
-    def targets(self) -> tuple[npt.NDArray[np.int32], FloatArray]:
+    def targets(self, kind: TeacherKind) -> tuple[npt.NDArray[np.int32], FloatArray]:
         events = np.arange(sum(len(rows) for rows in LISTS), dtype=np.int32)
         items = np.stack((events % 12, (events + 1) % 12), axis=1)
         return items, np.tile(np.array([0.75, 0.25], dtype=np.float32), (len(items), 1))

@@ -16,7 +16,7 @@ from unimp.features.item_graph import ease_graph
 from unimp.fusion import teacher
 from unimp.fusion.config import TeacherConfig
 from unimp.fusion.features import Features
-from unimp.fusion.teacher import LinearTeacher, teach
+from unimp.fusion.teacher import RelationTeacher, teach
 from unimp.runs.training_split import TrainingSplit
 
 FOLDS = 3
@@ -38,7 +38,7 @@ def only_ease(features: Features, histories: Histories, *, exclude: bool) -> Flo
 def test_relations_are_counted_without_the_users_fold(
     split: TrainingSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teacher, "fit_teacher", only_ease)
+    monkeypatch.setattr(teacher, "fit_weights", only_ease)
     config = TeacherConfig(items=4, folds=FOLDS, l2=2.0)
     items, parts = teach(split.catalog, split.train, config, exclude=True)
     assert parts.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -61,7 +61,7 @@ def test_relations_are_counted_without_the_users_fold(
 def test_a_later_event_of_a_user_changes_no_earlier_target(
     split: TrainingSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teacher, "fit_teacher", only_ease)
+    monkeypatch.setattr(teacher, "fit_weights", only_ease)
     config = TeacherConfig(items=5, folds=FOLDS)
     first, last = split.train.offsets[1], split.train.offsets[2] - 1
     rows = split.train.item_rows.copy()
@@ -77,12 +77,12 @@ def test_it_knows_more_than_chance_and_is_made_once(
     split: TrainingSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, train = TeacherConfig(items=3), split.train
-    items, parts = LinearTeacher(split.catalog, train, config).targets()
+    items, parts = RelationTeacher(split.catalog, train, config).targets("linear")
     follows = np.flatnonzero(train.owners()[1:] == train.owners()[:-1])
     hits = [train.item_rows[event + 1] in items[event] for event in follows]
     assert np.mean(hits) > 0.5  # of 20 items on a ring, 3 by chance: .15
     monkeypatch.setattr(teacher, "teach", None)
-    again = LinearTeacher(split.catalog, train, config).targets()
+    again = RelationTeacher(split.catalog, train, config).targets("linear")
     assert np.array_equal(again[0], items)
     assert np.array_equal(again[1], parts)
 
@@ -103,4 +103,4 @@ def test_a_catalogue_that_is_too_large_is_refused(
 ) -> None:
     monkeypatch.setattr(teacher, "DENSE_ITEMS", 19)
     with pytest.raises(ConfigError, match=r"distillation\.share: .* 19 items at most.* has 20; set it to 0"):
-        LinearTeacher(split.catalog, split.train, TeacherConfig()).targets()
+        RelationTeacher(split.catalog, split.train, TeacherConfig()).targets("linear")

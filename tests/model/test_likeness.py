@@ -48,7 +48,8 @@ def test_it_is_the_sum_written_out() -> None:
     alike = torch.cat([F.normalize(torch.randn(1, length, 4), dim=-1) for _ in range(2)], dim=-1)
     alike[0, 1, :4] = 0.0  # the second event has no picture
     queries = torch.tensor([[False, False, False, True]])
-    found = head(hidden, HistoryItems(vectors, alike, queries))[0, -1]
+    shown = torch.ones(1, length, length, dtype=torch.bool).tril()
+    found = head(hidden, HistoryItems(vectors, alike, queries, shown))[0, -1]
     facts, sums = [], []
     for block in range(2):
         places = slice(4 * block, 4 * block + 4)
@@ -59,19 +60,19 @@ def test_it_is_the_sum_written_out() -> None:
             + float(head.query_bonus[block]) * (i == 3)
             for i in range(length)
         ]
-        shown = [i for i in range(length) if alike[0, i, places].any()]
-        weights = torch.softmax(torch.tensor([logits[i] for i in shown]), dim=0)
-        sums.append(sum(a * alike[0, i, places] for a, i in zip(weights, shown, strict=True)))
+        known = [i for i in range(length) if alike[0, i, places].any()]
+        weights = torch.softmax(torch.tensor([logits[i] for i in known]), dim=0)
+        sums.append(sum(a * alike[0, i, places] for a, i in zip(weights, known, strict=True)))
         pairs = 1.0 - weights.square().sum()
         agree = sum(
             a * b * (alike[0, i, places] @ alike[0, j, places])
-            for a, i in zip(weights, shown, strict=True)
-            for b, j in zip(weights, shown, strict=True)
+            for a, i in zip(weights, known, strict=True)
+            for b, j in zip(weights, known, strict=True)
             if i != j
         )
         facts += [agree / pairs, pairs]
-    known = torch.cat((hidden[0, -1], FACT_SCALE * torch.stack(facts)))
-    factors = head.log_factor(known).exp()
+    inputs = torch.cat((hidden[0, -1], FACT_SCALE * torch.stack(facts)))
+    factors = head.log_factor(inputs).exp()
     torch.testing.assert_close(found, torch.cat([f * s for f, s in zip(factors, sums, strict=True)]), **CLOSE)
 
 
@@ -85,7 +86,8 @@ def test_at_the_beginning_it_scores_by_the_mean_likeness() -> None:
     alike = head.vectors(content, content["text"])
     rows = [3, 0, 7]
     none = torch.zeros(1, 3, dtype=torch.bool)
-    sought = head(torch.randn(1, 3, WIDTH), HistoryItems(torch.randn(1, 3, WIDTH), alike[rows][None], none))
+    vectors, shown = torch.randn(1, 3, WIDTH), torch.ones(1, 3, 3, dtype=torch.bool).tril()
+    sought = head(torch.randn(1, 3, WIDTH), HistoryItems(vectors, alike[rows][None], none, shown))
     unit = [F.normalize(block, dim=-1) for block in content.values()]
     expected = FACTOR * sum((block @ block[rows].T).mean(dim=1) for block in unit)
     torch.testing.assert_close(alike @ sought[0, -1], expected, **CLOSE)

@@ -125,6 +125,14 @@ def test_the_largest_part_names_its_setting() -> None:
     assert largest(10_000_000, "structure.neighbours=20", "model.width=512") == "model.width"
 
 
+def test_every_further_process_holds_the_table_its_moments_and_the_events() -> None:
+    recipe, device = load_recipe("small", ["objective.softmax=sampled"]), torch.device("cpu")
+    one, three = (memory_needs.memory_needs(1000, 50, recipe, device, processes) for processes in (1, 3))
+    assert three["model.width"] - one["model.width"] == 2 * 3 * 1000 * recipe.model.width * 4
+    assert three["events"] == 3 * one["events"]
+    assert {name for name in one if one[name] != three[name]} == {"model.width", "events"}
+
+
 def test_where_memory_is_unknown_nothing_is_refused(
     tiny_dataset: Dataset,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

@@ -12,7 +12,6 @@ import torch
 from tests.six import Six
 from tests.train.conftest import tiny_recipe
 from unimp.core.cross_entropy import linear_cross_entropy
-from unimp.core.errors import ConfigError
 from unimp.data.dataset import Dataset
 from unimp.inference.forward import read
 from unimp.runs.training_config import ObjectiveConfig
@@ -195,18 +194,11 @@ def test_a_stopped_sampled_training_goes_on_to_the_same_weights(
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_several_processes_need_the_full_softmax() -> None:
-
-    recipe = tiny_recipe(objective={"softmax": "sampled"})
-    with pytest.raises(ConfigError, match="is for one process"):
-        samples_items(recipe, 10, torch.device("cpu"), shards=True, show=False)
-
-
 def test_the_size_decides_and_an_explicit_key_wins(capsys: pytest.CaptureFixture[str]) -> None:
 
     def chosen(softmax: str, num_items: int) -> bool:
         recipe = tiny_recipe(objective={"softmax": softmax})
-        return samples_items(recipe, num_items, torch.device("cpu"), shards=False, show=True)
+        return samples_items(recipe, num_items, torch.device("cpu"), show=True)
 
     least = SAMPLED_FROM["cpu"]
     assert [chosen("auto", least - 1), chosen("auto", least)] == [False, True]
@@ -255,3 +247,36 @@ def test_a_state_of_the_other_softmax_is_refused_in_one_line(
             train(tiny_dataset, recipe, tmp_path / "run", show=False)
     with pytest.raises(CheckpointError, match="begun with the sampled softmax"):
         train(tiny_dataset, recipe, tmp_path / "run", show=False)
+
+
+def test_another_number_of_processes_counts_steps_anew_and_no_row_loses_what_it_missed(
+    tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    """Rows that wait make up for their missed steps by the learning rates of then, not by the new ones."""
+    from tests.train.distributed.worker import bench_of
+    from unimp.train.process_group import ProcessGroup
+    from unimp.train.trainer import Training
+
+    class Pair(ProcessGroup):
+        size = 2
+
+    recipe = tiny_recipe(objective={"softmax": "sampled", "negatives": 2}, train={"batch_positions": 16})
+    artifacts, split = bench_of(tiny_dataset, recipe)
+    place = (tmp_path / "run", artifacts, split, torch.device("cpu"))
+    first = Training(*place, show=False)
+    for planned in first.sentences.plan(0)[:6]:
+        first._step(first._step_batch((planned, 1.0)))
+        first.position.step += 1
+    first._save()
+    alone, pair = Training(*place, show=False), Training(*place, show=False, process_group=Pair())
+    assert alone.step.sampled is not None
+    assert pair.step.sampled is not None
+    reached = pair.step.sampled.rows.state["step"]
+    assert len(torch.unique(alone.step.sampled.rows.state["step"])) > 1
+    alone.step.sampled.rows.catch_up(6)
+    assert pair.total_steps < alone.total_steps
+    assert reached.tolist() == [pair.position.step] * len(reached)
+    assert pair.position.step < 6
+    tables = [training.model.items.identity.weight.detach() for training in (alone, pair)]
+    torch.testing.assert_close(tables[1], tables[0], rtol=0, atol=0)
+    assert not torch.equal(tables[0], first.model.items.identity.weight)

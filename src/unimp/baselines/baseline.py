@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from unimp.core.config import Config
+from unimp.core.config import Config, TeacherKind
 from unimp.core.errors import CheckpointError, ConfigError, DataError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, Histories, Split
@@ -38,7 +38,7 @@ class ItemFeatures(Protocol):
 class Teacher(Protocol):
     """A method without a network whose opinion of the training histories networks may learn from."""
 
-    def targets(self) -> tuple[npt.NDArray[np.int32], FloatArray]:
+    def targets(self, kind: TeacherKind) -> tuple[npt.NDArray[np.int32], FloatArray]:
         """[E, K] items behind every training event, and their [E, K] parts, which sum to 1."""
         ...
 
@@ -84,11 +84,11 @@ class TrainingData:
             raise DataError(missing_content(modality, method, with_features=self.features is not None))
         return found
 
-    def teacher_targets(self, method: str) -> tuple[npt.NDArray[np.int32], FloatArray]:
+    def teacher_targets(self, method: str, kind: TeacherKind) -> tuple[npt.NDArray[np.int32], FloatArray]:
         """The teacher's, see `Teacher`; ConfigError where the data come without one."""
         if self.teacher is None:
             raise ConfigError(f"{method}.teacher_share: the training data bring no teacher; set it to 0")
-        return self.teacher.targets()
+        return self.teacher.targets(kind)
 
 
 def missing_content(modality: Modality, method: str, *, with_features: bool) -> str:

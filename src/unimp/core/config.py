@@ -5,12 +5,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unimp.core.errors import ConfigError, did_you_mean
 from unimp.core.search_space import SearchSpace
+
+TeacherKind = Literal["linear", "trees"]
+"""Stages of a teacher of networks (`unimp.fusion.teacher`)."""
 
 
 class Config(BaseModel):

@@ -23,8 +23,8 @@ from unimp.demo.second_process import (
     BlindSelf,
     OneOfTwo,
     judge_blind_self,
+    judge_drawings,
     judge_simple_methods,
-    judge_tasks,
     prepare_pictures,
     second_process,
 )
@@ -33,15 +33,14 @@ from unimp.demo.shop.writing import shop_users, write_shop
 from unimp.personalizer import Personalizer, load
 from unimp.runs.recipe import load_recipe
 from unimp.runs.training_split import make_split
-from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.image_generation.task import ImageGenerationTask
 from unimp.tasks.recommendation.task import RecommendationTask, score_of_ranks
 from unimp.tasks.task import TaskScore
 from unimp.train.training_run import train
 
 UNIMP, ALONE = "UniMP", "UniMP, model alone"
-GENERATING = (ExplanationTask.name, ImageGenerationTask.name)
-"""Tasks whose answers are written or drawn: judging them takes about as long as everything else."""
+DRAWING = ImageGenerationTask.name
+"""Judging what is drawn takes about as long as judging all other tasks: the second process does it."""
 
 
 def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig | None = None) -> Demo:
@@ -65,15 +64,15 @@ def run_demo(out: Path, *, settings: list[str] | None = None, shop: ShopConfig |
         train(dataset, recipe, out / "run", process_group=OneOfTwo())
         seeing = load(out / "run", data=folder)
         clock.lap("train UniMP")
-        generated = second.submit(judge_tasks, folder, out / "run", GENERATING)
+        drawn = second.submit(judge_drawings, folder, out / "run")
         say("judging all six tasks")
         ranker = fused(seeing)
         own = ranked({ALONE: alone(seeing), UNIMP: ranker}, split.test)
         clock.lap("rank")
-        names = [name for name in seeing.tasks if name not in (RecommendationTask.name, *GENERATING)]
+        names = [name for name in seeing.tasks if name not in (RecommendationTask.name, DRAWING)]
         scores = task_scores(seeing, names, split.test, dataset.catalog)
         clock.lap("judge the tasks")
-        scores |= generated.result()
+        scores |= drawn.result()
         tastes = tastes_of(dataset, split)
         comparison = compare(simple.result() | blind.result().ranks | own, tastes)
         clock.lap("wait for the second process")

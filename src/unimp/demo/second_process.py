@@ -3,7 +3,7 @@ second thread, two processes of one thread each halve the time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from unimp.metrics.ranking import RankArray
 from unimp.personalizer import load
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import make_split
+from unimp.tasks.image_generation.task import ImageGenerationTask
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.task import TaskScore
 from unimp.train.process_group import ProcessGroup
@@ -105,10 +106,11 @@ def judge_blind_self(shop: Path, recipe: Recipe, folder: Path) -> BlindSelf:
     return BlindSelf(ranks, own_scores(blind, others, split.test))
 
 
-def judge_tasks(shop: Path, folder: Path, names: Sequence[str]) -> dict[str, dict[str, TaskScore]]:
-    """What the trained run in `folder` and the simple references reach at these tasks."""
+def judge_drawings(shop: Path, folder: Path) -> dict[str, dict[str, TaskScore]]:
+    """What the trained run in `folder` and the simple references draw, by the task's name."""
     dataset, split, _ = opened(shop)
-    return task_scores(load(folder, data=shop), names, split.test, with_hidden(dataset.catalog, shop))
+    shown = with_hidden(dataset.catalog, shop)
+    return task_scores(load(folder, data=shop), [ImageGenerationTask.name], split.test, shown)
 
 
 def opened(shop: Path) -> tuple[Dataset, Split, TrainingData]:

@@ -89,7 +89,9 @@ def train_tokenizer(pixels: Pixels, config: ImageTokenizerConfig, *, seed: int, 
         torch.manual_seed(seed)
         model = ImageTokenizer(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         steps = config.epochs * -(-len(rows) // config.batch_pictures)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=BETAS, weight_decay=0.01)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.lr, betas=BETAS, weight_decay=0.01, fused=True
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=max(steps, 2))
         with progress_bar("training the image tokenizer", steps, show=show) as bar:
             for _ in range(config.epochs):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from unimp.core.config import Config
+from unimp.core.config import Config, TeacherKind
 
 FusionKind = Literal["none", "closed", "learned"]
 KINDS: tuple[FusionKind, ...] = ("none", "closed", "learned")
@@ -80,8 +80,11 @@ class SecondStageConfig(Config):
 
 
 class TeacherConfig(Config):
-    """A linear teacher of networks; see `unimp.fusion.teacher`."""
+    """A teacher of networks that has no network; see `unimp.fusion.teacher`."""
 
+    kind: TeacherKind = "linear"
+    """`linear`: the first stage of the learned fusion. `trees`: its second stage re-orders the first one's
+    items and says how far apart they are."""
     items: int = Field(100, ge=1)
     """The teacher's first so many items make its distribution."""
     temperature: float = Field(1.0, gt=0)

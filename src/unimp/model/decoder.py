@@ -48,9 +48,12 @@ def cache_mask(cache: KVCache, length: int, device: torch.device) -> Tensor:
     return ((seen_TS & real_BS[:, None]) | itself_TS)[:, None]
 
 
-def rotate(x_BHTK: Tensor, angles_TK: Tensor) -> Tensor:
-    """Rotary position embedding (RoFormer, Su et al. 2021, eq. 34), half-split layout."""
-    cos, sin = angles_TK.cos(), angles_TK.sin()
+def rotate(x_BHTK: Tensor, turns_2TK: Tensor) -> Tensor:
+    """Rotary position embedding (RoFormer, Su et al. 2021, eq. 34), half-split layout.
+
+    turns_2TK: cosines and sines of the positions' angles.
+    """
+    cos, sin = turns_2TK
     left, right = x_BHTK.chunk(2, dim=-1)
     return x_BHTK * cos + torch.cat((-right, left), dim=-1) * sin
 
@@ -69,11 +72,12 @@ class DecoderLayer(nn.Module):
         self.up = nn.Linear(width, hidden)
         self.down = nn.Linear(hidden, width)
 
-    def forward(self, x_BTD: Tensor, angles_TK: Tensor, cache: KVCache | None, layer: int) -> Tensor:
+    def forward(self, x_BTD: Tensor, turns_2TK: Tensor, cache: KVCache | None, layer: int) -> Tensor:
         batch, length, width = x_BTD.shape
         qkv = self.qkv(self.attention_norm(x_BTD)).view(batch, length, 3, self.heads, width // self.heads)
-        q_BHTK, k_BHTK, v_BHTK = qkv.permute(2, 0, 3, 1, 4)
-        q_BHTK, k_BHTK = rotate(q_BHTK, angles_TK), rotate(k_BHTK, angles_TK)
+        qkv_3BHTK = qkv.permute(2, 0, 3, 1, 4)
+        q_BHTK, k_BHTK = rotate(qkv_3BHTK[:2], turns_2TK)
+        v_BHTK = qkv_3BHTK[2]
         mask = None
         if cache is not None:
             stop = cache.used + length
@@ -129,10 +133,11 @@ class CompactDecoder(nn.Module):
         if cache is not None and cache.own_positions and cache.starts_B is not None:
             counted_B1T1 = (positions - cache.starts_B[:, None]).float()[:, None, :, None]
             angles_TK = (counted_B1T1 * self.inverse_frequencies).repeat(1, 1, 1, 2)  # [B, 1, T, K]
+        turns_2TK = torch.stack((angles_TK.cos(), angles_TK.sin()))
         for number, layer in enumerate(self.layers):
             if before_layer is not None:
                 x_BTD = before_layer(number, x_BTD)
-            x_BTD = layer(x_BTD, angles_TK, cache, number)
+            x_BTD = layer(x_BTD, turns_2TK, cache, number)
         if cache is not None:
             cache.used += x_BTD.shape[1]
         return self.norm(x_BTD)

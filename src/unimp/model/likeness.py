@@ -7,8 +7,8 @@ projection is the identity and the attention even: the mean likeness, a nearest-
 an identity of its own for it.
 """
 
-# B sentences, T positions read now, S positions of the sentences with those before, D width, A width of keys,
-# C width of a block of content, K width of all projected blocks, I items, N items or queries
+# B sentences, T positions read now, S events and queries of a sentence, D width, A width of keys,
+# C width of a block of content, K width of all projected blocks, I items, N items or queries, P all positions
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ FACT_SCALE = 10.0
 
 @dataclass(frozen=True)
 class HistoryItems:
-    """What the head reads at each of S positions; the last T are those of the hidden states."""
+    """What the head reads: events and queries, oldest first; sentences with fewer are padded at the end."""
 
     vectors_BSD: Tensor
-    """As they enter the model; zeros where nothing is read."""
+    """As they enter the model."""
     alike_BSK: Tensor
-    """Projected blocks; zeros where an item lacks a block."""
+    """Projected blocks; zeros where an item lacks a block, and in padding."""
     queries_BS: Tensor
     """bool: a query, which is no event."""
+    shown_BTS: Tensor
+    """bool: stands at or before the position."""
 
 
 class LikenessHead(nn.Module):
@@ -89,12 +91,12 @@ class LikenessHead(nn.Module):
         k_BSbA = self.key(history.vectors_BSD).view(batch, -1, blocks, KEY_WIDTH)
         logits_bBTS = torch.einsum("btna,bsna->nbts", q_BTbA, k_BSbA) / KEY_WIDTH**0.5
         places = history.alike_BSK.split(list(self.widths.values()), dim=-1)
-        read_BS = torch.stack([part.ne(0).any(dim=-1) for part in places]).any(dim=0)
-        causal_TS = causal(length, read_BS.shape[1], read_BS.device)
-        lags_BTS = lags(read_BS, length)
+        shown_bBS = torch.stack([part.abs().amax(dim=-1) > 0 for part in places])
+        read_BS = shown_bBS.any(dim=0)
+        lags_BTS = lags(read_BS, history.shown_BTS)
         found, facts = [], []
         for block, part_BSK in enumerate(places):
-            shown_BTS = part_BSK.ne(0).any(dim=-1)[:, None] & causal_TS
+            shown_BTS = shown_bBS[block][:, None] & history.shown_BTS
             logits_BTS = logits_bBTS[block] - F.softplus(self.recency[block] - 4.0) * lags_BTS
             logits_BTS = logits_BTS + self.query_bonus[block] * history.queries_BS[:, None]
             weights_BTS = masked_softmax(logits_BTS, shown_BTS)
@@ -108,16 +110,20 @@ class LikenessHead(nn.Module):
         )
 
 
-def causal(length: int, before_and_now: int, device: torch.device) -> Tensor:
-    """[T, S] the last `length` positions see themselves and what stands before them."""
-    seen = torch.ones(length, before_and_now, dtype=torch.bool, device=device)
-    return seen.tril(before_and_now - length)
+def packed(rows_BP: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """[B, S] what is not -1 of each row, in order, then -1; and bool [B, T, S]: it stands at or before each
+    of the last `length` places. Of a sentence of words few places are read: S is far less than P."""
+    read_BP = rows_BP != -1
+    most = max(1, int(read_BP.sum(dim=1).max()))
+    places_BS = (~read_BP).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
+    now_T = torch.arange(rows_BP.shape[1] - length, rows_BP.shape[1], device=rows_BP.device)
+    return rows_BP.gather(1, places_BS), places_BS[:, None, :] <= now_T[:, None]
 
 
-def lags(read_BS: Tensor, length: int) -> Tensor:
+def lags(read_BS: Tensor, shown_BTS: Tensor) -> Tensor:
     """[B, T, S] events between a position's latest one and each other; 0 for the latest."""
-    counted_BS = read_BS.cumsum(dim=1).float()
-    return (counted_BS[:, -length:, None] - counted_BS[:, None, :]).clamp(min=0)
+    upto_BT = (read_BS[:, None] & shown_BTS).sum(dim=-1)
+    return (upto_BT[:, :, None] - read_BS.cumsum(dim=1)[:, None, :]).clamp(min=0).float()
 
 
 def masked_softmax(logits: Tensor, shown: Tensor) -> Tensor:

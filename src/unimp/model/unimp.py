@@ -20,7 +20,7 @@ from unimp.model.cross_attention import GatedCrossAttention
 from unimp.model.decoder import CompactDecoder, KVCache
 from unimp.model.inputs import Inputs, ItemInputs, ItemState
 from unimp.model.item_table import ItemTable
-from unimp.model.likeness import HistoryItems, LikenessHead
+from unimp.model.likeness import HistoryItems, LikenessHead, packed
 from unimp.model.resampler import Resampler
 from unimp.model.token_table import LanguageSide, TokenTable
 from unimp.model.vision import pixels_from_bytes, pool_tokens
@@ -236,7 +236,8 @@ class UnimpModel(nn.Module):
         rows_BT = torch.full_like(inputs.items_BT, -1)
         if inputs.read_BT is not None:
             rows_BT = inputs.items_BT.where(inputs.read_BT, rows_BT)
-        rows_BS = rows_BT if before_BS is None else torch.cat((before_BS, rows_BT), dim=1)
+        rows_BP = rows_BT if before_BS is None else torch.cat((before_BS, rows_BT), dim=1)
+        rows_BS, shown_BTS = packed(rows_BP, rows_BT.shape[1])
         read_BSW = F.embedding(rows_BS.clamp(min=0), state.table_ID) * (rows_BS >= 0).unsqueeze(-1)
         queries_BS = rows_BS <= -2
         if len(inputs.ghost_pictures_G) and bool(queries_BS.any()):
@@ -246,7 +247,7 @@ class UnimpModel(nn.Module):
             flat = read_BSW.flatten(0, 1).index_add(0, places, ghosts_NW)
             read_BSW = flat.view_as(read_BSW)
         vectors_BSD, alike_BSK = read_BSW.split([self.width, self.likeness.width], dim=-1)
-        sought_BTK = self.likeness(hidden_BTD, HistoryItems(vectors_BSD, alike_BSK, queries_BS))
+        sought_BTK = self.likeness(hidden_BTD, HistoryItems(vectors_BSD, alike_BSK, queries_BS, shown_BTS))
         return torch.cat((hidden_BTD, sought_BTK), dim=-1)
 
     def learned_state(self) -> dict[str, Tensor]:

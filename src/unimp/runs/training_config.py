@@ -75,8 +75,8 @@ class ObjectiveConfig(Config):
 class DistillationConfig(TeacherConfig):
     """Targets of a teacher without a network (Hinton et al. 2015), mixed with what users chose next.
 
-    The teacher is the linear stage of the learned fusion (docs/fusion.md). It speaks about each user by
-    relations that were counted without that user's fold, and it never sees a validation item.
+    The teacher is the learned fusion (docs/fusion.md) without times and pictures. It speaks about each user
+    by relations that were counted without that user's fold, and it never sees a validation item.
     """
 
     share: float = Field(0.0, ge=0, lt=1)

@@ -40,15 +40,25 @@ def picture_views(entries: Entries, flat: IntArray, width: int) -> tuple[IntArra
         return rows, ()
     local = np.where(seen >= 0, np.searchsorted(rows, seen), -1)
     own = np.flatnonzero((seen >= 0) & (sees == 0))
-    # A group is a run of neighbouring positions with the same picture in the same sentence.
-    starts = np.concatenate(
-        [[True][: len(own)], (local[own][1:] != local[own][:-1]) | (np.diff(flat[own]) != 1)]
-    )
-    views = [grouped(flat[own], np.cumsum(starts) - 1, local[own][starts][:, None])] if len(own) else []
+    views = [own_view(flat[own], local[own])] if len(own) else []
     if sees.any():
         earlier = [np.searchsorted(rows, shown) for shown in entries.earlier_pictures]
         views.append(all_view(flat, sees, local, width, earlier))
     return rows, tuple(view for view in views if len(view.positions))
+
+
+def own_view(positions: IntArray, pictures: IntArray) -> PictureView:
+    """Positions of all sentences with the same picture share a group, whose keys and values are read once.
+
+    No group is longer than the mean number of positions of a picture: a popular item would lengthen all.
+    """
+    order = np.argsort(pictures, kind="stable")
+    positions, pictures = positions[order], pictures[order]
+    counts = np.unique(pictures, return_counts=True)[1]
+    longest = -(-len(pictures) // len(counts))
+    places = np.arange(len(pictures)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = places % longest == 0
+    return grouped(positions, np.cumsum(starts) - 1, pictures[starts][:, None])
 
 
 def all_view(

@@ -20,7 +20,7 @@ from unimp.train.distillation import SoftTargets
 POOL = 40
 """Batches that are sorted by length together."""
 KEPT = 200_000
-"""Encoded sentences that are kept from epoch to epoch; with more windows, lengths are estimated too."""
+"""Encoded sentences in memory, of all epochs and of this one; with more windows, lengths are estimated."""
 SAMPLE = 1000
 """Sentences whose lengths the estimate rests on."""
 
@@ -39,7 +39,8 @@ class Planned:
 
 
 class TrainingSentences:
-    """The sentences of every epoch; those that never change are encoded once and kept, up to KEPT of them."""
+    """The sentences of every epoch; those that never change are encoded once, the others once an epoch,
+    as long as there are no more than KEPT."""
 
     def __init__(
         self, artifacts: RunArtifacts, histories: Histories, teacher: SoftTargets | None = None
@@ -50,21 +51,26 @@ class TrainingSentences:
         objective = artifacts.recipe.objective
         self.horizon = Horizon(objective.horizon, objective.horizon_decay)
         self._encoded: dict[tuple[str, Window], EncodedSentence] = {}
+        self._of_epoch: dict[tuple[str, Window], EncodedSentence] = {}
+        """Those that change from epoch to epoch: encoded for their lengths, then laid into batches."""
+        self._epoch = -1
 
     def encode(self, task: AnyTask, window: Window) -> EncodedSentence:
         key = (task.name, window)
-        sentence = self._encoded.get(key)
+        sentence = self._encoded.get(key) or self._of_epoch.get(key)
         if sentence is None:
             sentence = self.artifacts.encoder.encode(task.sentence(self.histories, window))
             # Without a draw, and short enough not to be cut anew, it is the same in every epoch.
-            kept = len(self._encoded) < KEPT
-            if kept and not window.draw and window.stop - window.start < self.recipe.sentence.max_items:
-                self._encoded[key] = sentence
+            lasting = not window.draw and window.stop - window.start < self.recipe.sentence.max_items
+            if len(self._encoded) + len(self._of_epoch) < KEPT:
+                (self._encoded if lasting else self._of_epoch)[key] = sentence
         return sentence
 
     def plan(self, epoch: int) -> list[Planned]:
         """The batches of one epoch: the same for the same seed and epoch."""
         rng = np.random.default_rng([self.recipe.train.seed, epoch])
+        if epoch != self._epoch:
+            self._epoch, self._of_epoch = epoch, {}
         batches: list[Planned] = []
         for task, windows in zip(self.artifacts.tasks, self.windows(rng), strict=True):
             if windows:

@@ -1,4 +1,4 @@
-"""Distillation: a linear teacher (`unimp.fusion.teacher`) has a part in the targets of recommendation."""
+"""Distillation: a teacher (`unimp.fusion.teacher`) has a part in the targets of recommendation."""
 
 # E training events, U users, K items per target distribution, N predictions, H right answers of each
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unimp.data.histories import IntArray
-from unimp.fusion.teacher import LinearTeacher
+from unimp.fusion.teacher import RelationTeacher
 from unimp.runs.training_config import DistillationConfig
 from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.encoder import Kind
@@ -90,7 +90,7 @@ def soft_targets(
     """
     if not config.share:
         return None
-    teacher = LinearTeacher(
+    teacher = RelationTeacher(
         split.catalog,
         split.train,
         config,
@@ -98,5 +98,5 @@ def soft_targets(
         cold_items=cold_items,
         show=show,
     )
-    items, parts = teacher.targets()
+    items, parts = teacher.targets(config.kind)
     return SoftTargets(torch.from_numpy(items), torch.from_numpy(parts), split.train.offsets, config.share)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -40,11 +40,31 @@ class ProcessGroup:
     def merge(self, position: Position) -> None:
         """Let the leading process count what all have counted."""
 
-    def shard(self, step: nn.Module, model: UnimpModel, layer_dtype: torch.dtype | None, seed: int) -> None:
+    def shard(
+        self,
+        step: nn.Module,
+        model: UnimpModel,
+        layer_dtype: torch.dtype | None,
+        seed: int,
+        replicated: nn.Module | None = None,
+    ) -> None:
         """Share out the weights of `model` within `step`, whose forward is a whole training step.
 
-        `layer_dtype`: in what decoder layers compute, where it is shorter than their weights.
+        `layer_dtype`: in what decoder layers compute, where it is shorter than their weights. `replicated`:
+        a table that every process holds as a whole, because a step reads few of its rows.
         """
+
+    def union(self, rows: Tensor) -> Tensor:
+        """The rows of a replicated table that the processes touch in this step, in rising order; with one
+        process its own as they come. Each process calls it once a step with rows that are all different."""
+        return rows
+
+    def average(self, gradient: Tensor) -> None:
+        """Put the mean over the processes in the place of each one's gradient of such rows."""
+
+    def clip_gradients(self, model: UnimpModel, rows: Sequence[Tensor], most: float) -> None:
+        """Scale all gradients so that their norm is `most` at most; `rows`: replicated, averaged before."""
+        torch.nn.utils.clip_grad_norm_([*model.parameters(), *rows], most)
 
     def sync_unused_grads(self, model: UnimpModel) -> None:
         """After backward: a parameter that no process used has no gradient, as with one process."""

@@ -104,8 +104,7 @@ class RowAdamW:
         """The step after `step` steps, by the gradients that the rows collected."""
         (beta1, beta2), now = self.betas, step + 1
         values_RD, grad_RD = touched.values_RD.detach(), touched.values_RD.grad
-        if grad_RD is None:
-            grad_RD = torch.zeros_like(values_RD)
+        assert grad_RD is not None
         rate = float(self.rates[now])
         values_RD.mul_(1 - rate * self.decay)
         first_RD = touched.first_RD.lerp_(grad_RD, 1 - beta1)
@@ -119,6 +118,10 @@ class RowAdamW:
         """Bring every row to where it is after `step` steps."""
         for rows_R in torch.arange(len(self.parameter), device=self.parameter.device).split(BLOCK):
             self._write(self.touch(rows_R, step), step)
+
+    def renumber(self, step: int) -> None:
+        """Count the training's steps anew: every row has reached what is now called `step`."""
+        self.state["step"].fill_(step)
 
     def _write(self, touched: Touched, step: int) -> None:
         state, rows_R = self.state, touched.rows_R

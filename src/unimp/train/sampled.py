@@ -1,38 +1,35 @@
 """`SampledItems`: a training step that makes the vectors of the items it touches, and of no others."""
 
-# R touched rows, C candidates, D width
+# R touched rows, S those of all processes, C candidates, D width
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from unimp.core.errors import ConfigError
 from unimp.core.progress import say
 from unimp.features.vision.encoder import pooled
 from unimp.model.inputs import ItemInputs, ItemState
 from unimp.model.unimp import UnimpModel
+from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.recipe import Recipe
-from unimp.runs.training_config import SAMPLED_FROM
+from unimp.runs.training_config import SAMPLED_FROM, TrainConfig
 from unimp.sentence.batch import Batch
 from unimp.train.negatives import NegativeSampler
+from unimp.train.optimizer import BETAS, learning_rate
+from unimp.train.process_group import ProcessGroup
 from unimp.train.row_adamw import RowAdamW, Touched
 
 
-def samples_items(recipe: Recipe, num_items: int, device: torch.device, *, shards: bool, show: bool) -> bool:
-    """Whether training draws negatives, said aloud where the size decides. ConfigError with several processes
-    where the recipe insists."""
+def samples_items(recipe: Recipe, num_items: int, device: torch.device, *, show: bool) -> bool:
+    """Whether training draws negatives, said aloud where the size decides."""
     wanted, least = recipe.objective.softmax, SAMPLED_FROM.get(device.type, SAMPLED_FROM["cuda"])
-    if wanted == "sampled" and shards:
-        raise ConfigError(
-            'objective.softmax = "sampled": is for one process; set it to "full" under torchrun'
-        )
     if wanted != "auto":
         return wanted == "sampled"
-    if num_items < least or shards:
+    if num_items < least:
         return False
     say(
         f"{num_items:,} items, from {least:,} on ({device.type}): each step looks for the next item among "
@@ -44,11 +41,16 @@ def samples_items(recipe: Recipe, num_items: int, device: torch.device, *, shard
 
 @dataclass
 class SampledItems:
-    """What the steps of a training draw from, and how the rows of the identity table learn."""
+    """What the steps of a training draw from, and how the rows of the identity table learn.
+
+    Every process holds the whole table and changes the rows that any of them touches by the mean of their
+    gradients, so all tables stay the same. All processes draw the same negatives in a step.
+    """
 
     sampler: NegativeSampler
     rows: RowAdamW
     inputs: ItemInputs
+    process_group: ProcessGroup = field(default_factory=ProcessGroup)
     touched: Touched | None = None
     """Of the step that is being taken."""
 
@@ -72,19 +74,67 @@ class SampledItems:
             ]
         )
         rows_R = torch.cat((candidates_C, others[~torch.isin(others, candidates_C)]))
-        self.touched = self.rows.touch(rows_R, step)
-        state = model.item_state(self.inputs.at(rows_R), self.touched.values_RD)
+        if not len(rows_R):
+            rows_R = rows_R.new_zeros(1)  # the model reads a table of one row at least
+        shared_S = self.process_group.union(rows_R)
+        self.touched = self.rows.touch(shared_S, step)
+        values_RD = self.touched.values_RD
+        if shared_S is not rows_R:
+            values_RD = values_RD.index_select(0, torch.searchsorted(shared_S, rows_R))
+        state = model.item_state(self.inputs.at(rows_R), values_RD)
         return state, in_rows(batch, rows_R, pictures=trained), log_weights_C
 
     def leaves(self) -> list[Tensor]:
-        """The rows whose gradient the step collects."""
-        return [] if self.touched is None else [self.touched.values_RD]
+        """After backward: the rows that the step touches, with the mean of the processes' gradients."""
+        if self.touched is None:
+            return []
+        values_RD = self.touched.values_RD
+        if values_RD.grad is None:
+            values_RD.grad = torch.zeros_like(values_RD)
+        self.process_group.average(values_RD.grad)
+        return [values_RD]
 
     def update(self, step: int) -> None:
-        """After backward: the rows learn."""
+        """After `leaves`: the rows learn."""
         assert self.touched is not None
         self.rows.update(self.touched, step)
         self.touched = None
+
+
+def sampled_items(
+    artifacts: RunArtifacts,
+    model: UnimpModel,
+    optimizer: torch.optim.Optimizer,
+    total_steps: int,
+    process_group: ProcessGroup,
+) -> SampledItems:
+    """For a training of so many steps, whose other weights `optimizer` changes."""
+    recipe = artifacts.recipe
+    sampler = NegativeSampler(
+        artifacts.popularity,
+        draws=recipe.objective.negatives,
+        power=recipe.objective.negatives_power,
+        seed=recipe.train.seed,
+        cold=recipe.objective.cold_negatives,
+    )
+    rows = identity_rows(model, optimizer, recipe.train, total_steps)
+    trained, described = model.vision is not None, model.described_pictures
+    inputs = sampled_inputs(artifacts.items, trained=trained, described=described)
+    return SampledItems(sampler, rows, inputs, process_group)
+
+
+def identity_rows(
+    model: UnimpModel, optimizer: torch.optim.Optimizer, config: TrainConfig, total_steps: int
+) -> RowAdamW:
+    """The optimizer of the identity table in a training of so many steps."""
+    return RowAdamW(
+        model.items.identity.weight,
+        optimizer,
+        lambda step: learning_rate(config, step, total_steps),
+        total_steps,
+        weight_decay=config.weight_decay,
+        betas=BETAS,
+    )
 
 
 def sampled_inputs(items: ItemInputs, *, trained: bool, described: bool = False) -> ItemInputs:

@@ -26,13 +26,11 @@ from unimp.tasks.task import AnyTask
 from unimp.train.batches import Planned, TrainingSentences
 from unimp.train.distillation import SoftTargets
 from unimp.train.epoch_log import log_epoch, trim_log
-from unimp.train.negatives import NegativeSampler
 from unimp.train.objective import Loss, Objective
 from unimp.train.optimizer import BETAS, learning_rate, parameter_groups
 from unimp.train.prefetch import prefetch
 from unimp.train.process_group import ProcessGroup
-from unimp.train.row_adamw import RowAdamW
-from unimp.train.sampled import SampledItems, sampled_inputs, samples_items
+from unimp.train.sampled import identity_rows, sampled_items, samples_items
 from unimp.train.state import Position
 from unimp.train.step import Step, check_compute
 from unimp.train.validator import ValidationScores, Validator
@@ -90,24 +88,23 @@ class Training:
         self.task_weights = self.sentences.task_weights(first)
         objective = Objective(self.model, artifacts.vocabulary, artifacts.recipe.objective, artifacts.items)
         short = self.config.precision == "bfloat16"
-        samples = samples_items(
-            artifacts.recipe,
-            artifacts.vocabulary.num_items,
-            device,
-            shards=self.process_group.shards,
-            show=self.show,
-        )
+        samples = samples_items(artifacts.recipe, artifacts.vocabulary.num_items, device, show=self.show)
         self.step = Step(self.model, objective, artifacts.items, short)
         layer_dtype = torch.bfloat16 if short else getattr(self.model.decoder, "autocast", None)
-        self.process_group.shard(self.step, self.model, layer_dtype, self.config.seed)
+        replicated = self.model.items.identity if samples else None
+        self.process_group.shard(self.step, self.model, layer_dtype, self.config.seed, replicated)
         self.optimizer = AveragingAdamW(
             parameter_groups(self.model, artifacts.recipe, sampled=samples),
             average=self.config.average,
             lr=self.config.lr,
             betas=BETAS,
+            # Hundreds of small operations on the CPU otherwise; shards have no fused step there.
+            fused=(device.type == "cpu" and not self.process_group.shards) or None,
         )
         if samples:
-            self.step.sampled = self._sampled_items()
+            self.step.sampled = sampled_items(
+                artifacts, self.model, self.optimizer, self.total_steps, self.process_group
+            )
         self.position = Position(total_steps=self.total_steps)
         found = self.process_group.read_state(folder, self.model, self.optimizer)
         if found is not None:
@@ -126,29 +123,6 @@ class Training:
             assert isinstance(model.decoder, CompactDecoder)
             model.decoder.compile_layers()
         return model
-
-    def _sampled_items(self) -> SampledItems:
-        """What steps draw from, and the optimizer of the identity table, which learns by rows."""
-        recipe, artifacts = self.artifacts.recipe, self.artifacts
-        sampler = NegativeSampler(
-            artifacts.popularity,
-            draws=recipe.objective.negatives,
-            power=recipe.objective.negatives_power,
-            seed=self.config.seed,
-            cold=recipe.objective.cold_negatives,
-        )
-        rows = RowAdamW(
-            self.model.items.identity.weight,
-            self.optimizer,
-            lambda step: learning_rate(self.config, step, self.total_steps),
-            self.total_steps,
-            weight_decay=self.config.weight_decay,
-            betas=BETAS,
-        )
-        trained, described = self.model.vision is not None, self.model.described_pictures
-        return SampledItems(
-            sampler, rows, sampled_inputs(artifacts.items, trained=trained, described=described)
-        )
 
     def run(self) -> Position:
         """Train to the end, or to the epoch where validation stopped getting better."""
@@ -215,7 +189,7 @@ class Training:
             (loss.total * step_batch.weight).backward()
             self.process_group.sync_unused_grads(self.model)
             rows = sampled.leaves() if sampled is not None else []
-            torch.nn.utils.clip_grad_norm_([*self.model.parameters(), *rows], self.config.clip)
+            self.process_group.clip_gradients(self.model, rows, self.config.clip)
             self.optimizer.step()
             if sampled is not None:
                 sampled.update(step)
@@ -278,7 +252,11 @@ class Training:
     def _go_on(self, found: Position) -> None:
         """From where the folder's training stopped, perhaps with another number of processes."""
         if found.total_steps and found.total_steps != self.total_steps:
-            found.step = round(found.step * self.total_steps / found.total_steps)
+            before, found.step = found.step, round(found.step * self.total_steps / found.total_steps)
+            if self.step.sampled is not None:
+                # Rows make up for missed steps by the learning rates under which they missed them.
+                identity_rows(self.model, self.optimizer, self.config, found.total_steps).catch_up(before)
+                self.step.sampled.rows.renumber(found.step)
         found.total_steps = self.total_steps
         self.position = found
         if self.process_group.is_main:

@@ -68,7 +68,7 @@ def train(
     with ExitStack() as held:
         if not process_group.broadcast(lambda: held.enter_context(claimed(folder, dataset, recipe))):
             return dict(read_json(folder / RESULT)) if process_group.is_main else {}
-        check_memory(dataset, recipe, device)
+        check_memory(dataset, recipe, device, process_group.neighbours)
         for note in notes:
             say(note, show=show and process_group.is_main)
         split = make_split(dataset, recipe.train.split, recipe.train.seed)
@@ -114,7 +114,7 @@ def learn(
     started, process_group = time.monotonic(), process_group or ProcessGroup()
     artifacts = build_artifacts(training_split, recipe, device=device, show_progress=show)
     num_items = artifacts.vocabulary.num_items
-    if samples_items(recipe, num_items, device, shards=process_group.shards, show=False):
+    if samples_items(recipe, num_items, device, show=False):
         artifacts = replace(artifacts, items=map_content(folder, artifacts.items))
     save_artifacts(folder, artifacts)
     teacher = teacher_of(training_split, recipe, show=show)

@@ -18,6 +18,7 @@ import torch.distributed as dist
 
 import unimp
 from tests.train.conftest import write_ring
+from tests.train.distributed.sampled_steps import SAMPLED
 from tests.train.distributed.worker import RESUMED, killed
 from tests.train.test_run import log_of
 from unimp.core.errors import CheckpointError, ConfigError
@@ -45,6 +46,7 @@ def out(ring: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that the two processes left; one run was begun by one process, one is left for one to finish."""
     folder = tmp_path_factory.mktemp("out")
     killed(ring, folder / "from-one", None, 7)
+    killed(ring, folder / "sampled-from-one", None, 7, SAMPLED)
     lm = ""
     if BACKBONES:
         from tests.model.backbones.families import model_folder
@@ -53,8 +55,9 @@ def out(ring: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "tests.train.distributed.worker", str(ring.folder), str(folder), lm]
     root = Path(__file__).parents[3]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(root)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=300)
+    path = os.pathsep.join((str(root), str(root / "src")))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=900)
     assert done.returncode == 0, done.stderr[-6000:]
     return folder
 
@@ -64,10 +67,10 @@ def found(out: Path) -> dict[str, Any]:
     return dict(json.loads((out / "found.json").read_text()))
 
 
-@pytest.mark.parametrize("model", ["compact", *LEARNING])
+@pytest.mark.parametrize("model", ["compact", "sampled", *LEARNING])
 def test_steps_of_two_processes_are_those_of_one_on_both_batches(found: dict[str, Any], model: str) -> None:
     """With pictures in both batches, in one, in none, and with an idle process at the end."""
-    if model != "compact" and not BACKBONES:
+    if model in LEARNING and not BACKBONES:
         pytest.skip("needs the extra `pretrained`: make test-pretrained")
     assert found["size"] == 2
     differences = found[model]
@@ -75,19 +78,30 @@ def test_steps_of_two_processes_are_those_of_one_on_both_batches(found: dict[str
     # Layers that compute in bfloat16 get their norms in it too, when they are gathered.
     assert differences["weights"] < (1e-5 if model != "autocast" else 0.2 * differences["moved"])
     assert differences["states"] == 0
+    assert differences["agreed"]
 
 
-def test_two_processes_resume_exactly(out: Path) -> None:
-    whole, parts = (read_tensors(out / name / "model.safetensors")[0] for name in ("whole", "parts"))
+def test_tables_of_the_sampled_softmax_agree_where_one_process_touches_no_item(found: dict[str, Any]) -> None:
+    assert all(found["nothing"].values()), found["nothing"]
+
+
+def test_the_size_decides_on_the_softmax_of_several_processes(found: dict[str, Any]) -> None:
+    assert (found["auto"], found["auto below"]) == (True, False)
+
+
+@pytest.mark.parametrize("prefix", ["", "sampled-"])
+def test_two_processes_resume_exactly(out: Path, prefix: str) -> None:
+    names = (f"{prefix}whole", f"{prefix}parts")
+    whole, parts = (read_tensors(out / name / "model.safetensors")[0] for name in names)
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    rows = [log_of(out / name) for name in ("whole", "parts")]
+    rows = [log_of(out / name) for name in names]
     assert [row["valid"] for row in rows[0]] == [row["valid"] for row in rows[1]]
     assert [row["loss"] for row in rows[0]] == pytest.approx([row["loss"] for row in rows[1]])
-    assert not [path for path in (out / "parts").iterdir() if path.name.startswith("state")]
+    assert not [path for path in (out / names[1]).iterdir() if path.name.startswith("state")]
 
 
-@pytest.mark.parametrize("name", ["whole", "from-one", "text"])
+@pytest.mark.parametrize("name", ["whole", "from-one", "sampled-whole", "sampled-from-one", "text"])
 def test_a_run_of_two_processes_opens_as_any_other(out: Path, name: str) -> None:
     assert json.loads((out / name / "result.json").read_text())["processes"] == 2
     assert len(unimp.load(out / name).recommend(["i03", "i04"], k=5).items) == 5
@@ -114,11 +128,14 @@ def test_a_damaged_state_is_named(
         train(ring, RESUMED, folder, show=False, process_group=alone)
 
 
-def test_one_process_goes_on_where_two_stopped(out: Path, ring: Dataset, alone: ShardedProcessGroup) -> None:
-    folder = out / "to-one"
+@pytest.mark.parametrize("prefix", ["", "sampled-"])
+def test_one_process_goes_on_where_two_stopped(
+    out: Path, ring: Dataset, alone: ShardedProcessGroup, prefix: str
+) -> None:
+    folder, recipe = out / f"{prefix}to-one", SAMPLED if prefix else RESUMED
     with pytest.raises(CheckpointError, match="begun by several processes; go on with `torchrun"):
-        train(ring, RESUMED, folder, show=False)
-    train(ring, RESUMED, folder, show=False, process_group=alone)
+        train(ring, recipe, folder, show=False)
+    train(ring, recipe, folder, show=False, process_group=alone)
     assert [row["epoch"] for row in log_of(folder)] == [1, 2]
     assert len(unimp.load(folder).recommend(["i03", "i04"], k=5).items) == 5
 

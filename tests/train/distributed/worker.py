@@ -11,7 +11,15 @@ from typing import Any
 
 import torch
 
-from tests.train.conftest import tiny_recipe
+from tests.train.conftest import NUM_ITEMS, tiny_recipe
+from tests.train.distributed.sampled_steps import (
+    SAMPLED,
+    STILL_SAMPLED,
+    auto_samples,
+    joined,
+    tables_agree,
+    touching_nothing,
+)
 from unimp.data.dataset import Dataset
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.recipe import Recipe
@@ -23,6 +31,7 @@ from unimp.train.distributed.sharded import ShardedProcessGroup
 from unimp.train.optimizer import learning_rate
 from unimp.train.preparation import build_artifacts
 from unimp.train.process_group import ProcessGroup
+from unimp.train.sampled import identity_rows
 from unimp.train.trainer import StepBatch, Training
 from unimp.train.training_run import train
 
@@ -73,16 +82,21 @@ def step_together(training: Training, pair: tuple[StepBatch, StepBatch]) -> None
             learning_rate(training.config, training.position.step, training.total_steps) * group["share"]
         )
     training.step.train()
-    losses = [
-        training.step(turn.batch, training.task_weights[turn.task.name], training.position.step).total
-        * turn.weight
-        for turn in pair
-        if turn.weight
-    ]
+    step, items, losses, touched = training.position.step, training.step.sampled, [], []
+    for turn in pair:
+        if turn.weight:
+            loss = training.step(turn.batch, training.task_weights[turn.task.name], step)
+            losses.append(loss.total * turn.weight)
+            touched += [items.touched] if items is not None and items.touched is not None else []
     training.optimizer.zero_grad(set_to_none=True)
     torch.stack(losses).sum().div(2).backward()
-    torch.nn.utils.clip_grad_norm_(training.model.parameters(), training.config.clip)
+    if items is not None:
+        joined(items, touched, step)
+    rows = [] if items is None else items.leaves()
+    torch.nn.utils.clip_grad_norm_([*training.model.parameters(), *rows], training.config.clip)
     training.optimizer.step()
+    if items is not None:
+        items.update(step)
 
 
 def apart(dataset: Dataset, recipe: Recipe, folder: Path, process_group: ProcessGroup) -> dict[str, float]:
@@ -94,6 +108,9 @@ def apart(dataset: Dataset, recipe: Recipe, folder: Path, process_group: Process
     for training in (alone, shared):
         for group in training.optimizer.param_groups:
             group["eps"] = 1.0  # Adam would blow up the last bits of gradients near zero
+        if training.step.sampled is not None:
+            rows = identity_rows(training.model, training.optimizer, training.config, alone.total_steps)
+            rows.eps, training.step.sampled.rows = 1.0, rows
     learned = {name: p for name, p in alone.model.named_parameters() if p.requires_grad}
     before = {name: parameter.detach().clone() for name, parameter in learned.items()}
     for pair in turns(alone):
@@ -101,6 +118,10 @@ def apart(dataset: Dataset, recipe: Recipe, folder: Path, process_group: Process
         shared._step(pair[process_group.rank])
         for training in (alone, shared):
             training.position.step += 1
+    agreed = shared.step.sampled is None or tables_agree(shared)
+    for training in (alone, shared):
+        if training.step.sampled is not None:
+            training.step.sampled.rows.catch_up(training.position.step)
     weights, after = shared.process_group.gathered(shared.model), alone.model.learned_state()
     known = [
         {name for name, p in one.model.named_parameters() if p in one.optimizer.state}
@@ -114,10 +135,13 @@ def apart(dataset: Dataset, recipe: Recipe, folder: Path, process_group: Process
         "weights": max(float((weights[n] - after[n]).abs().max()) for n in learned),
         "moved": max(float((before[n] - after[n]).abs().max()) for n in learned),
         "states": float(len(known[0] ^ known[1])),
+        "agreed": float(agreed),
     }
 
 
-def killed(dataset: Dataset, folder: Path, process_group: ProcessGroup | None, at: int) -> None:
+def killed(
+    dataset: Dataset, folder: Path, process_group: ProcessGroup | None, at: int, recipe: Recipe = RESUMED
+) -> None:
     """A training that ends in its step number `at`."""
 
     class Dying(Training):
@@ -128,7 +152,7 @@ def killed(dataset: Dataset, folder: Path, process_group: ProcessGroup | None, a
 
     training_run.Training = Dying  # type: ignore[misc]
     try:
-        train(dataset, RESUMED, folder, show=False, process_group=process_group)
+        train(dataset, recipe, folder, show=False, process_group=process_group)
     except Killed:
         pass
     finally:
@@ -154,12 +178,18 @@ def main(data: Path, out: Path, lm: str) -> None:
         for name, learning in (("short", "lora"), ("autocast", "full")):
             recipe = backbone_recipe(Path(lm), learning, "bfloat16")
             noted(name, lambda recipe=recipe: apart(dataset, recipe, out / "none", process_group))
-    train(dataset, RESUMED, out / "whole", show=False, process_group=process_group)
-    for at in (1, 4):
-        killed(dataset, out / "parts", process_group, at)
-    train(dataset, RESUMED, out / "parts", show=False, process_group=process_group)
-    killed(dataset, out / "to-one", process_group, 4)
-    train(dataset, RESUMED, out / "from-one", show=False, process_group=process_group)
+    noted("sampled", lambda: apart(dataset, STILL_SAMPLED, out / "none", process_group))
+    noted("nothing", lambda: touching_nothing(*bench_of(dataset, SAMPLED), out / "none", process_group))
+    open_recipe = bench_of(dataset, tiny_recipe())
+    for name, least in (("auto", NUM_ITEMS), ("auto below", NUM_ITEMS + 1)):
+        noted(name, lambda least=least: auto_samples(*open_recipe, out / "none", process_group, least))
+    for recipe, prefix in ((RESUMED, ""), (SAMPLED, "sampled-")):
+        train(dataset, recipe, out / f"{prefix}whole", show=False, process_group=process_group)
+        for at in (1, 4):
+            killed(dataset, out / f"{prefix}parts", process_group, at, recipe)
+        train(dataset, recipe, out / f"{prefix}parts", show=False, process_group=process_group)
+        killed(dataset, out / f"{prefix}to-one", process_group, 4, recipe)
+        train(dataset, recipe, out / f"{prefix}from-one", show=False, process_group=process_group)
     train(dataset, TEXT, out / "text", show=False, process_group=process_group)
     if process_group.is_main:
         (out / "found.json").write_text(json.dumps(found))

@@ -1,4 +1,4 @@
-"""Causal methods with the full softmax that can learn from a linear teacher, as UniMP can."""
+"""Causal methods with the full softmax that can learn from a teacher without a network, as UniMP can."""
 
 # B windows, T events, E training events, K items per target distribution, N predictions
 
@@ -15,15 +15,18 @@ from torch import Tensor
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.shared.causal import CausalBaseline, CausalConfig
 from unimp.baselines.shared.sequences import batches_by_length, training_windows
+from unimp.core.config import TeacherKind
 from unimp.core.cross_entropy import linear_cross_entropy
 from unimp.core.errors import ConfigError
 
 
 class TaughtConfig(CausalConfig):
     teacher_share: float = Field(default=0.0, ge=0, lt=1)
-    """Part of the linear teacher in every target, as `distillation.share` in UniMP's recipes; 0: none."""
+    """Part of the teacher in every target, as `distillation.share` in UniMP's recipes; 0: none."""
+    teacher: TeacherKind = "linear"
+    """As `distillation.kind` in UniMP's recipes."""
 
-    added_later: ClassVar[frozenset[str]] = CausalConfig.added_later | {"teacher_share"}
+    added_later: ClassVar[frozenset[str]] = CausalConfig.added_later | {"teacher_share", "teacher"}
 
 
 TaughtConfigT = TypeVar("TaughtConfigT", bound=TaughtConfig)
@@ -44,7 +47,8 @@ class TaughtBaseline(CausalBaseline[TaughtConfigT]):
         method = type(self).__name__.lower()
         if type(self).position_loss is not CausalBaseline.position_loss:
             raise ConfigError(f"{method}.teacher_share: {method} has no full softmax to teach; set it to 0")
-        items_EK, parts_EK = (torch.from_numpy(array) for array in data.teacher_targets(method))
+        targets = data.teacher_targets(method, self.config.teacher)
+        items_EK, parts_EK = (torch.from_numpy(array) for array in targets)
         share = self.config.teacher_share
         windows = training_windows(data.train, self.config.max_events)
         at_end = np.isin(windows.starts + windows.lengths, data.train.offsets[1:])

@@ -25,7 +25,7 @@ from unimp.evaluate.bench.tries import Tuning
 from unimp.fusion.config import FusionConfig, FusionKind, TeacherConfig
 from unimp.fusion.fused import FusionMaker
 from unimp.fusion.grown import grown_log
-from unimp.fusion.teacher import LinearTeacher
+from unimp.fusion.teacher import RelationTeacher
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Session:
         log, none = grown_log(self.split.train, self.split.valid), self.split.valid.select(np.arange(0))
         return replace(self.training, train=log, valid=none, teacher=self.teacher(log))
 
-    def teacher(self, log: Histories) -> LinearTeacher:
+    def teacher(self, log: Histories) -> RelationTeacher:
         """For the methods whose settings ask for one; it learns when it is first asked."""
-        return LinearTeacher(
+        return RelationTeacher(
             self.dataset.catalog,
             log,
             TeacherConfig(),

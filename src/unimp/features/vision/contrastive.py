@@ -75,7 +75,7 @@ def train_on_views(pixels: Pixels, width: int, epochs: int, *, seed: int, show: 
         if len(rows) < 2:
             return encoder.eval()
         parameters = [*encoder.parameters(), log_factor]
-        optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=1e-3)
+        optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=1e-3, fused=True)
         per_epoch = max(1, len(rows) // BATCH)
         steps = min(epochs * per_epoch, MOST_STEPS)
         schedule = torch.optim.lr_scheduler.OneCycleLR(

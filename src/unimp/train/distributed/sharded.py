@@ -1,8 +1,8 @@
-"""`ShardedProcessGroup`: several processes, each with a part of every weight, gradient and moment (FSDP2)."""
+"""`ShardedProcessGroup`: several processes, each with a part of weights, gradients and moments (FSDP2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Replicate
 
 from unimp.core.errors import ConfigError
 from unimp.model.unimp import UnimpModel
@@ -30,7 +30,7 @@ class ShardedProcessGroup(ProcessGroup):
     shards = True
 
     def __init__(self, rank: int, size: int, neighbours: int, device: torch.device) -> None:
-        self.rank, self.size, self.neighbours = rank, size, neighbours
+        self.rank, self.size, self.neighbours, self.device = rank, size, neighbours, device
         self.mesh = init_device_mesh(device.type, (size,))
         self.used: dict[str, bool] = {}
         """Parameters outside the decoder's layers, and whether they have had a gradient in this step."""
@@ -50,24 +50,35 @@ class ShardedProcessGroup(ProcessGroup):
             for batch_count in counted:
                 position.take(batch_count)
 
-    def shard(self, step: nn.Module, model: UnimpModel, layer_dtype: torch.dtype | None, seed: int) -> None:
+    def shard(
+        self,
+        step: nn.Module,
+        model: UnimpModel,
+        layer_dtype: torch.dtype | None,
+        seed: int,
+        replicated: nn.Module | None = None,
+    ) -> None:
         """Every decoder layer is a unit of its own; all else, needed from first to last, is one more."""
         if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
             raise ConfigError(
                 f"torch {torch.__version__}: several processes need 2.13; pip install 'torch>=2.13'"
             )
         self.lengthen_scalars(model)
+        held = set() if replicated is None else set(replicated.parameters())
+        for parameter in held:
+            parameter.data = parameter.data.to(self.device)
+            dist.broadcast(parameter.data, src=0)
         policy = MixedPrecisionPolicy(
             param_dtype=layer_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
         layers = model.decoder.layers
-        inner = {parameter for layer in layers for parameter in layer.parameters()}
+        inner = {*held, *(parameter for layer in layers for parameter in layer.parameters())}
         outer = [n for n, p in model.named_parameters() if p.requires_grad and p not in inner]
         self.used = dict.fromkeys(outer, False)
         step.register_forward_hook(self.watch(model))
         for layer in layers:
             fully_shard(layer, mesh=self.mesh, mp_policy=policy)
-        whole = fully_shard(step, mesh=self.mesh)
+        whole = fully_shard(step, mesh=self.mesh, ignored_params=held)
         # A batch without pictures leaves cross-attention without gradients, in this process alone.
         whole.set_reduce_scatter_unused_params(True)
         torch.manual_seed(seed + (self.rank << 32))
@@ -105,6 +116,30 @@ class ShardedProcessGroup(ProcessGroup):
             if name in unused:
                 parameter.grad = None
         self.used = dict.fromkeys(self.used, False)
+
+    def union(self, rows: Tensor) -> Tensor:
+        counts = rows.new_empty(self.size)
+        dist.all_gather_single(counts, rows.new_tensor([len(rows)]))
+        most = int(counts.max())
+        padded = rows.new_full((most,), -1)
+        padded[: len(rows)] = rows
+        found = rows.new_empty(self.size * most)
+        dist.all_gather_single(found, padded)
+        return torch.unique(found[found >= 0])
+
+    def average(self, gradient: Tensor) -> None:
+        dist.all_reduce(gradient)
+        gradient /= self.size
+
+    def clip_gradients(self, model: UnimpModel, rows: Sequence[Tensor], most: float) -> None:
+        torch.nn.utils.clip_grad_norm_([*model.parameters(), *map(self.as_replica, rows)], most)
+
+    def as_replica(self, rows: Tensor) -> Tensor:
+        """The same memory as a DTensor, whose norm is counted once for all processes."""
+        assert rows.grad is not None
+        replica: Tensor = DTensor.from_local(rows.detach(), self.mesh, [Replicate()], run_check=False)
+        replica.grad = DTensor.from_local(rows.grad, self.mesh, [Replicate()], run_check=False)
+        return replica
 
     def gathered(self, model: UnimpModel) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}

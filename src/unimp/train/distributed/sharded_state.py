@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -36,6 +39,8 @@ def write_state(
 ) -> None:
     """Write beside the state before, then let `state.json` name the new one: a kill leaves one of both."""
     name = f"state-{position.epoch}-{position.step}-{position.batch}"
+    for buffer in model.buffers():  # running means of each process's items; the leading one's are judged
+        dist.broadcast(buffer, src=0)
     tensors = training_tensors(model, optimizer) | random_states(process_group.rank, model)
     process_group.broadcast(lambda: forget_parts(folder, current(folder)))
     try:
@@ -69,11 +74,6 @@ def read_state(
     elif (folder / STATE).exists():
         tensors, whole = read_tensors(folder / STATE)
         position = Position(**whole)
-        if any(tensor.ndim for name, tensor in tensors.items() if name.startswith("optimizer.step.")):
-            raise CheckpointError(
-                f"{folder}: its training was begun by one process with the sampled softmax; go on without "
-                "torchrun, or train into another --out"
-            )
         share_out(tensors, model, optimizer)
     else:
         return None
@@ -92,8 +92,7 @@ def read_parts(
 ) -> None:
     """Fill weights and moments; random states too, where each process has its own of before."""
     try:
-        known = set(FileSystemReader(parts).read_metadata().state_dict_metadata)
-        wanted: dict[str, Any] = empty_state(model, known)
+        wanted: dict[str, Any] = empty_state(model, saved_tensors(parts))
         if same:
             wanted |= random_states(process_group.rank, model)
         load(wanted, checkpoint_id=parts)
@@ -109,7 +108,7 @@ def read_parts(
 
 def share_out(tensors: dict[str, Tensor], model: UnimpModel, optimizer: torch.optim.Optimizer) -> None:
     """Give every process its part of a state that one process wrote."""
-    wanted = empty_state(model, set(tensors))
+    wanted = empty_state(model, tensors)
     for name, target in wanted.items():
         whole = tensors[name].reshape(target.shape)
         if isinstance(target, DTensor):
@@ -119,12 +118,25 @@ def share_out(tensors: dict[str, Tensor], model: UnimpModel, optimizer: torch.op
     take_moments(model, optimizer, wanted, next(model.parameters()).device)
 
 
-def empty_state(model: UnimpModel, known: set[str]) -> dict[str, Tensor]:
-    """The model's own tensors, and room for those of its moments that are known."""
+def saved_tensors(parts: Path) -> dict[str, Tensor]:
+    """Shapes and types of all that was saved, as tensors without memory."""
+    found = FileSystemReader(parts).read_metadata().state_dict_metadata
+    return {
+        name: torch.empty(entry.size, dtype=entry.properties.dtype, device="meta")
+        for name, entry in found.items()
+        if isinstance(entry, TensorStorageMetadata)
+    }
+
+
+def empty_state(model: UnimpModel, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The model's own tensors, and room for those of its moments that are known.
+
+    A table whose rows learn one by one has a step for every row.
+    """
     wanted = {f"model.{name}": tensor for name, tensor in model.learned_state().items()}
     for name, parameter in model.named_parameters():
         if f"optimizer.step.{name}" in known:
-            wanted[f"optimizer.step.{name}"] = torch.zeros(())
+            wanted[f"optimizer.step.{name}"] = torch.zeros_like(known[f"optimizer.step.{name}"], device="cpu")
             saved = (f"optimizer.{key}.{name}" for key in MOMENTS)
             wanted |= {key: torch.zeros_like(parameter.detach()) for key in saved if key in known}
     return wanted

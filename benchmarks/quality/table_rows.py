@@ -1,0 +1,89 @@
+"""Which results stand in the tables of README and docs/training.md, in which order and by which name.
+
+A row of a next-item table: label, folder below results/, method, block, and perhaps values among its settings
+that tell it from others (with "!" before: that must not be there). A row without a result file is left out.
+"""
+
+from __future__ import annotations
+
+Row = tuple[str, ...]
+ALONE = "models alone"
+
+HM_ROWS = (
+    ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion", "small-hm"),
+    ("ItemKNN with recency, with the learned ranker", "fusion/hm", "itemknn-recency", "learned fusion"),
+    ("EASE with the learned ranker", "fusion/hm", "ease", "learned fusion"),
+    ("features only, learned ranker (no neural network)", "fusion/hm", "features", "learned fusion"),
+    ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
+    ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion", "small-hm"),
+    ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
+    (
+        "UniMP alone, distilled from trees (TF-IDF)",
+        "fusion/hm",
+        "unimp",
+        ALONE,
+        "distilled-hm-trees",
+    ),
+    ("SASRec alone, distilled from trees", "fusion/hm", "sasrec", ALONE, "trees"),
+    ("ItemKNN with recency alone", "hm", "itemknn-recency", ALONE),
+    ("EASE alone", "hm", "ease", ALONE),
+    ("UniMP alone, without a teacher (TF-IDF)", "fusion/hm", "unimp", ALONE, "small-hm"),
+    ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", ALONE),
+    ("SASRec alone", "hm", "sasrec", ALONE),
+)
+BEAUTY = "fusion/beauty"
+CLOSED_AGAIN, LEARNED_AGAIN = "closed fusion, refitted methods", "learned fusion, refitted methods"
+BEAUTY_ROWS = (
+    ("UniMP, refitted, with the learned ranker", BEAUTY, "unimp", LEARNED_AGAIN, "small-beauty"),
+    ("SASRec, refitted, with the learned ranker", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees"),
+    ("features only, learned ranker (no neural network)", BEAUTY, "features", "learned fusion"),
+    ("UniMP with the learned ranker", BEAUTY, "unimp", "learned fusion", "small-beauty"),
+    ("SASRec with the learned ranker", BEAUTY, "sasrec", "learned fusion", "!trees"),
+    ("UniMP, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN, "small-beauty"),
+    ("WEARec with closed-form weights", BEAUTY, "wearec", "closed fusion"),
+    ("UniMP with closed-form weights", BEAUTY, "unimp", "closed fusion", "small-beauty"),
+    ("features only, closed-form weights", BEAUTY, "features", "closed fusion"),
+    ("UniMP alone, distilled from trees (TF-IDF)", BEAUTY, "unimp", ALONE, "distilled-beauty"),
+    ("SASRec alone, distilled from trees", BEAUTY, "sasrec", ALONE, "trees"),
+    ("WEARec alone", BEAUTY, "wearec", ALONE),
+    ("UniMP alone, without a teacher (TF-IDF)", BEAUTY, "unimp", ALONE, "small-beauty"),
+    ("BSARec alone", "beauty", "bsarec", ALONE),
+    ("SASRec alone", BEAUTY, "sasrec", ALONE, "!trees"),
+)
+
+DISTILLED_HM_ROWS = (
+    ("UniMP, teacher with trees", "fusion/hm", "unimp", ALONE, "distilled-hm-trees"),
+    ("SASRec, teacher with trees", "fusion/hm", "sasrec", ALONE, "trees"),
+    ("SASRec, linear teacher", "fusion/hm", "sasrec", ALONE, "0.9", "!trees"),
+    ("UniMP, linear teacher", "fusion/hm", "unimp", ALONE, "distilled-hm"),
+    ("ItemKNN with recency", "hm", "itemknn-recency", ALONE),
+    ("EASE", "hm", "ease", ALONE),
+    ("UniMP, no teacher", "fusion/hm", "unimp", ALONE, "small-hm"),
+    ("SASRec, no teacher", "hm", "sasrec", ALONE),
+)
+DISTILLED_BEAUTY_ROWS = (
+    ("UniMP, teacher with trees", BEAUTY, "unimp", ALONE, "distilled-beauty"),
+    ("SASRec, teacher with trees", BEAUTY, "sasrec", ALONE, "trees"),
+    ("WEARec", BEAUTY, "wearec", ALONE),
+    ("UniMP, no teacher", BEAUTY, "unimp", ALONE, "small-beauty"),
+    ("SASRec, no teacher", BEAUTY, "sasrec", ALONE, "!trees"),
+)
+
+MULTITASK_ROWS = (
+    ("MovieLens", "movies", "search", "NDCG@5", "BM25"),
+    ("MovieLens", "movies", "search", "satisfied@5", "BM25"),
+    ("MovieLens", "movies", "rating", "RMSE", "biased MF"),
+    ("MovieLens", "movies", "selection", "accuracy", "popularity"),
+    ("H&M", "hm", "search", "NDCG@5", "BM25"),
+    ("H&M", "hm", "search", "satisfied@5", "BM25"),
+    ("H&M", "hm", "selection", "accuracy", "content (text)"),
+    ("H&M", "hm", "imagination", "FID", "without history"),
+    ("H&M", "hm", "imagination", "agreement", "without history"),
+    ("H&M", "hm", "imagination", "agreement-colour_group_name", "nearest real picture"),
+    ("H&M", "hm", "imagination", "agreement-product_type_name", "nearest real picture"),
+    ("Instruments", "instruments", "rating", "RMSE", "biased MF"),
+    ("Instruments", "instruments", "explanation", "ROUGE-L", "retrieved sentence"),
+    ("Instruments", "instruments", "explanation", "BLEU-1", "retrieved sentence"),
+    ("Instruments", "instruments", "explanation", "BLEU-4", "retrieved sentence"),
+)
+"""Set, file below results/multitask/, task, metric, the best simple reference."""
