@@ -32,7 +32,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 def trained(six: Six) -> Personalizer:
     """With a share for every source."""
     shares = {name: SourceWeight(weight=2.0, recency=0.9) for name in ("log", "content", "popularity")}
-    asked = shares | {"words": SourceWeight(weight=3.0), "picture": SourceWeight(weight=2.0)}
+    asked = shares | {name: SourceWeight(weight=2.0) for name in ("words", "picture", "cross_modal")}
     weights_by_task = {
         "recommendation": FusionWeights(shares=shares),
         "search": FusionWeights(shares=asked),

@@ -10,7 +10,14 @@ import numpy as np
 
 from unimp.data.histories import Cases, FloatArray
 from unimp.fusion.structure import StructureConfig
-from unimp.inference.score_sources import PICTURE, POPULARITY, WORDS, FusionWeights, SourceWeight
+from unimp.inference.score_sources import (
+    CROSS_MODAL,
+    PICTURE,
+    POPULARITY,
+    WORDS,
+    FusionWeights,
+    SourceWeight,
+)
 from unimp.metrics.ranking import ranking_metrics, score_bytes, target_ranks, users_at_a_time
 
 HEADLINE = "NDCG@5"
@@ -150,7 +157,7 @@ class RankingSearch:
 
 
 def recencies(name: str, config: StructureConfig) -> Sequence[float]:
-    return (1.0,) if name in {POPULARITY, WORDS, PICTURE} else config.recencies
+    return (1.0,) if name in {POPULARITY, WORDS, PICTURE, CROSS_MODAL} else config.recencies
 
 
 def weights(name: str, config: StructureConfig) -> Sequence[float]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unimp.data.histories import FloatArray, IntArray
+from unimp.features.cross_modal import CrossModalMatch
 from unimp.features.item_graph import ItemGraph
 from unimp.features.photo_match import PhotoMatch
 from unimp.features.text import WordMatch
@@ -93,6 +94,10 @@ class ItemIndex:
     """[I, 3, S, S] what pictures are known again by; None: by their vectors alone."""
     has_thumbnail: TensorRows | None = None
     """[I] bool."""
+    cross_modal: CrossModalMatch | None = None
+    """Of training."""
+    placed: TensorRows | None = None
+    """[I, K] pictures in its space."""
 
     @classmethod
     def of_trained(
@@ -104,7 +109,7 @@ class ItemIndex:
         limits: ContentLimits,
     ) -> ItemIndex:
         """The index before any change; what it is made of is never written to."""
-        text, photos = items.content.get("text"), sources.photos
+        text, photos, cross_modal = items.content.get("text"), sources.photos, sources.cross_modal
         return cls(
             model,
             items,
@@ -121,6 +126,8 @@ class ItemIndex:
             nearest=sources.nearest,
             thumbnails=None if photos is None else TensorRows(photos.thumbnails_I3YX),
             has_thumbnail=None if photos is None else TensorRows(photos.present_I),
+            cross_modal=cross_modal,
+            placed=None if cross_modal is None else TensorRows(torch.from_numpy(cross_modal.placed_IK)),
         )
 
     def __len__(self) -> int:
@@ -145,8 +152,19 @@ class ItemIndex:
         photos = None
         if self.thumbnails is not None and self.has_thumbnail is not None:
             photos = PhotoMatch(self.thumbnails.rows, self.has_thumbnail.rows)
+        cross_modal = self.cross_modal
+        if cross_modal is not None and self.placed is not None:
+            cross_modal = replace(cross_modal, placed_IK=self.placed.rows.numpy())
         return ScoreSources(
-            popularity, graphs, self.words, units, self.removed, self.nearest, self.new_ids, photos
+            popularity,
+            graphs,
+            self.words,
+            units,
+            self.removed,
+            self.nearest,
+            self.new_ids,
+            photos,
+            cross_modal,
         )
 
     def _graph(self, name: str, graph: ItemGraph) -> ItemGraph:
@@ -228,6 +246,8 @@ class ItemIndex:
         tables = {"visual": self.visual}
         if self.pictures is not None and self.unit_pictures is not None:
             tables |= {"pictures": self.pictures, "unit_pictures": self.unit_pictures}
+        if self.placed is not None:
+            tables["placed"] = self.placed
         missing_N = rows_N[rows_N >= self.visual.count]
         if len(missing_N):  # rows of their own, for items without a picture too
             for name, table in tables.items():
@@ -242,6 +262,8 @@ class ItemIndex:
                 pooled = self.model.pooled_pictures(tokens_PVE, present_P)
                 values["pictures"] = self.model.picture_parts(pooled)
                 values["unit_pictures"] = self.model.unit_pictures(values["pictures"])
+            if self.cross_modal is not None:
+                values["placed"] = torch.from_numpy(self.cross_modal.place(tokens_PVE))
             for name, value in values.items():
                 table = tables[name]
                 places_P = shown_P.to(table.rows.device)

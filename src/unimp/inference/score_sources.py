@@ -11,13 +11,14 @@ from pydantic import Field
 from unimp.answer import Query
 from unimp.core.config import Config
 from unimp.data.histories import FloatArray, Histories, IntArray
+from unimp.features.cross_modal import CrossModalMatch
 from unimp.features.item_graph import ItemGraph
 from unimp.features.photo_match import PhotoMatch
 from unimp.features.row_scores import RowScores
 from unimp.features.text import WordMatch
 from unimp.inference.candidates import CandidateSearch
 
-POPULARITY, WORDS, PICTURE = "popularity", "words", "picture"
+POPULARITY, WORDS, PICTURE, CROSS_MODAL = "popularity", "words", "picture", "cross_modal"
 
 
 class SourceWeight(Config):
@@ -32,8 +33,8 @@ class SourceWeight(Config):
 
 
 class FusionWeights(Config):
-    """Shares by source: a graph's name, `popularity`, `words` and `picture` of a query, and for ratings
-    `factors` and `taste`."""
+    """Shares by source: a graph's name, `popularity`; `words`, `picture` and `cross_modal` of a query; for
+    ratings `factors` and `taste`."""
 
     shares: dict[str, SourceWeight] = Field(default_factory=dict)
 
@@ -58,6 +59,8 @@ class ScoreSources:
     """Row -> id of the items that training did not know: their rows do not order equals."""
     photos: PhotoMatch | None = None
     """Knows pictures of the catalogue again; it shows those that follow the catalogue's in `pictures`."""
+    cross_modal: CrossModalMatch | None = None
+    """Likeness of a query's words and an item's picture."""
 
     def hide_removed(self, scores_UI: FloatArray) -> FloatArray:
         """-inf for items that were removed, in place."""
@@ -77,12 +80,14 @@ class ScoreSources:
 
     def names(self, queries: Sequence[Query] | None) -> list[str]:
         """The sources that can say something; those of queries only when there are any."""
-        asked = []
+        asked, last = [], []
         if queries is not None:
             asked = [WORDS] if self.words is not None else []
             if self.pictures is not None and any(query.picture_row >= 0 for query in queries):
                 asked.append(PICTURE)
-        return [*asked, *self.graphs, POPULARITY]
+            if self.cross_modal is not None and any(query.text for query in queries):
+                last.append(CROSS_MODAL)  # behind the others: where it adds nothing, it changes nothing
+        return [*asked, *self.graphs, POPULARITY, *last]
 
     def score(
         self, name: str, share: SourceWeight, histories: Histories, queries: Sequence[Query] | None = None
@@ -93,6 +98,8 @@ class ScoreSources:
             return np.asarray(weight * np.log1p(self.popularity)[None], dtype=np.float32)
         if name == WORDS and self.words is not None and queries is not None:
             return weight * self.words.score([query.text for query in queries])
+        if name == CROSS_MODAL and self.cross_modal is not None and queries is not None:
+            return weight * self.cross_modal.score([query.text for query in queries])
         if name == PICTURE and self.pictures is not None and queries is not None:
             rows = np.array([query.picture_row for query in queries])
             shown = self.pictures[np.maximum(rows, 0)] * (rows >= 0)[:, None]
@@ -123,6 +130,8 @@ class ScoreSources:
             return np.asarray(weight * np.log1p(self.popularity[rows]), dtype=np.float32)
         if name == WORDS and self.words is not None and query is not None:
             return weight * self.words.score_rows(query.text, rows)
+        if name == CROSS_MODAL and self.cross_modal is not None and query is not None:
+            return weight * self.cross_modal.score_rows(query.text, rows)
         if name == PICTURE and self.pictures is not None and query is not None and query.has_picture:
             shown = self.pictures[query.picture_row]
             return np.asarray(weight * (self.pictures[rows] @ shown), dtype=np.float32)

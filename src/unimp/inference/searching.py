@@ -22,7 +22,7 @@ from unimp.inference.model_scores import (
     popularity_weight,
 )
 from unimp.inference.prefix_cache import PrefixCache
-from unimp.inference.score_sources import FusionWeights, ScoreSources
+from unimp.inference.score_sources import CROSS_MODAL, FusionWeights, ScoreSources
 from unimp.inference.scored_rows import ScoredRows, best_of_candidates, best_rows
 from unimp.inference.vector_index import NO_ROWS
 from unimp.model.inputs import ItemState
@@ -112,6 +112,8 @@ class ModelSearcher(Decoder):
         proposals = [own, *(found.best(MOST_RELATED) for found in related.values())]
         if self.sources.words is not None and query.text:
             proposals.append(self.sources.words.nearest(query.text, MOST_RELATED))
+        if self.sources.cross_modal is not None and query.text and CROSS_MODAL in shares:
+            proposals.append(self.sources.cross_modal.nearest(query.text, MOST_RELATED))
         if pictures_XD is not None and query.has_picture:
             proposals.append(search.like_picture(pictures_XD[query.picture_row], count))
         query_D = search.query(direction(self.model, hidden_D), popularity_weight(shares))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,8 +15,10 @@ from unimp.core.files import csr_matrix_of, csr_tensors, read_tensors, write_ten
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
 from unimp.features.cache import open_array, write_array
+from unimp.features.cross_modal import CrossModalMatch
 from unimp.features.image_tokenizer import load_tokenizer, save_tokenizer
 from unimp.features.item_graph import ItemGraph
+from unimp.features.joint_space import JointSpace
 from unimp.features.photo_match import PhotoMatch
 from unimp.features.sentence_embeddings import SentenceProjector, SentenceSource, joint_text
 from unimp.features.text import TextProjector
@@ -72,6 +75,8 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
     if artifacts.sentences is not None:
         tensors["sentences.mean"] = torch.from_numpy(artifacts.sentences.mean)
         tensors["sentences.components"] = torch.from_numpy(artifacts.sentences.components)
+    if artifacts.cross_modal is not None:
+        tensors |= cross_modal_tensors(artifacts.cross_modal)
     if mapped and items.visual_IVE is not None:
         write_mapped(folder / VISUAL, items.visual_IVE)
     if artifacts.tokenizer is not None:
@@ -85,6 +90,7 @@ def save_artifacts(folder: Path, artifacts: RunArtifacts) -> None:
         if artifacts.backbone is None
         else {"name": artifacts.backbone.lasting_name, "identity": artifacts.backbone.identity},
         "ratings": None if ratings is None else rating_facts(ratings),
+        "cross_modal": None if artifacts.cross_modal is None else cross_modal_facts(artifacts.cross_modal),
     }
     write_tensors(folder / ITEMS, tensors, facts)
 
@@ -135,7 +141,29 @@ def load_artifacts(folder: Path, recipe: Recipe, dataset: Dataset, device: torch
         sentences=sentences,
         backbone=saved_backbone(folder, facts),
         photos=saved_photos(tensors),
+        cross_modal=saved_cross_modal(tensors, facts),
     )
+
+
+def cross_modal_tensors(match: CrossModalMatch) -> dict[str, Tensor]:
+    arrays = {"placed": match.placed_IK, **match.space.arrays()}
+    return {
+        f"cross_modal.{name}": torch.from_numpy(np.ascontiguousarray(rows)) for name, rows in arrays.items()
+    }
+
+
+def cross_modal_facts(match: CrossModalMatch) -> dict[str, Any]:
+    return {"terms": list(match.space.terms.vocabulary), "describes": match.describes}
+
+
+def saved_cross_modal(tensors: dict[str, Tensor], facts: dict[str, Any]) -> CrossModalMatch | None:
+    """None for a run that has none, or of an older version."""
+    told = facts.get("cross_modal")
+    if told is None:
+        return None
+    arrays = {name: tensor.numpy() for name, tensor in under("cross_modal", tensors).items()}
+    space = JointSpace.of_arrays(arrays, told["terms"])
+    return CrossModalMatch(space, arrays["placed"], told["describes"])
 
 
 def saved_photos(tensors: dict[str, Tensor]) -> PhotoMatch | None:

@@ -14,6 +14,7 @@ from unimp.core.config import Config
 from unimp.core.errors import ConfigError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray
+from unimp.features.cross_modal import CrossModalMatch
 from unimp.features.item_graph import ItemGraph
 from unimp.features.photo_match import PhotoMatch
 from unimp.features.sentence_embeddings import SentenceProjector, TextEncoder, joint_text
@@ -69,6 +70,8 @@ class RunArtifacts:
     """Orders recommendations in the end; None: the fusion weights do."""
     photos: PhotoMatch | None = None
     """Knows the catalogue's pictures again in searches; None without the task, or without pictures."""
+    cross_modal: CrossModalMatch | None = None
+    """Likeness of a search's words and the items' pictures; None without the task, words or pictures."""
 
     @property
     def template(self) -> Template:
@@ -164,7 +167,12 @@ class RunArtifacts:
                 state = model.item_state(self.items)
             pictures = unit_pictures(model, state)
             sources = ScoreSources(
-                self.popularity, self.graphs, self.word_match, pictures, photos=self.photos
+                self.popularity,
+                self.graphs,
+                self.word_match,
+                pictures,
+                photos=self.photos,
+                cross_modal=self.cross_modal,
             )
         else:
             state, sources = index.state, index.sources

@@ -12,6 +12,7 @@ from unimp.core.progress import progress_bar, say
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray, IntArray
 from unimp.data.targets import REPEATS_KEEP, count_targets
+from unimp.features.cross_modal import CrossModalMatch
 from unimp.features.image_tokenizer import encode_codes, tokenizer_for
 from unimp.features.item_graph import fit_graphs
 from unimp.features.photo_match import PhotoMatch, thumbnails_of
@@ -85,6 +86,9 @@ def build_artifacts(
     ratings = None
     if rates:
         ratings = RatingRegression.fit(train, content.get("text"), seed=recipe.train.seed, show=show_progress)
+    cross_modal = None
+    if projector is not None and any(task.shows_pictures for task in tasks):
+        cross_modal = cross_modal_of(catalog, items, vision, recipe)
     return RunArtifacts(
         recipe=recipe,
         context=context,
@@ -100,7 +104,18 @@ def build_artifacts(
         sentences=sentences,
         backbone=backbone,
         photos=photos_of(catalog, vision) if any(task.shows_pictures for task in tasks) else None,
+        cross_modal=cross_modal,
     )
+
+
+def cross_modal_of(
+    catalog: Catalog, items: ItemInputs, vision: VisionEncoder | None, recipe: Recipe
+) -> CrossModalMatch | None:
+    """Words and pictures in one space, for searches that score every item, by a frozen encoder's tokens."""
+    visual, present = items.visual_IVE, items.has_picture_I
+    if vision is None or visual is None or present is None or len(catalog) > recipe.retrieval.exact_items:
+        return None
+    return CrossModalMatch.fit(catalog, visual, present, describes=vision.describes)
 
 
 def photos_of(catalog: Catalog, vision: VisionEncoder | None) -> PhotoMatch | None:
