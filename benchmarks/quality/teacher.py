@@ -19,6 +19,7 @@ from unimp.core.config import dotted
 from unimp.data.dataset import Dataset
 from unimp.fusion.config import TeacherConfig
 from unimp.fusion.teacher import RelationTeacher
+from unimp.metrics.ranking import metric_values
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit, make_split
 
@@ -31,11 +32,6 @@ def ranks(split: TrainingSplit, items_EK: np.ndarray) -> np.ndarray:
         places = np.flatnonzero(items_EK[last[user]] == target)
         found.append(int(places[0]) + 1 if len(places) else 0)
     return np.array(found)
-
-
-def ndcg_at(ranks_U: np.ndarray, cutoff: int) -> float:
-    hit = (ranks_U > 0) & (ranks_U <= cutoff)
-    return float(np.where(hit, 1 / np.log2(1 + np.maximum(ranks_U, 1)), 0.0).mean())
 
 
 def tried(folder: Path) -> dict[str, Any]:
@@ -65,7 +61,10 @@ def main() -> None:
     report: dict[str, Any] = {"data": dataset.data_hash, "users": len(split.valid), "teacher": {}}
     for kind in options.kinds:
         found = ranks(split, teacher.targets(kind)[0])
-        report["teacher"][kind] = {f"valid NDCG@{cutoff}": ndcg_at(found, cutoff) for cutoff in (5, 10)}
+        places = np.where(found > 0, found, np.inf)
+        report["teacher"][kind] = {
+            f"valid NDCG@{cutoff}": float(metric_values(places, "NDCG", cutoff).mean()) for cutoff in (5, 10)
+        }
         report["teacher"][kind] |= {"ranks": found.tolist()}
     report["networks"] = {folder.name: tried(folder) for folder in options.tries}
     options.out.write_text(json.dumps(report) + "\n", "utf-8")

@@ -15,7 +15,7 @@ from unimp.fusion import learned
 from unimp.fusion.config import TeacherConfig
 from unimp.fusion.features import Features
 from unimp.fusion.past import HistoryView
-from unimp.fusion.teacher import features_by_fold, teach, timeless
+from unimp.fusion.teacher import FoldFeatures, teach, timeless
 from unimp.fusion.teacher_ranker import TeacherRanker, fit_ranker, largest, sharpness
 from unimp.runs.training_split import TrainingSplit
 
@@ -42,7 +42,7 @@ def split(tmp_path: Path) -> TrainingSplit:
 
 @pytest.fixture
 def features(split: TrainingSplit) -> Features:
-    found: Features = next(features_by_fold(split.catalog, split.train, TeacherConfig(folds=FOLDS)))[1]
+    _, _, found = next(iter(FoldFeatures(split.catalog, timeless(split.train), TeacherConfig(folds=FOLDS))))
     return found
 
 
@@ -83,11 +83,8 @@ def test_trees_are_fitted_on_all_folds_and_without_times(
 ) -> None:
     monkeypatch.setattr(learned, "FEWEST_HITS", 10)
     config = TeacherConfig(kind="trees", items=6, folds=FOLDS)
-    folds = [
-        (timeless(split.train.select(inside)), features)
-        for inside, features in features_by_fold(split.catalog, split.train, config)
-    ]
-    assert all((histories.times == NO_TIME).all() for histories, _ in folds)
+    folds = list(FoldFeatures(split.catalog, timeless(split.train), config))
+    assert all((histories.times == NO_TIME).all() for _, histories, _ in folds)
     ranker = fit_ranker(folds, config, exclude=True)
     assert len(ranker.boosters) == FOLDS
     assert ranker.sharpness is not None

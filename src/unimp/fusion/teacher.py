@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,8 @@ from unimp.data.histories import NO_TIME, FloatArray, Histories, IntArray
 from unimp.features.cache import FeatureCache
 from unimp.fusion.config import TeacherConfig
 from unimp.fusion.features import Features
-from unimp.fusion.graphs import DENSE_ITEMS
-from unimp.fusion.groups import attribute_groups, prefix_groups
+from unimp.fusion.graphs import DENSE_ITEMS, Relation
+from unimp.fusion.groups import ItemGroups, attribute_groups, prefix_groups
 from unimp.fusion.past import HistoryView
 from unimp.fusion.relations import content_likenesses, count_relations, log_prices
 from unimp.fusion.teacher_ranker import TeacherRanker, fit_ranker, fit_weights
@@ -121,19 +122,15 @@ def teach(
     hidden = np.empty(0, dtype=np.int64)
     if not cold_items:
         hidden = np.flatnonzero(np.bincount(train.item_rows, minlength=len(catalog)) == 0)
-    ranker = None
-    if config.kind == "trees":
-        by_fold = (
-            (timeless(train.select(inside)), features)
-            for inside, features in features_by_fold(catalog, train, config)
-        )
-        ranker = fit_ranker(by_fold, config, exclude=exclude, show=show)
+    # A sentence does not show the network when its events happened.
+    folds = FoldFeatures(catalog, timeless(train), config)
+    ranker = fit_ranker(folds, config, exclude=exclude, show=show) if config.kind == "trees" else None
     with progress_bar("the teacher's targets", len(train), show=show) as bar:
-        for fold, (inside, features) in enumerate(features_by_fold(catalog, train, config)):
+        for fold, (users, histories, features) in enumerate(folds):
             if ranker is None:
-                ranker = TeacherRanker(fit_weights(features, train.select(inside), exclude=exclude))
-            for user in inside.tolist():
-                own = timeless(train.slice(user, user + 1))
+                ranker = TeacherRanker(fit_weights(features, histories, exclude=exclude))
+            for place, user in enumerate(users.tolist()):
+                own = histories.slice(place, place + 1)
                 pasts = [
                     HistoryView.of(own.first(known), 0, config.decay)
                     for known in range(1, len(own.item_rows) + 1)
@@ -145,23 +142,41 @@ def teach(
     return items, parts
 
 
-def features_by_fold(
-    catalog: Catalog, train: Histories, config: TeacherConfig
-) -> Iterator[tuple[IntArray, Features]]:
-    """The users of each fold, and features whose relations are counted on the others."""
-    likenesses = content_likenesses(catalog, None, dense=True)
-    groups = [*attribute_groups(catalog), *prefix_groups(catalog, train)]
-    prices, folds = log_prices(catalog), min(config.folds, len(train))
-    fold_of = np.arange(len(train)) % folds
-    for fold in range(folds):
-        others = train.select(np.flatnonzero(fold_of != fold))
-        relations = count_relations(
-            others, likenesses, groups, prices, len(catalog), l2=config.l2, decay=config.decay
-        )
-        # A sentence does not show the network when its events happened.
-        yield np.flatnonzero(fold_of == fold), Features(replace(relations, tides=None), with_model=False)
+@dataclass(frozen=True)
+class FoldFeatures:
+    """Of each fold: its users, their histories, and features whose relations are counted on the others.
+
+    Going through them again counts the relations again: those of one fold are held at a time.
+    """
+
+    catalog: Catalog
+    train: Histories
+    config: TeacherConfig
+
+    def __iter__(self) -> Iterator[tuple[IntArray, Histories, Features]]:
+        likenesses, groups, prices = self._of_catalogue
+        folds = min(self.config.folds, len(self.train))
+        fold_of = np.arange(len(self.train)) % folds
+        for fold in range(folds):
+            relations = count_relations(
+                self.train.select(np.flatnonzero(fold_of != fold)),
+                likenesses,
+                groups,
+                prices,
+                len(self.catalog),
+                l2=self.config.l2,
+                decay=self.config.decay,
+            )
+            users = np.flatnonzero(fold_of == fold)
+            yield users, self.train.select(users), Features(relations, with_model=False)
+
+    @cached_property
+    def _of_catalogue(self) -> tuple[dict[str, Relation], list[ItemGroups], FloatArray | None]:
+        """What does not depend on the fold."""
+        groups = [*attribute_groups(self.catalog), *prefix_groups(self.catalog, self.train)]
+        return content_likenesses(self.catalog, None, dense=True), groups, log_prices(self.catalog)
 
 
 def timeless(histories: Histories) -> Histories:
-    """The histories without the times of their events, which a network's sentence does not show."""
+    """The histories without the times of their events."""
     return replace(histories, times=np.full_like(histories.times, NO_TIME))

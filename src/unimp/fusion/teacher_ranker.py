@@ -78,13 +78,13 @@ class TeacherRanker:
 
 
 def fit_ranker(
-    folds: Iterable[tuple[Histories, Features]],
+    folds: Iterable[tuple[IntArray, Histories, Features]],
     config: TeacherConfig,
     *,
     exclude: bool,
     show: bool = False,
 ) -> TeacherRanker:
-    """Both stages from the last items of all users, each described by its fold's features.
+    """Both stages from the last items of all users, each described by its fold's features (`FoldFeatures`).
 
     The logit is fitted on the first fold. With fewer than `learned.FEWEST_HITS` targets among its first items
     no trees are grown.
@@ -92,7 +92,7 @@ def fit_ranker(
     settings = FusionConfig(folds=config.folds, candidates=config.items)
     weights: FloatArray | None = None
     parts, fold_of = [], []
-    for fold, (histories, features) in enumerate(folds):
+    for fold, (_, histories, features) in enumerate(folds):
         if weights is None:
             weights = fit_weights(features, histories, exclude=exclude)
         cases = last_item_cases(histories)
