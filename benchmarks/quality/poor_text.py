@@ -6,11 +6,11 @@
 `run` (pictures need `unimp[pretrained]`) copies the data folder without the other attributes (price
 included), trains the recipe once per variant, and judges recommendation on the test cases by the model
 alone, without mixture and second stage. Every pair of variants differs in what is named and in nothing
-else: pictures seen or not, cross-attention on or off. The references are the fusion's relations without a
-model (`features`, closed and learned) with and without the pixels' statistics, and nearest neighbours by
-picture. A finished variant is kept, a killed one goes on where it stopped. `table` compares the two of each
-pair user by user: difference of NDCG@5 with its 95 % bootstrap interval, its share of the poorer one's
-mean, and the p-value of a paired sign-flip test.
+else: pictures seen or not, cross-attention on or off. A pair with several seeds is compared by each user's
+mean. The references are the fusion's relations without a model (`features`, closed and learned) with and
+without the pixels' statistics, and nearest neighbours by picture. A finished variant is kept, a killed one
+goes on where it stopped. `table` compares the two of each pair user by user: difference of NDCG@5 with its
+95 % bootstrap interval, its share of the poorer one's mean, and the p-value of a paired sign-flip test.
 """
 
 from __future__ import annotations
@@ -74,17 +74,28 @@ class Variant:
     settings: list[str]
     without: str = ""
     """Label of the variant that lacks what this one has."""
+    seeds: int = 1
 
 
 SHORT = ["train.epochs=3"]
 """Of what is compared in passing: cross-attention trebles a step."""
+LIKENESS = ["model.likeness=128"]
+BY_PICTURE = [*SEEING, "model.identity_dropout=1"]
+"""An item's vector is what its picture says, nothing else."""
+LONG = ["train.epochs=24"]
 VARIANTS: dict[str, Variant] = {
     FIRST: Variant("no text", BLIND),
     "no text, pictures": Variant("no text", SEEING, FIRST),
     "no text, own encoder": Variant("no text", UNCROSSED, FIRST),
-    "type and name, blind": Variant("type and name", BLIND),
-    "type and name, pictures": Variant("type and name", SEEING, "type and name, blind"),
-    "pictures alone": Variant("no text", [*SEEING, *SHORT, "model.identity_dropout=1"]),
+    "type and name, blind": Variant("type and name", BLIND, seeds=3),
+    "type and name, pictures": Variant("type and name", SEEING, "type and name, blind", seeds=3),
+    "type and name, blind, likeness": Variant("type and name", [*BLIND, *LIKENESS], "type and name, blind"),
+    "type and name, pictures, likeness": Variant(
+        "type and name", [*SEEING, *LIKENESS], "type and name, blind, likeness"
+    ),
+    "pictures alone": Variant("no text", [*BY_PICTURE, *SHORT]),
+    "pictures alone, to the end": Variant("no text", [*BY_PICTURE, *LONG]),
+    "pictures alone, to the end, likeness": Variant("no text", [*BY_PICTURE, *LONG, *LIKENESS]),
     "no text, three epochs": Variant("no text", [*SEEING, *SHORT]),
     "no text, three epochs, cross-attention": Variant("no text", [*ENCODER, *SHORT], "no text, three epochs"),
 }
@@ -95,12 +106,14 @@ def run(data: Path, out: Path, name: str, settings: list[str], only: list[str]) 
     working = out / "running"
     for text, pictures in ((text, pictures) for text in TEXTS for pictures in (True, False)):
         copy_data(dataset, TEXTS[text], working / folder_name(text, pictures), pictures=pictures)
-    for label, variant in VARIANTS.items():
-        place = out / label.replace(", ", "-").replace(" ", "-")
+    runs = [(label, seed) for label, variant in VARIANTS.items() for seed in range(variant.seeds)]
+    for label, seed in runs:
+        variant = VARIANTS[label]
+        place = out / (label.replace(", ", "-").replace(" ", "-") + (f"-seed{seed}" if seed else ""))
         if place.with_suffix(".json").exists() or (only and label not in only):
             continue
-        print(label, file=sys.stderr, flush=True)
-        recipe = load_recipe(name, [*ALONE, *BRIEF, *variant.settings, *settings])
+        print(label, f"seed {seed}", file=sys.stderr, flush=True)
+        recipe = load_recipe(name, [*ALONE, *BRIEF, f"train.seed={seed}", *variant.settings, *settings])
         folder = working / f"run-{place.name}"
         result = train(Dataset.load(working / folder_name(variant.text, True)), recipe, folder)
         judge(label, variant, folder, result, place)
@@ -143,7 +156,7 @@ def judge(label: str, variant: Variant, folder: Path, result: dict[str, Any], pl
     score = task.score(alone, split.test)
     assert score.values is not None
     report = {
-        "variant": label,
+        "variant": label + (f", seed {seed}" if (seed := opened.artifacts.recipe.train.seed) else ""),
         "without": variant.without,
         "attributes": list(TEXTS[variant.text]),
         "settings": variant.settings,
@@ -180,11 +193,11 @@ def table(out: Path) -> None:
     reports = load_variants(out, FIRST)
     print("| variant | NDCG@5 | against | difference |")
     print("|---|---|---|---|")
-    for label in (label for label in VARIANTS if label in reports):
-        report, cases = reports[label]
-        other = report["without"]
-        gained = gain(values(cases), values(reports[other][1])) if other in reports else ""
-        print(f"| {label} | {report['test']['metrics']['NDCG@5']:.4f} | {other} | {gained} |")
+    found = {label: of_seeds(reports, label) for label in VARIANTS if label in reports}
+    for label, cases in found.items():
+        other = VARIANTS[label].without
+        gained = gain(cases, found[other]) if other in found else ""
+        print(f"| {label} | {cases.mean():.4f} | {other} | {gained} |")
     reference_rows(out / "references")
 
 
@@ -202,6 +215,12 @@ def reference_rows(folder: Path) -> None:
         pair = pictures == "pictures" and blind is not None
         other = f"{text.replace('-', ' ')}, blind" if pair else ""
         print(f"| {method}: {label} | {cases.mean():.4f} | {other} | {gain(cases, blind) if pair else ''} |")
+
+
+def of_seeds(reports: dict[str, tuple[dict[str, Any], pl.DataFrame]], label: str) -> np.ndarray:
+    """[N] each test case's mean over the seeds there are."""
+    names = [label, *(f"{label}, seed {seed}" for seed in range(1, VARIANTS[label].seeds))]
+    return np.mean([values(reports[name][1]) for name in names if name in reports], axis=0)
 
 
 def values(cases: pl.DataFrame) -> np.ndarray:

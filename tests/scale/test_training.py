@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from unimp.core.files import read_tensors
 from unimp.data.dataset import Dataset
 from unimp.runs.folder import BEST, SHARDED_STATE
 from unimp.runs.lock import RunLock
+from unimp.runs.recipe import Recipe
 from unimp.scale import cluster, training
 from unimp.scale.training import TrainingJob, train_on_cluster, training_job, when_free, work
 
@@ -33,17 +34,23 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 EPOCHS = 3
 SETTINGS = {"epochs": EPOCHS, "patience": EPOCHS, "checkpoint_seconds": 1e-9}
 ROOT = Path(__file__).parents[2]
+Softmax = Literal["full", "sampled"]
 
 
-def job_of(ring: Dataset, out: Path, workers: int = 2) -> TrainingJob:
-    return training_job(ring.folder, ring_recipe(**SETTINGS), out, torch.device("cpu"), workers)
+def recipe_with(softmax: Softmax) -> Recipe:
+    recipe = ring_recipe(**SETTINGS)
+    changed = {"softmax": softmax, "negatives": 6}
+    return recipe.model_copy(update={"objective": recipe.objective.model_copy(update=changed)})
 
 
-@pytest.fixture(scope="module")
-def under_torchrun(ring: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def job_of(ring: Dataset, out: Path, workers: int = 2, softmax: Softmax = "full") -> TrainingJob:
+    return training_job(ring.folder, recipe_with(softmax), out, torch.device("cpu"), workers)
+
+
+def under_torchrun(ring: Dataset, softmax: Softmax, folder: Path) -> Path:
     """The run of two processes that torchrun starts."""
-    folder = tmp_path_factory.mktemp("torchrun")
-    tables = ring_recipe(**SETTINGS).model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    folder.mkdir()
+    tables = recipe_with(softmax).model_dump(mode="json", exclude_defaults=True, exclude={"name"})
     lines = [f"{key} = {json.dumps(value)}" for key, value in tables.items() if not isinstance(value, dict)]
     for name, table in tables.items():
         if isinstance(table, dict):
@@ -88,29 +95,35 @@ def some_node(team: Any) -> Any:
     return next(iter(team.worker_nodes))
 
 
+@pytest.mark.parametrize("softmax", ["full", "sampled"])
 def test_training_goes_on_after_a_node_is_lost(
-    team: Any, ring: Dataset, under_torchrun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    softmax: Softmax, team: Any, ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The node goes when a first state is written; with the new one the run ends as an undisturbed one of
-    two local processes: the same weights (1e-6 for other orders of summation), the same validation."""
+    two local processes: the same weights (1e-6 for other orders of summation), the same validation. With
+    the sampled softmax the lost worker held the whole identity table and its moments, too."""
     monkeypatch.setattr(cluster, "LOST_SECONDS", 600.0)  # a busy machine starts the new node in minutes
-    out = tmp_path / "run"
+    undisturbed = under_torchrun(ring, softmax, tmp_path / "torchrun")
+    out = tmp_path / "cluster" / "run"
 
     def replace_node() -> None:
         team.remove_node(some_node(team))
         start_node(team)
 
-    result = trained(job_of(ring, out), replace_node)
+    result = trained(job_of(ring, out, softmax=softmax), replace_node)
     assert (result["processes"], result["epochs"]) == (2, EPOCHS)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
-    weights, expected = (read_tensors(folder / BEST)[0] for folder in (out, under_torchrun))
+    assert [path.name for path in out.parent.iterdir()] == ["run"]
+    weights, expected = (read_tensors(folder / BEST)[0] for folder in (out, undisturbed))
     assert weights.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(weights[name], tensor, rtol=0, atol=1e-6)
-    assert [row["valid"] for row in log_of(out)] == [row["valid"] for row in log_of(under_torchrun)]
+    assert [row["valid"] for row in log_of(out)] == [row["valid"] for row in log_of(undisturbed)]
     assert load(out).recommend(history=["i03"], k=3).items
+
+
+def test_more_workers_than_cores_are_refused(team: Any, ring: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--workers 3: the cluster has 2 CPU"):
-        train_on_cluster(job_of(ring, tmp_path / "other", 3), None, show=False)
+        train_on_cluster(job_of(ring, tmp_path / "run", 3), None, show=False)
 
 
 def test_what_is_wrong_on_a_worker_ends_the_training_with_one_line(

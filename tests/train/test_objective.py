@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from unimp.sentence.parts import Role
 from unimp.sentence.targets import TokenTargets
 from unimp.sentence.vocabulary import END
 from unimp.tasks import TASKS
+from unimp.train.negatives import log_shares
 from unimp.train.objective import Loss, Objective
 
 COMPONENTS = {
@@ -127,6 +128,26 @@ def expected_parts(case: Case) -> dict[str, Tensor]:
             )
         found["choice"] = torch.stack((torch.stack(losses), torch.ones(len(losses))))
     return found
+
+
+def test_wrong_answers_count_in_proportion_to_their_events_and_right_ones_fully(six: Six) -> None:
+    case, popularity = case_of(six, "recommendation", sentences=4), six.artifacts.popularity.copy()
+    popularity[:3] = 0.0, 1.0, 2.0
+    shares = log_shares(popularity, 4)
+    assert shares is not None
+    assert shares[:3].exp().tolist() == pytest.approx([0.25, 0.25, 0.5])
+    assert log_shares(popularity, 1) is None
+    items = replace(six.artifacts.items, log_shares=shares)
+    vocabulary, config = six.artifacts.vocabulary, ObjectiveConfig(gamma=0.0, attribute=0.0)
+    found = Objective(case.model, vocabulary, config, items)(case.hidden, case.state, case.batch)
+    targets = case.batch.item_targets
+    flat = case.hidden.reshape(-1, case.hidden.shape[-1])[targets.positions]
+    logits = case.model.sought(flat) @ case.state.table_ID.T
+    own = logits.gather(1, targets.labels)
+    counted = (logits + shares).scatter(1, targets.labels, own)
+    expected = float((counted.logsumexp(dim=1) - own[:, 0]).mean().detach())
+    assert found.components["item"] == pytest.approx(expected, rel=1e-5)
+    assert found.components["item"] < float(F.cross_entropy(logits, targets.labels[:, 0]).detach())
 
 
 @pytest.mark.parametrize("detach", [True, False])

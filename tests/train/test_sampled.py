@@ -95,6 +95,16 @@ def test_the_sum_over_candidates_has_the_mean_of_the_sum_over_the_catalogue() ->
     assert mean == pytest.approx(float(scores.sum()), rel=1e-5)
 
 
+def test_drawn_items_count_in_proportion_to_their_events() -> None:
+    popularity, labels = np.array([40, 1, 2, 8], dtype=np.float32), torch.tensor([[1], [2]])
+    plain, shared = (
+        NegativeSampler(popularity, draws=50, power=0.5, seed=0, common_events=common) for common in (1, 4)
+    )
+    (rows, weights), (same, found) = (sampler.candidates(labels, 3) for sampler in (plain, shared))
+    assert rows.tolist() == same.tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close((found - weights).exp(), torch.tensor([1.0, 0.25, 0.5, 1.0]))
+
+
 def test_draws_follow_popularity_to_its_power_and_cold_items_stay_out_where_told() -> None:
     popularity = np.array([100, 0, 25, 0, 4, 1], dtype=np.float32)
     sampler = NegativeSampler(popularity, draws=180_000, power=0.5, seed=3, cold=False)

@@ -47,6 +47,8 @@ class ItemInputs:
     """bool."""
     candidates: Tensor | None = None
     """Rows among which training looks for the next item; None: the whole catalogue."""
+    log_shares: Tensor | None = None
+    """Of each of these rows: log of how much it counts among the wrong answers; None: all count fully."""
     pooled_IP: Tensor | None = None
     """[I, 2E] mean and maximum of `visual_IVE`, where reading all of it at every step costs too much."""
 

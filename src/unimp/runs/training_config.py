@@ -54,6 +54,10 @@ class ObjectiveConfig(Config):
     cold_negatives: bool = True
     """Count items without a training event among the wrong answers. Off, training does not push them away:
     their identity vector stays zero and their content alone describes them, as it does a new item."""
+    common_events: int = Field(1, ge=1)
+    """From so many training events on an item counts fully among the wrong answers, below in proportion; an
+    item without an event like one with one. Above 1 where many items are new: one that was just put on sale
+    is seldom the right answer of training, and would learn that it hardly ever is."""
     softmax: Literal["auto", "full", "sampled"] = "auto"
     """Among which items training looks for the next one: all, or a step's own and `negatives` drawn ones,
     with the drawing's bias corrected. `auto` samples from 20,000 items on (200,000 on CUDA devices), where a

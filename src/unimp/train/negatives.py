@@ -14,6 +14,17 @@ STREAM = 7
 """Sets the random numbers of the negatives apart from those of the batches."""
 
 
+def log_shares(popularity: FloatArray, common_events: int) -> Tensor | None:
+    """[I] log of how much each item counts among the wrong answers; None: every item counts fully.
+
+    popularity: [I] training events.
+    """
+    if common_events == 1:
+        return None
+    shares = np.minimum(np.maximum(popularity, 1.0) / common_events, 1.0)
+    return torch.from_numpy(np.log(shares).astype(np.float32))
+
+
 class NegativeSampler:
     """Negatives shared by all predictions of a step: the batch's own targets, and draws by popularity^power.
 
@@ -25,15 +36,24 @@ class NegativeSampler:
     """
 
     def __init__(
-        self, popularity: FloatArray, *, draws: int, power: float, seed: int, cold: bool = True
+        self,
+        popularity: FloatArray,
+        *,
+        draws: int,
+        power: float,
+        seed: int,
+        cold: bool = True,
+        common_events: int = 1,
     ) -> None:
-        """`popularity`: [I] training events. `cold`: items without an event are drawn as well."""
+        """`popularity`: [I] training events. `cold`: items without an event are drawn as well.
+        `common_events`: see `log_shares`."""
         events = popularity.astype(np.float64)
         wanted = np.maximum(events, 1.0) ** power if cold else np.where(events > 0, events**power, 0.0)
         self.draws, self.seed = draws, seed
         self.in_batch_I = torch.from_numpy(events / max(events.sum(), 1.0))
         self.drawn_I = torch.from_numpy(wanted / wanted.sum())
         self.cumulative_I = np.cumsum(wanted)
+        self.log_shares_I = log_shares(popularity, common_events)
 
     def draw(self, step: int) -> IntArray:
         """[K] item rows, the same for the same seed and step whatever came before."""
@@ -57,4 +77,7 @@ class NegativeSampler:
         times_C.index_add_(0, places, ones.to(device))
         rows = rows_C.cpu()
         expected_C = len(labels_NH) * self.in_batch_I[rows] + len(drawn_K) * self.drawn_I[rows]
-        return rows_C, (times_C / expected_C.to(device)).log().float()
+        log_weights_C = (times_C / expected_C.to(device)).log().float()
+        if self.log_shares_I is not None:
+            log_weights_C += self.log_shares_I[rows].to(device)
+        return rows_C, log_weights_C

@@ -132,9 +132,11 @@ class Objective:
         table_ID, labels_NH, candidates = state.table_ID, targets.labels, self.inputs.candidates
         if log_weights is not None:
             table_ID = table_ID[: len(log_weights)]
-        elif candidates is not None:
-            table_ID = table_ID.index_select(0, candidates)
-            labels_NH = torch.searchsorted(candidates, labels_NH)  # every label is a candidate
+        else:
+            log_weights = self.inputs.log_shares
+            if candidates is not None:
+                table_ID = table_ID.index_select(0, candidates)
+                labels_NH = torch.searchsorted(candidates, labels_NH)  # every label is a candidate
         return linear_cross_entropy(
             self.model.sought(hidden_ND.index_select(0, targets.positions)),
             table_ID,

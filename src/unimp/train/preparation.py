@@ -30,6 +30,7 @@ from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import build_vocabulary
 from unimp.tasks import extra_words, load_tasks
 from unimp.tasks.rating.regression import RatingRegression
+from unimp.train.negatives import log_shares
 
 
 def masks_history(recipe: Recipe, valid: Cases, *, show: bool = False) -> bool:
@@ -129,10 +130,14 @@ def photos_of(catalog: Catalog, vision: VisionEncoder | None) -> PhotoMatch | No
 def for_training(
     items: ItemInputs, popularity: FloatArray, recipe: Recipe, device: torch.device
 ) -> ItemInputs:
-    """`items` with the rows that the loss searches, where they are not the whole catalogue."""
+    """`items` with the rows that the loss searches, where they are not all, and what each counts there."""
+    shares = log_shares(popularity, recipe.objective.common_events)
+    if shares is not None:
+        items = replace(items, log_shares=shares.to(device))
     if recipe.objective.cold_negatives:
         return items
-    return replace(items, candidates=torch.from_numpy(np.flatnonzero(popularity)).to(device))
+    rows = torch.from_numpy(np.flatnonzero(popularity)).to(device)
+    return replace(items, candidates=rows, log_shares=None if shares is None else shares.to(device)[rows])
 
 
 def picture_codes(catalog: Catalog, recipe: Recipe, *, show: bool) -> tuple[ImageTokenizer, IntArray]:

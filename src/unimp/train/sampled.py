@@ -116,6 +116,7 @@ def sampled_items(
         power=recipe.objective.negatives_power,
         seed=recipe.train.seed,
         cold=recipe.objective.cold_negatives,
+        common_events=recipe.objective.common_events,
     )
     rows = identity_rows(model, optimizer, recipe.train, total_steps)
     trained, described = model.vision is not None, model.described_pictures
