@@ -135,19 +135,21 @@ def test_new_items_in_a_history_say_nothing_to_the_ranker(personalizer: Personal
     np.testing.assert_allclose(scores[0, :new], staged, rtol=1e-5)
     np.testing.assert_array_equal(scores[1], replace(ranker, second_stage=None).score(histories)[1])
     assert ranker.reasons(histories.slice(0, 1), 6)
-    assert ranker.reasons(histories.slice(1, 2), 6) == ()
+    assert ranker.reasons(histories.slice(1, 2), 6) == []
 
 
 def test_relations_say_why(personalizer: Personalizer) -> None:
     ranker = personalizer.answerer.decoder(RecommendationTask)
     history = Histories.from_lists([[3, 4, 5]])
     reasons = ranker.reasons(history, 6)
-    assert 0 < len(reasons) <= 3
+    assert reasons
     known = {name.partition(": ")[0] for name in ranker.second_stage.learned.names}  # type: ignore[union-attr]
-    assert set(reasons) <= known
-    assert not any(reason.startswith(("model", "popularity")) for reason in reasons)
-    assert ranker.reasons(Histories.from_lists([[]]), 6) == ()
-    assert replace(ranker, second_stage=None).reasons(history, 6) == ()
+    assert {reason.relation for reason in reasons} <= known
+    assert not any(reason.relation.startswith(("model", "popularity")) for reason in reasons)
+    assert all(set(reason.rows) <= {3, 4, 5} for reason in reasons)
+    assert any(reason.rows for reason in reasons)
+    assert ranker.reasons(Histories.from_lists([[]]), 6) == []
+    assert replace(ranker, second_stage=None).reasons(history, 6) == []
 
 
 def test_unknown_items_by_hand() -> None:

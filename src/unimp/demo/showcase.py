@@ -35,6 +35,8 @@ class Showcase:
     mean: float
     truth: float | None
     explanation: str
+    because: tuple[str, ...]
+    """Sentences that tie the item to the user's history."""
     written: str | None
     """The sentence the user really wrote."""
     candidates: tuple[ItemCard, ...]
@@ -72,6 +74,7 @@ def showcase(demo: Demo, row: int) -> Showcase:
     drawn = personalizer.imagine(wished, history=history, count=DRAWN)
     alike = personalizer.search(wished, history=[], k=DRAWN).items
     names = [item.item_id for item in results.items]
+    explained = personalizer.explain(target, history=history)
     pictures = data_uris(catalog, [*names, *offered, target, *(item.item_id for item in alike)])
     return Showcase(
         query or "",
@@ -83,7 +86,8 @@ def showcase(demo: Demo, row: int) -> Showcase:
         tuple(zip(forecast.levels, forecast.probabilities, strict=True)),
         forecast.mean,
         float(ratings[0]) if ratings[0] == ratings[0] else None,
-        personalizer.explain(target, history=history).text,
+        explained.text,
+        explained.because,
         texts[0],
         tuple(
             card(

@@ -14,11 +14,13 @@ import numpy as np
 from unimp.answer import MethodTrainingData, Ranker
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 from unimp.fusion.config import FusionConfig, SecondStageConfig
+from unimp.fusion.evidence import evidence
 from unimp.fusion.features import MODEL, Features
 from unimp.fusion.fused import FusionMaker
 from unimp.fusion.learned import LearnedFusion, contributions, fit_learned, usable
 from unimp.fusion.probabilities import ScoreStore
 from unimp.fusion.relations import Relations
+from unimp.inference.second_stage import Reason
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 
 DENSE_ITEMS = 2_000
@@ -64,10 +66,12 @@ class LearnedStage:
             scores_I[rows] = values
         return scores
 
-    def reasons(self, history: Histories, log_probabilities_N: FloatArray, item_row: int) -> list[str]:
+    def reasons(self, history: Histories, log_probabilities_N: FloatArray, item_row: int) -> list[Reason]:
         """Relations that speak for the item after one user's history, strongest first: `same brand`."""
         found = contributions(self.features, self.learned, history, log_probabilities_N, item_row)
-        return [part.relation for part in found if not part.relation.startswith(IMPERSONAL)]
+        names = [part.relation for part in found if not part.relation.startswith(IMPERSONAL)]
+        rows = history.items_of(0)
+        return [evidence(self.features.relations, name, rows, item_row) for name in names]
 
 
 @dataclass(frozen=True)

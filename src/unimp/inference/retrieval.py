@@ -24,7 +24,7 @@ from unimp.inference.model_scores import (
 from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.score_sources import FusionWeights, ScoreSources
 from unimp.inference.scored_rows import ScoredRows, best_of_candidates, best_rows
-from unimp.inference.second_stage import SecondStage, with_unknown
+from unimp.inference.second_stage import Reason, SecondStage, with_unknown
 from unimp.inference.vector_index import NO_ROWS
 from unimp.metrics.ranking import mask_history
 from unimp.model.inputs import ItemState
@@ -99,16 +99,16 @@ class ModelRanker(Decoder):
         scores_UI[known] = with_unknown(staged_UN, closed_UI)
         return self.sources.hide_removed(scores_UI)
 
-    def reasons(self, history: Histories, item_row: int, most: int = 3) -> tuple[str, ...]:
-        """Relations of one user's history to an item that the second stage ranks it by; none without one."""
+    def reasons(self, history: Histories, item_row: int) -> list[Reason]:
+        """What the second stage ranks an item by after one user's history, strongest first."""
         stage = self.second_stage
         if stage is None or item_row >= stage.num_items:
-            return ()
+            return []
         familiar = history.with_rows_below(stage.num_items)
         if not familiar.num_events:
-            return ()
+            return []
         log_p_N = self.log_probabilities(history)[0, : stage.num_items]
-        return tuple(stage.reasons(familiar, log_p_N, item_row)[:most])
+        return stage.reasons(familiar, log_p_N, item_row)
 
     def mixed_score(self, histories: Histories) -> FloatArray:
         """[U, I] the model with the sources' shares, whatever comes after."""

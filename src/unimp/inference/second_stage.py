@@ -4,11 +4,28 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 
 from unimp.data.histories import FloatArray, Histories, IntArray
+
+ReasonKind = Literal["value", "bought", "next", "words", "pictures", "other"]
+"""What a reason is about: a value that both have, what others chose, what came next, likeness, or else."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A relation of one user's history to an item that speaks for the item."""
+
+    relation: str
+    """`same brand`, `bought together`, `alike in words` …"""
+    kind: ReasonKind = "other"
+    attribute: str = ""
+    """Of kind `value`: the attribute whose value history and item share."""
+    rows: tuple[int, ...] = ()
+    """Items of the history that it rests on: the latest first of a shared value, else the strongest first."""
 
 
 class SecondStage(Protocol):
@@ -35,8 +52,8 @@ class SecondStage(Protocol):
         """
         ...
 
-    def reasons(self, history: Histories, log_probabilities_N: FloatArray, item_row: int) -> list[str]:
-        """Relations of one user's history to a known item that speak for it, strongest first."""
+    def reasons(self, history: Histories, log_probabilities_N: FloatArray, item_row: int) -> list[Reason]:
+        """What speaks for a known item after one user's history, strongest first."""
         ...
 
 

@@ -35,6 +35,8 @@ class AnswerView:
     """Value and probability."""
     mean: float | None
     text: str
+    because: tuple[str, ...]
+    """Sentences that tie the answer to the history."""
     lines: tuple[str, ...]
     """For an answer with none of these: what the command line prints."""
     empty: bool
@@ -73,7 +75,9 @@ def view_of(task: AnyTask, answer: Any, items: Mapping[str, ItemOut]) -> AnswerV
         not listed and not pictures and any(value == () for name, value in values.items() if name == "items")
     )
     lines = () if cards or pictures or levels or text or empty else tuple(task.lines(answer))
-    return AnswerView(cards, pictures, levels, values.get("mean") if levels else None, text, lines, empty)
+    because = tuple(values.get("because", ()))
+    mean = values.get("mean") if levels else None
+    return AnswerView(cards, pictures, levels, mean, text, because, lines, empty)
 
 
 def values_of(answer: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from unimp.inference.decoder import Decoder
 from unimp.inference.prefix_cache import PrefixCache
 from unimp.inference.retrieval import ModelRanker
 from unimp.inference.score_sources import ScoreSources
+from unimp.inference.second_stage import Reason
 from unimp.model.inputs import ItemState
 from unimp.sentence.vocabulary import END
 from unimp.tasks.explanation.facts import Facts
@@ -89,9 +90,9 @@ class ModelExplainer(Decoder):
         ranker = None if self.ranker is None else self.ranker.with_prefixes(cache)
         return replace(self, rater=self.rater.with_prefixes(cache), ranker=ranker, cache=cache)
 
-    def relations(self, history: Histories, item_row: int) -> tuple[str, ...]:
-        """What ties the item to one user's history."""
-        return () if self.ranker is None else self.ranker.reasons(history, item_row)
+    def reasons(self, history: Histories, item_row: int) -> list[Reason]:
+        """What ties the item to one user's history, strongest first."""
+        return [] if self.ranker is None else self.ranker.reasons(history, item_row)
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         answers: list[ExplainedRating] = []

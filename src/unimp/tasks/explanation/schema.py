@@ -25,6 +25,8 @@ class Explanation:
     """Mean of the forecast made with the text; never read back from it."""
     named: tuple[str, ...]
     """The item's own attribute values (or learned aspects) that the text names."""
+    because: tuple[str, ...]
+    """At most two sentences on what ties the item to the user's own history: counted, not generated."""
     relations: tuple[str, ...]
     """What ties the item to the history, strongest first, where the run's ranker has learned it.
 
@@ -39,6 +41,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
     "text": "A red bag like the ones you chose, in soft leather.",
     "rating": 4.2,
     "named": ["red", "leather"],
+    "because": ["It looks like Linden bag, which you chose.", "Others who chose Maple bag chose it too."],
     "relations": ["alike in pictures", "bought together"],
     **ANSWER_TAIL,
 }

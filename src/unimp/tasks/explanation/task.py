@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unimp.answer import Explainer
+from unimp.answer import ExplainedRating, Explainer
 from unimp.data.histories import Cases, Histories
 from unimp.data.reviews import named_aspects
 from unimp.metrics.ratings import rating_metrics
@@ -15,6 +15,7 @@ from unimp.metrics.text import rouge_l, text_metrics
 from unimp.sentence.parts import Role, UserSentence
 from unimp.sentence.template import Writer, events_of
 from unimp.tasks.context import TaskContext
+from unimp.tasks.explanation.grounds import grounds
 from unimp.tasks.explanation.schema import ANSWER_EXAMPLE, ExplainRequest, Explanation
 from unimp.tasks.ranking import history_ids, titled
 from unimp.tasks.task import Task, TaskScore
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 10
 """Events per sentence: each may bring twenty words."""
+MOST_RELATIONS = 3
+"""That an answer names."""
 
 
 class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explainer]):
@@ -130,28 +133,39 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
         requests: Sequence[ExplainRequest],
         picture_rows: Sequence[int] = (),
     ) -> list[Explanation]:
-        catalog, context = self.context.catalog, self.context
+        catalog = self.context.catalog
         rows = catalog.rows([request.item for request in requests])
         written = decoder.explain(histories, np.array(rows, dtype=np.int64))
         return [
-            Explanation(
-                request.item,
-                catalog.label(row),
-                explained.text,
-                explained.rating,
-                tuple(
-                    name
-                    for name in named_aspects(explained.text, context.lexicon)
-                    if name in context.aspects[row]
-                ),
-                decoder.relations(histories.slice(user, user + 1), row),
-                history,
-                not history,
-            )
+            self._explanation(decoder, histories.slice(user, user + 1), request.item, row, explained, history)
             for user, (request, row, explained, history) in enumerate(
                 zip(requests, rows, written, history_ids(catalog, histories), strict=True)
             )
         ]
+
+    def _explanation(
+        self,
+        decoder: ModelExplainer,
+        history: Histories,
+        item: str,
+        row: int,
+        explained: ExplainedRating,
+        ids: tuple[str, ...],
+    ) -> Explanation:
+        catalog, context = self.context.catalog, self.context
+        named = named_aspects(explained.text, context.lexicon)
+        reasons = decoder.reasons(history, row)
+        return Explanation(
+            item,
+            catalog.label(row),
+            explained.text,
+            explained.rating,
+            tuple(name for name in named if name in context.aspects[row]),
+            grounds(catalog, reasons, row, has_events=row in context.train.item_rows),
+            tuple(reason.relation for reason in reasons[:MOST_RELATIONS]),
+            ids,
+            not ids,
+        )
 
     def columns(self, answers: Sequence[Explanation]) -> list[pl.Series]:
         import polars as pl
@@ -163,12 +177,11 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
 
     def lines(self, answer: Explanation) -> list[str]:
         named = [f"    names: {', '.join(answer.named)}"] if answer.named else []
-        related = [f"    related to the history: {', '.join(answer.relations)}"] if answer.relations else []
         return [
             f"{titled(answer.item_id, answer.title).strip()}: {answer.rating:.2f}",
             f"    {answer.text or '(nothing to say)'}",
+            *(f"    {sentence}" for sentence in answer.because),
             *named,
-            *related,
         ]
 
     def references(self, parts: DecoderParts) -> Mapping[str, Explainer]:

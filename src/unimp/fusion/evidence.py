@@ -1,0 +1,50 @@
+"""What a relation that speaks for an item rests on: the items of the history that stand behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unimp.data.histories import IntArray
+from unimp.fusion.relations import (
+    BOUGHT,
+    LINEAR,
+    NEXT,
+    PICTURES,
+    SECOND,
+    SHARED_WORDS,
+    SHORT,
+    WORDS,
+    Relations,
+)
+from unimp.inference.second_stage import Reason, ReasonKind
+
+KINDS: dict[str, ReasonKind] = {
+    BOUGHT: "bought",
+    SHORT: "bought",
+    LINEAR: "bought",
+    NEXT: "next",
+    SECOND: "next",
+    WORDS: "words",
+    SHARED_WORDS: "words",
+    PICTURES: "pictures",
+}
+SAME = "same "
+
+
+def evidence(relations: Relations, name: str, history: IntArray, item_row: int) -> Reason:
+    """The relation `name` with the items of `history` (rows, oldest first) that it rests on, each once."""
+    latest_first = np.array(list(dict.fromkeys(history[::-1].tolist())), dtype=np.int64)
+    if name.startswith(SAME):
+        grouped = next(one for one in relations.grouped if one.groups.name == name)
+        codes = grouped.codes
+        shared = latest_first[
+            (codes[latest_first] == codes[item_row]) & (codes[item_row] < grouped.groups.size)
+        ]
+        return Reason(name, "value", name.removeprefix(SAME), tuple(shared.tolist()))
+    graph = {**relations.log_graphs, **relations.likenesses}.get(name)
+    if graph is None:
+        return Reason(name)
+    strength = graph.cells(latest_first, np.array([item_row]))[:, 0]
+    order = np.argsort(-strength, kind="stable")
+    behind = latest_first[order[strength[order] > 0]]
+    return Reason(name, KINDS.get(name, "other"), rows=tuple(behind.tolist()))
