@@ -86,8 +86,8 @@ def test_score_is_the_sum_of_the_three_products(network: HGNNetwork) -> None:
 
 def test_targets_are_the_next_events_within_the_history() -> None:
     rows = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]])
-    prefetch, real = next_events(rows, torch.tensor([3, 1]), count=2)
-    found = [[prefetch[b, t][real[b, t]].tolist() for t in range(3)] for b in range(2)]
+    ahead, real = next_events(rows, torch.tensor([3, 1]), count=2)
+    found = [[ahead[b, t][real[b, t]].tolist() for t in range(3)] for b in range(2)]
     assert found == [[[2, 3], [3, 4], [4]], [[6], [], []]]
 
 

@@ -5,8 +5,8 @@ from unimp.baselines.shared.t5 import T5, Adapter, RelativeBias, distance_class
 
 
 def test_near_distances_are_told_apart_and_far_ones_are_not() -> None:
-    prefetch = torch.tensor([0, -1, -15, -16, -17, -40, -127, -128, -5000, 7])
-    found = distance_class(prefetch, both_ways=False).tolist()
+    ahead = torch.tensor([0, -1, -15, -16, -17, -40, -127, -128, -5000, 7])
+    found = distance_class(ahead, both_ways=False).tolist()
     assert found[:4] == [0, 1, 15, 16]
     assert found[4] == 16
     assert found[4] < found[5] < found[6] == found[7] == found[8] == 31

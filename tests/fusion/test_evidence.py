@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
 from tests.fusion.test_features import relations_of, shop
+
 from unimp.fusion.evidence import evidence
 
 # The log of `test_features`: 0 and 1 were bought together by two users, 0 and 3 by one; 1 came after 0.

@@ -65,7 +65,7 @@ def test_transitions_have_a_direction_and_never_join_two_users() -> None:
 def test_sparse_and_dense_relations_agree() -> None:
     together, counts = count_pairs(TRAIN, 7)
     dense, sparse = (cosine(together.copy(), counts, dense=flag) for flag in (True, False))
-    rows, some = np.array([0, 4]), np.array([1, 3, 5])
+    rows, some = np.array([0, 4, 0]), np.array([5, 1, 3, 1])
     np.testing.assert_allclose(dense.rows(rows), sparse.rows(rows), atol=1e-6)
     np.testing.assert_allclose(dense.cells(rows, some), sparse.cells(rows, some), atol=1e-6)
     vectors = np.eye(3, dtype=np.float32)[[0, 0, 1]]

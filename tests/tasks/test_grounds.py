@@ -39,7 +39,9 @@ def test_what_no_customer_would_understand_is_not_said() -> None:
 
 
 def test_others_likeness_and_order_have_their_own_words() -> None:
-    assert said(Reason("bought together", "bought", rows=(4, 1))) == ("Others who chose thing4 chose it too.",)
+    assert said(Reason("bought together", "bought", rows=(4, 1))) == (
+        "Others who chose thing4 chose it too.",
+    )
     assert said(Reason("next", "next", rows=(1,))) == ("Others chose it soon after thing1.",)
     assert said(Reason("alike in words", "words", rows=(1,))) == (
         "It is described much like thing1, which you chose.",

@@ -129,7 +129,7 @@ def document(demo: Demo) -> dict[str, Any]:
                 UNIMP, "nearest by picture", "picture"
             ),
         },
-        "tasks": [asdict(row) | {"ahead": row.prefetch} for row in demo.scoreboard.tasks],
+        "tasks": [asdict(row) | {"ahead": row.ahead} for row in demo.scoreboard.tasks],
         "by_taste": [asdict(row) for row in demo.scoreboard.tastes],
         "seconds": demo.seconds,
     }

@@ -52,7 +52,7 @@ class TaskRow:
         return name, known[name]
 
     @property
-    def prefetch(self) -> bool:
+    def ahead(self) -> bool:
         best = self.best_other
         return best is None or (self.unimp < best[1] if self.lower_is_better else self.unimp > best[1])
 

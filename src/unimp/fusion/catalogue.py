@@ -87,12 +87,13 @@ def agreement(grouped: Grouped, past: HistoryView, *, personal: bool) -> Named:
     own = codes[past.rows]
     share = np.bincount(own, weights=past.weights, minlength=size + 1).astype(np.float32)
     share[size] = 0.0
-    yield f"{name}: mean", share[codes]
+    share_I = share[codes]
+    yield f"{name}: mean", share_I
     yield f"{name}: last", (codes == own[-1]) & (own[-1] < size)
     if grouped.affinity is not None:
         yield f"{name}: goes with", (past.weights @ grouped.affinity[own])[codes]
-    yield f"{name}: any", share[codes] > 0
+    yield f"{name}: any", share_I > 0
     if personal:
         counts = np.bincount(own, minlength=size + 1)
         pairs = (counts[own[own < size]] - 1).sum() / max(len(past) * (len(past) - 1), 1)
-        yield f"{name}: mean, as it foretold", pairs * share[codes]
+        yield f"{name}: mean, as it foretold", pairs * share_I

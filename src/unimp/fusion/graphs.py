@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +28,36 @@ class Relation:
 
     def rows(self, items: IntArray) -> FloatArray:
         """[len(items), I]."""
-        chosen = self.weights[items]
-        return np.asarray(chosen if isinstance(chosen, np.ndarray) else chosen.toarray(), dtype=np.float32)
+        if isinstance(self.weights, np.ndarray):
+            return np.asarray(self.weights[items], dtype=np.float32)
+        found = np.zeros((len(items), self.weights.shape[1]), dtype=np.float32)
+        for out, (columns, values) in zip(found, self._stored(items), strict=True):
+            out[columns] = values
+        return found
 
     def cells(self, items: IntArray, candidates: IntArray) -> FloatArray:
         """[len(items), len(candidates)]."""
-        chosen = self.weights[items][:, candidates]
-        return np.asarray(chosen if isinstance(chosen, np.ndarray) else chosen.toarray(), dtype=np.float32)
+        if isinstance(self.weights, np.ndarray):
+            return np.asarray(self.weights[items][:, candidates], dtype=np.float32)
+        once, again = np.unique(candidates, return_inverse=True)
+        if len(once) < len(candidates):  # a history may hold an item twice
+            return self.cells(items, once)[:, again]
+        found = np.zeros((len(items), len(candidates)), dtype=np.float32)
+        place = np.full(self.weights.shape[1], -1, dtype=np.int64)
+        place[candidates] = np.arange(len(candidates))
+        for out, (columns, values) in zip(found, self._stored(items), strict=True):
+            places = place[columns]
+            asked = places >= 0
+            out[places[asked]] = values[asked]
+        return found
+
+    def _stored(self, items: IntArray) -> Iterator[tuple[Any, Any]]:
+        """Columns and values of each row of the CSR matrix. SciPy's own indexing checks and copies so much that
+        it costs ten times what it fetches."""
+        starts, columns, values = self.weights.indptr, self.weights.indices, self.weights.data
+        for item in items:
+            span = slice(starts[item], starts[item + 1])
+            yield columns[span], values[span]
 
 
 def as_relation(matrix: Any, *, dense: bool) -> Relation:

@@ -99,10 +99,10 @@ def item_targets(entries: Entries, flat: IntArray, width: int, horizon: Horizon)
     chosen = (entries.kinds == Kind.ITEM) & (entries.roles > 0)
     positions, items, roles = flat[chosen], entries.items[chosen], entries.roles[chosen]
     count = len(items)
-    prefetch = np.arange(count)[:, None] + np.arange(horizon.items)
-    inside = np.minimum(prefetch, max(count - 1, 0))
+    ahead = np.arange(count)[:, None] + np.arange(horizon.items)
+    inside = np.minimum(ahead, max(count - 1, 0))
     owners = positions // width
-    real = (prefetch < count) & (owners[inside] == owners[:, None])
+    real = (ahead < count) & (owners[inside] == owners[:, None])
     parts = np.where(real, np.float32(horizon.decay) ** np.arange(horizon.items, dtype=np.float32), 0.0)
     return TokenTargets(
         torch.from_numpy(positions - 1),

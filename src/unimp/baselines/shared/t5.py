@@ -32,14 +32,14 @@ class RelativeBias(nn.Module):
         return bias_HTT if self.both_ways else bias_HTT.masked_fill(ahead_TT > 0, -torch.inf)
 
 
-def distance_class(prefetch: Tensor, *, both_ways: bool) -> Tensor:
+def distance_class(ahead: Tensor, *, both_ways: bool) -> Tensor:
     """0 … BUCKETS − 1: near distances one by one, further ones in steps that grow, each way for itself."""
     classes = BUCKETS // 2 if both_ways else BUCKETS
     exact = classes // 2
-    distance = prefetch.abs() if both_ways else (-prefetch).clamp(min=0)
+    distance = ahead.abs() if both_ways else (-ahead).clamp(min=0)
     growing = torch.log(distance.clamp(min=1) / exact) / math.log(FAR / exact) * (classes - exact)
     found = torch.where(distance < exact, distance, (exact + growing.long()).clamp(max=classes - 1))
-    return found + classes * (prefetch > 0) if both_ways else found
+    return found + classes * (ahead > 0) if both_ways else found
 
 
 class Attention(nn.Module):
@@ -82,11 +82,11 @@ class Layer(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, dropout: float, *, attention_maps: bool, adapter: int = 0
+        self, width: int, heads: int, dropout: float, *, cross_attention: bool, adapter: int = 0
     ) -> None:
         super().__init__()
         self.attention = Attention(width, heads)
-        self.look = Attention(width, heads) if attention_maps else None
+        self.cross_attention = Attention(width, heads) if cross_attention else None
         inner = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
         self.feed_forward = nn.Sequential(inner[0], nn.ReLU(), inner[1])
         self.norms = nn.ModuleList(nn.RMSNorm(width) for _ in range(3))
@@ -97,9 +97,9 @@ class Layer(nn.Module):
         """[B, T, D]; a user's segments are neighbours in the batch. `unread` is −inf at padding."""
         normed = self.norms[0](x_BTD)
         x_BTD = x_BTD + self.drop(self.adapters[0](self.attention(normed, normed, bias)))
-        if self.look is not None:
+        if self.cross_attention is not None:
             flat_BQD = self.norms[1](x_BTD).view(len(memory_BSD), -1, x_BTD.shape[2])
-            x_BTD = x_BTD + self.drop(self.look(flat_BQD, memory_BSD, unread)).view_as(x_BTD)
+            x_BTD = x_BTD + self.drop(self.cross_attention(flat_BQD, memory_BSD, unread)).view_as(x_BTD)
         return x_BTD + self.drop(self.adapters[1](self.feed_forward(self.norms[2](x_BTD))))
 
 
@@ -114,10 +114,10 @@ class T5(nn.Module):
         self.read_bias, self.write_bias = (RelativeBias(heads, both_ways=both) for both in (True, False))
         self.encoder, self.decoder = (
             nn.ModuleList(
-                Layer(width, heads, dropout, attention_maps=attention_maps, adapter=adapter)
+                Layer(width, heads, dropout, cross_attention=cross_attention, adapter=adapter)
                 for _ in range(layers)
             )
-            for attention_maps in (False, True)
+            for cross_attention in (False, True)
         )
         self.norm_read, self.norm, self.drop = nn.RMSNorm(width), nn.RMSNorm(width), nn.Dropout(dropout)
         draw_small(self)

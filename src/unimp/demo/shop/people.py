@@ -15,7 +15,7 @@ from unimp.demo.shop.settings import ShopConfig
 from unimp.demo.shop.stock import CATEGORIES, Assortment
 from unimp.demo.shop.words import BRANDS, LINES
 
-PreferencePercentile = Literal["picture", "text", "habit"]
+Taste = Literal["picture", "text", "habit"]
 Mask = npt.NDArray[np.bool_]
 
 LAUNCHED = 2
@@ -32,7 +32,7 @@ class ShopUser:
     """One user; codes are None where the taste does not use them."""
 
     user_id: str
-    taste: PreferencePercentile
+    taste: Taste
     colour: int | None = None
     pattern: int | None = None
     category: int | None = None

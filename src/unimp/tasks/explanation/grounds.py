@@ -44,7 +44,7 @@ def in_words(catalog: Catalog, reason: Reason, item_row: int) -> str:
 
 
 def shared_value(catalog: Catalog, reason: Reason, item_row: int) -> str:
-    """How many items of the history share the item's value as the catalogue is now, and which was the last."""
+    """How many items of the history share the value in the catalogue as it is now, and the latest of them."""
     if reason.attribute not in catalog.texts:
         return ""  # a level of a path, the beginning of an id
     values = catalog.texts[reason.attribute]

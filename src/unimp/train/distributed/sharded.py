@@ -93,19 +93,18 @@ class ShardedProcessGroup(ProcessGroup):
                 setattr(model.get_submodule(path), last, longer)
 
     def watch(self, model: UnimpModel) -> Callable[..., None]:
-        """A hook that, once the parameters are there as a whole, asks each to tell of its gradient."""
-        broadcast: set[str] = set()
+        """A hook that, once the parameters are there as a whole, has each mark that it got a gradient."""
+        hooked: set[str] = set()
 
-        def ask(*_: Any) -> None:
+        def add_hooks(*_: Any) -> None:
             for name, parameter in model.named_parameters():
-                if name in self.used and name not in broadcast:
-                    broadcast.add(name)
-                    tell = partial(self.tell, name)
-                    parameter.register_post_accumulate_grad_hook(tell)
+                if name in self.used and name not in hooked:
+                    hooked.add(name)
+                    parameter.register_post_accumulate_grad_hook(partial(self.mark_used, name))
 
-        return ask
+        return add_hooks
 
-    def tell(self, name: str, _: Tensor) -> None:
+    def mark_used(self, name: str, _: Tensor) -> None:
         self.used[name] = True
 
     def sync_unused_grads(self, model: UnimpModel) -> None:
