@@ -52,8 +52,8 @@ class Relation:
         return found
 
     def _stored(self, items: IntArray) -> Iterator[tuple[Any, Any]]:
-        """Columns and values of each row of the CSR matrix. SciPy's own indexing checks and copies so much that
-        it costs ten times what it fetches."""
+        """Columns and values of each row of the CSR matrix. SciPy's own indexing checks and copies so much
+        that it costs more than what is made from the rows."""
         starts, columns, values = self.weights.indptr, self.weights.indices, self.weights.data
         for item in items:
             span = slice(starts[item], starts[item + 1])
