@@ -1,8 +1,9 @@
-"""Explanations in the words of others: the most frequent sentence, and one fetched for item and user."""
+"""Explanations without a model: the most frequent sentence, a template, one fetched for item and user."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 from unimp.answer import ExplainedRating
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.data.review_sentences import tokens_of
-from unimp.data.reviews import AspectLexicon, pick_sentence, reviews_of
+from unimp.data.reviews import AspectLexicon, named_aspects, pick_sentence, reviews_of
 from unimp.features.item_graph import ItemGraph, cosine_graph
 from unimp.features.text import TermWeights
 from unimp.tasks.rating.references import BiasModel
@@ -64,6 +65,38 @@ class FrequentSentence:
         """See `Explainer`."""
         ratings = self.rater.rate(histories, item_rows)
         return [ExplainedRating(self.sentence, rating) for rating in ratings.tolist()]
+
+
+@dataclass(frozen=True)
+class TemplateSentence:
+    """A fixed sentence with the two aspects that training sentences name most often of the item."""
+
+    aspects: Mapping[int, tuple[str, ...]]
+    """Item row -> its aspects, the most often named first, of equals in the order of letters."""
+    otherwise: FrequentSentence
+    """Answers for items of which nothing is known."""
+
+    @classmethod
+    def fit(cls, train: Histories, events: pl.DataFrame, lexicon: AspectLexicon) -> TemplateSentence:
+        counts: dict[int, Counter[str]] = defaultdict(Counter)
+        sentences = Sentences.of(train, events, lexicon)
+        for row, text in zip(sentences.item_rows.tolist(), sentences.texts, strict=True):
+            counts[row].update(named_aspects(text, lexicon))
+        ordered = {
+            row: tuple(sorted(count, key=lambda name: (-count[name], name))) for row, count in counts.items()
+        }
+        return cls(ordered, FrequentSentence.fit(train, events, lexicon))
+
+    def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
+        """See `Explainer`."""
+        answers = self.otherwise.explain(histories, item_rows)
+        for place, row in enumerate(item_rows.tolist()):
+            named = self.aspects.get(row, ())[:2]
+            if named:
+                answers[place] = ExplainedRating(
+                    f"I like the {' and the '.join(named)}.", answers[place].rating
+                )
+        return answers
 
 
 def sentence_weights(texts: tuple[str, ...]) -> TermWeights:

@@ -185,14 +185,15 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
         ]
 
     def references(self, parts: DecoderParts) -> Mapping[str, Explainer]:
-        """Sentences of training users: the most frequent one, and one found for item and user."""
-        from unimp.tasks.explanation.references import FrequentSentence, RetrievedSentence
+        """Sentences of training users (the most frequent, one found for item and user), and a template."""
+        from unimp.tasks.explanation.references import FrequentSentence, RetrievedSentence, TemplateSentence
 
         context = self.context
         assert context.events is not None
         train, events, lexicon = context.train, context.events, context.lexicon
         return {
             "most frequent sentence": FrequentSentence.fit(train, events, lexicon),
+            "template": TemplateSentence.fit(train, events, lexicon),
             "retrieved sentence": RetrievedSentence.fit(train, events, lexicon, len(context.catalog)),
         }
 
