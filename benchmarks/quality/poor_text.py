@@ -97,7 +97,9 @@ VARIANTS: dict[str, Variant] = {
     "pictures alone, to the end": Variant("no text", [*BY_PICTURE, *LONG]),
     "pictures alone, to the end, likeness": Variant("no text", [*BY_PICTURE, *LONG, *LIKENESS]),
     "no text, three epochs": Variant("no text", [*SEEING, *SHORT]),
-    "no text, three epochs, cross-attention": Variant("no text", [*ENCODER, *SHORT], "no text, three epochs"),
+    "no text, three epochs, cross-attention": Variant(
+        "no text", [*ENCODER, *SHORT, "model.cross_attention=true"], "no text, three epochs"
+    ),
 }
 
 

@@ -57,8 +57,12 @@ def test_two_sentences_at_most_each_about_another_kind_of_tie() -> None:
         Reason("bought together in short histories", "bought", rows=(1,)),
         Reason("next", "next", rows=(1,)),
         value("kind", 4),
+        Reason("alike in words", "words", rows=(1,)),
     ]
-    assert said(*reasons) == ("Others who chose thing4 chose it too.", "Others chose it soon after thing1.")
+    assert said(*reasons) == (
+        "Others who chose thing4 chose it too.",
+        "You chose thing4 before, of the same kind (mug).",
+    )
 
 
 def test_of_an_item_that_nobody_could_choose_nobodys_choice_is_told() -> None:

@@ -20,11 +20,12 @@ def grounds(
     """
     said: dict[str, str] = {}
     for reason in reasons:
-        if reason.kind in FROM_THE_LOG and not has_events:
+        by_others = reason.kind in FROM_THE_LOG
+        if by_others and not has_events:
             continue
         sentence = in_words(catalog, reason, item_row)
-        if sentence and reason.kind not in said:
-            said[reason.kind] = sentence
+        if sentence:
+            said.setdefault("others" if by_others else reason.kind, sentence)
     return tuple(said.values())[:MOST_SENTENCES]
 
 
