@@ -12,7 +12,12 @@ from unimp.data.catalog import Attribute, Catalog
 from unimp.data.histories import NO_TIME, Histories
 from unimp.data.reviews import AspectLexicon
 from unimp.features.pixels import Pixels
-from unimp.tasks.explanation.references import FrequentSentence, RetrievedSentence
+from unimp.tasks.explanation.references import (
+    FrequentSentence,
+    RetrievedSentence,
+    Sentences,
+    TemplateSentence,
+)
 from unimp.tasks.image_generation.references import NearestPicture
 from unimp.tasks.search.references import Bm25, DenseText
 from unimp.tasks.selection.references import ContentSelector, PopularitySelector
@@ -124,6 +129,15 @@ def test_the_most_frequent_sentence_for_everyone() -> None:
     assert answers[0].rating != answers[1].rating
 
 
+def test_the_template_names_what_is_said_most_of_the_item() -> None:
+    log, events = written()
+    explainer: Explainer = TemplateSentence.fit(log, events, LEXICON)
+    texts = [answer.text for answer in explainer.explain(users([], [], []), np.array([0, 2, 4]))]
+    # Of item 0 mug is named twice, handle once; of item 2 lamp twice, shade once; of item 4 nothing is known.
+    assert texts[:2] == ["I like the mug and the handle.", "I like the lamp and the shade."]
+    assert texts[2] == Sentences.of(log, events, LEXICON).most_frequent
+
+
 def test_a_sentence_of_the_item_by_who_writes_alike() -> None:
     log, events = written()
     explainer: Explainer = RetrievedSentence.fit(log.select([0, 1]), events, LEXICON, 5)
@@ -148,7 +162,8 @@ def test_nobody_wrote_anything() -> None:
     log, events = written()
     none = events.with_columns(review=pl.lit(""))
     for explainer in (
-        FrequentSentence.fit(log, none, LEXICON), RetrievedSentence.fit(log, none, LEXICON, 5)
+        FrequentSentence.fit(log, none, LEXICON), TemplateSentence.fit(log, none, LEXICON),
+        RetrievedSentence.fit(log, none, LEXICON, 5),
     ):  # fmt: skip
         answer = explainer.explain(log, np.array([0, 1, 2]))[0]
         assert answer.text == ""
