@@ -45,7 +45,8 @@ class ModelConfig(Config):
     identity_dropout: float = Field(0.0, ge=0, le=1)
     """Share of items whose identity is hidden at each step; 1: none has one, content alone speaks."""
     cross_attention: bool = True
-    """Let tokens read pictures; off for the image-blind ablation and for catalogues without pictures."""
+    """Let tokens read pictures by gated cross-attention, beside what items' vectors say of them. The recipe
+    `small` and those that stand on it have it off."""
     cross_attention_every: int = Field(1, ge=1)
     """Cross-attention before every so many-th decoder layer."""
     cross_attention_width: int = Field(0, ge=0)
