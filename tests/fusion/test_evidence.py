@@ -21,6 +21,8 @@ def test_a_graph_lists_what_is_related_strongest_first() -> None:
     relations = relations_of(shop())
     bought = evidence(relations, "bought together", np.array([3, 6, 1]), 0)
     assert (bought.kind, bought.rows) == ("bought", (1, 3))
+    linear = evidence(relations, "bought together (linear model)", np.array([3, 6, 1]), 0)
+    assert (linear.kind, linear.rows) == ("bought", (1, 3))  # those whom somebody had with it
     after = evidence(relations, "next", np.array([2, 0]), 1)
     assert (after.kind, after.rows) == ("next", (0,))
 

@@ -44,7 +44,7 @@ def test_others_likeness_and_order_have_their_own_words() -> None:
     )
     assert said(Reason("next", "next", rows=(1,))) == ("Others chose it soon after thing1.",)
     assert said(Reason("alike in words", "words", rows=(1,))) == (
-        "It is described much like thing1, which you chose.",
+        "It is described like thing1, which you chose.",
     )
     assert said(Reason("alike in pictures", "pictures", rows=(1,))) == (
         "It looks like thing1, which you chose.",

@@ -36,12 +36,12 @@ def evidence(relations: Relations, name: str, history: IntArray, item_row: int) 
     latest_first = np.array(list(dict.fromkeys(history[::-1].tolist())), dtype=np.int64)
     if name.startswith(SAME):
         grouped = next(one for one in relations.grouped if one.groups.name == name)
-        codes = grouped.codes
-        shared = latest_first[
-            (codes[latest_first] == codes[item_row]) & (codes[item_row] < grouped.groups.size)
-        ]
+        code = grouped.codes[item_row]
+        agreeing = latest_first[grouped.codes[latest_first] == code]
+        shared = agreeing if code < grouped.groups.size else agreeing[:0]  # no value agrees with none
         return Reason(name, "value", name.removeprefix(SAME), tuple(shared.tolist()))
-    graph = {**relations.log_graphs, **relations.likenesses}.get(name)
+    # The linear model's weight of two items may be positive though nobody had both.
+    graph = {**relations.log_graphs, **relations.likenesses}.get(BOUGHT if name == LINEAR else name)
     if graph is None:
         return Reason(name)
     strength = graph.cells(latest_first, np.array([item_row]))[:, 0]

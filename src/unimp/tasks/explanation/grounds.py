@@ -39,7 +39,7 @@ def in_words(catalog: Catalog, reason: Reason, item_row: int) -> str:
     return {
         "bought": f"Others who chose {first} chose it too.",
         "next": f"Others chose it soon after {first}.",
-        "words": f"It is described much like {first}, which you chose.",
+        "words": f"It is described like {first}, which you chose.",
         "pictures": f"It looks like {first}, which you chose.",
     }.get(reason.kind, "")
 
