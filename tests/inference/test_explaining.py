@@ -15,7 +15,7 @@ from unimp.data.reviews import named_aspects
 from unimp.inference.forward import last_hidden
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.vocabulary import END
-from unimp.tasks.explanation.decoder import LONGEST, NO_REPEAT, SHORTEST, Beam, ModelExplainer, sentence_case
+from unimp.tasks.explanation.decoder import LONGEST, NO_REPEAT, SHORTEST, Beam, ModelExplainer
 from unimp.tasks.explanation.task import ExplanationTask
 
 
@@ -136,8 +136,3 @@ def test_a_single_beam_takes_the_likeliest_allowed_word(six: Six) -> None:
             facts = explainer.facts
             allowed = [t for t in best if not beam.repeats(t) and not facts.untrue(beam.tokens, t, row)]
             assert allowed[0] == tokens[count]
-
-
-def test_sentence_case() -> None:
-    assert sentence_case("i love it, i'm sure") == "I love it, I'm sure"
-    assert sentence_case("") == ""

@@ -41,8 +41,9 @@ class SpeakingConfig(Config):
     """Texts that are followed at a time."""
     length_power: float = Field(1.2, ge=0)
     """A text's log-probability is divided by its number of tokens to this power: higher, longer."""
-    aspect_bonus: float = Field(1.0, ge=0)
-    """What the logit of a word gains that begins an aspect of the item not named yet."""
+    aspect_bonus: float = Field(2.0, ge=0)
+    """What the logit of a word gains that begins an aspect of the item not named yet, times how often it is
+    said of the item beside the aspect that is said most."""
     phrases: float = Field(0.1, ge=0, lt=1)
     """Share of what was said about the item before, as runs of tokens, in the next word's probability: the
     mixture of nearest-neighbour language models (Khandelwal et al. 2020)."""
@@ -156,8 +157,9 @@ class ModelExplainer(Decoder):
         for turn, (row, text) in enumerate(zip(rows, texts, strict=True)):
             foreign, own = self.facts.beginnings(row)
             logits[turn, [token - first for token in foreign]] -= self.speaking.misled
-            fresh = [token - first for token in own if token not in text.tokens]
-            logits[turn, fresh] += self.speaking.aspect_bonus
+            fresh = {token - first: share for token, share in own.items() if token not in text.tokens}
+            bonus = self.speaking.aspect_bonus * torch.tensor(list(fresh.values()), dtype=logits.dtype)
+            logits[turn, list(fresh)] += bonus.to(logits.device)
         p = self.with_phrases(torch.softmax(logits, dim=-1), rows, texts)
         best = p.log().topk(min(OPTIONS, logits.shape[1]), dim=1)
         tokens = torch.where(best.indices == stop - first, end, best.indices + first)
@@ -230,12 +232,5 @@ class ModelExplainer(Decoder):
                 return
 
     def finish(self, finished: list[tuple[float, str]], beam: Beam, score: float) -> None:
-        text = self.rater.encoder.vocabulary.text(beam.tokens)
-        finished.append((score / len(beam.tokens) ** self.speaking.length_power, sentence_case(text)))
-
-
-def sentence_case(text: str) -> str:
-    """The vocabulary spells in small letters: a capital first, and `I` by itself."""
-    words = [word.capitalize() if word.split("'")[0] == "i" else word for word in text.split(" ")]
-    text = " ".join(words)
-    return text[:1].upper() + text[1:]
+        text = self.facts.truecase.spelled(self.rater.encoder.vocabulary.text(beam.tokens))
+        finished.append((score / len(beam.tokens) ** self.speaking.length_power, text))
