@@ -1,11 +1,11 @@
 """A run's explanations beside its simple references: figures over all test cases, texts of the first.
 
     python benchmarks/quality/explanations.py RUN --out results/explanations/NAME.json
-    python benchmarks/quality/explanations.py --page results/explanations/NAME.json
+    python benchmarks/quality/tables.py        # docs/explanations.md
 
 Without choice: the first COUNT test cases, in the order of the split, whose user wrote a sentence. With
 --language-model (needs `unimp[pretrained]`) every method's fluency is the perplexity of that model over its
-texts of the first FLUENT cases, as it is over what users wrote. --page prints the texts as markdown.
+texts of the first FLUENT cases, as it is over what users wrote.
 """
 
 from __future__ import annotations
@@ -86,30 +86,13 @@ def perplexity(name: str, texts: list[str]) -> float:
     return math.exp(loss / max(count, 1))
 
 
-def page(path: Path) -> str:
-    found = json.loads(path.read_text("utf-8"))
-    methods = [name for name in found["texts"][0] if name not in ("item", "history", "rating", "because")]
-    lines = []
-    for number, row in enumerate(found["texts"], 1):
-        rating = "" if row["rating"] is None else f", rated {row['rating']:g}"
-        lines += [f"{number}. {row['item']}{rating}", ""]
-        lines += [f"   - {name}: “{row[name]}”" for name in methods]
-        lines += [f"   - because: {' '.join(row['because'])}"] if row["because"] else []
-        lines.append("")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--language-model", default="")
     parser.add_argument("--no-figures", action="store_true", help="the texts alone")
-    parser.add_argument("--page", type=Path)
     options = parser.parse_args()
-    if options.page:
-        print(page(options.page))
-        return
     set_threads(1)
     found = explained(options.run, options.language_model, not options.no_figures)
     options.out.parent.mkdir(parents=True, exist_ok=True)

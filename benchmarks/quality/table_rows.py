@@ -109,6 +109,7 @@ MULTITASK_ROWS = (
     ("H&M", "hm", "imagination", "agreement-colour_group_name", "nearest real picture"),
     ("H&M", "hm", "imagination", "agreement-product_type_name", "nearest real picture"),
     ("Instruments", "instruments", "rating", "RMSE", "biased MF"),
+    ("Instruments", "instruments", "explanation", "ROUGE-L", "template"),
     ("Instruments", "instruments", "explanation", "ROUGE-L", "retrieved sentence"),
     ("Instruments", "instruments", "explanation", "BLEU-1", "retrieved sentence"),
     ("Instruments", "instruments", "explanation", "BLEU-4", "retrieved sentence"),

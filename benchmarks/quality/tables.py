@@ -19,6 +19,7 @@ import jinja2
 import numpy as np
 import polars as pl
 from ablation import table_lines as ablation_lines
+from explanation_page import explanation_page
 from table_rows import (
     BEAUTY_ROWS,
     DISTILLED_BEAUTY_ROWS,
@@ -98,6 +99,7 @@ def pages() -> dict[Path, str]:
         ROOT / "README.md": readme(),
         docs / "shop.md": shop(),
         docs / "training.md": training(),
+        docs / "explanations.md": explanation_page(RESULTS / "explanations"),
     }
 
 
