@@ -66,24 +66,28 @@ def explained(folder: Path, language_model: str, figures: bool) -> dict[str, Any
     if language_model:
         judged = {WRITTEN: written, **said}
         found["language model"] = language_model
-        found["perplexity"] = {name: perplexity(language_model, some) for name, some in judged.items()}
+        found["perplexity"] = perplexities(language_model, judged)
     return found | {"environment": Environment.here().model_dump(mode="json"), "texts": rows}
 
 
-def perplexity(name: str, texts: list[str]) -> float:
-    """exp of the mean loss a token, of each text by itself."""
+def perplexities(name: str, judged: dict[str, list[str]]) -> dict[str, float]:
+    """Of each method exp of the mean loss a token, every text by itself."""
     from unimp.model.backbones.source import find_backbone
 
     source = find_backbone(name)
     model, tokens = source.language_model("float32").eval(), source.tokenizer()
-    loss, count = 0.0, 0
-    for text in texts:
-        ids = torch.tensor([[*tokens.encode("\n").ids, *tokens.encode(text).ids]])
-        if ids.shape[1] > 2:
-            with torch.inference_mode():
-                loss += float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1)
-            count += ids.shape[1] - 1
-    return math.exp(loss / max(count, 1))
+
+    def perplexity(texts: list[str]) -> float:
+        loss, count = 0.0, 0
+        for text in texts:
+            ids = torch.tensor([[*tokens.encode("\n").ids, *tokens.encode(text).ids]])
+            if ids.shape[1] > 2:
+                with torch.inference_mode():
+                    loss += float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1)
+                count += ids.shape[1] - 1
+        return math.exp(loss / max(count, 1))
+
+    return {method: perplexity(texts) for method, texts in judged.items()}
 
 
 def main() -> None:

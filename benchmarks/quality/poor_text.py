@@ -111,17 +111,23 @@ def run(data: Path, out: Path, name: str, settings: list[str], only: list[str]) 
     runs = [(label, seed) for label, variant in VARIANTS.items() for seed in range(variant.seeds)]
     for label, seed in runs:
         variant = VARIANTS[label]
-        place = out / (label.replace(", ", "-").replace(" ", "-") + (f"-seed{seed}" if seed else ""))
+        name_of_run = seeded(label, seed)
+        place = out / name_of_run.replace(", ", "-").replace(" ", "-")
         if place.with_suffix(".json").exists() or (only and label not in only):
             continue
-        print(label, f"seed {seed}", file=sys.stderr, flush=True)
+        print(name_of_run, file=sys.stderr, flush=True)
         recipe = load_recipe(name, [*ALONE, *BRIEF, f"train.seed={seed}", *variant.settings, *settings])
         folder = working / f"run-{place.name}"
         result = train(Dataset.load(working / folder_name(variant.text, True)), recipe, folder)
-        judge(label, variant, folder, result, place)
+        judge(name_of_run, variant, folder, result, place)
     if not only or "references" in only:
         references(working, out)
     shutil.rmtree(working)
+
+
+def seeded(label: str, seed: int) -> str:
+    """The name of a variant's run; the first seed's is the variant's own."""
+    return f"{label}, seed {seed}" if seed else label
 
 
 def folder_name(text: str, pictures: bool) -> str:
@@ -158,7 +164,7 @@ def judge(label: str, variant: Variant, folder: Path, result: dict[str, Any], pl
     score = task.score(alone, split.test)
     assert score.values is not None
     report = {
-        "variant": label + (f", seed {seed}" if (seed := opened.artifacts.recipe.train.seed) else ""),
+        "variant": label,
         "without": variant.without,
         "attributes": list(TEXTS[variant.text]),
         "settings": variant.settings,
@@ -221,7 +227,7 @@ def reference_rows(folder: Path) -> None:
 
 def of_seeds(reports: dict[str, tuple[dict[str, Any], pl.DataFrame]], label: str) -> np.ndarray:
     """[N] each test case's mean over the seeds there are."""
-    names = [label, *(f"{label}, seed {seed}" for seed in range(1, VARIANTS[label].seeds))]
+    names = [seeded(label, seed) for seed in range(VARIANTS[label].seeds)]
     return np.mean([values(reports[name][1]) for name in names if name in reports], axis=0)
 
 

@@ -31,9 +31,13 @@ KINDS: dict[str, ReasonKind] = {
 SAME = "same "
 
 
-def evidence(relations: Relations, name: str, history: IntArray, item_row: int) -> Reason:
-    """The relation `name` with the items of `history` (rows, oldest first) that it rests on, each once."""
-    latest_first = np.array(list(dict.fromkeys(history[::-1].tolist())), dtype=np.int64)
+def latest_once(history: IntArray) -> IntArray:
+    """The rows of a history, oldest first, each once and the latest first."""
+    return np.array(list(dict.fromkeys(history[::-1].tolist())), dtype=np.int64)
+
+
+def evidence(relations: Relations, name: str, latest_first: IntArray, item_row: int) -> Reason:
+    """The relation `name` with the items of a history (see `latest_once`) that it rests on."""
     if name.startswith(SAME):
         grouped = next(one for one in relations.grouped if one.groups.name == name)
         code = grouped.codes[item_row]

@@ -14,7 +14,7 @@ import numpy as np
 from unimp.answer import MethodTrainingData, Ranker
 from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 from unimp.fusion.config import FusionConfig, SecondStageConfig
-from unimp.fusion.evidence import evidence
+from unimp.fusion.evidence import evidence, latest_once
 from unimp.fusion.features import MODEL, Features
 from unimp.fusion.fused import FusionMaker
 from unimp.fusion.learned import LearnedFusion, contributions, fit_learned, usable
@@ -70,7 +70,7 @@ class LearnedStage:
         """Relations that speak for the item after one user's history, strongest first: `same brand`."""
         found = contributions(self.features, self.learned, history, log_probabilities_N, item_row)
         names = [part.relation for part in found if not part.relation.startswith(IMPERSONAL)]
-        rows = history.items_of(0)
+        rows = latest_once(history.items_of(0))
         return [evidence(self.features.relations, name, rows, item_row) for name in names]
 
 

@@ -63,6 +63,17 @@ class TaskContext:
         assert self.events is not None
         return item_aspects(self.train, self.events, self.lexicon, self.catalog)
 
+    def trained_on(self, item_row: int) -> bool:
+        """Whether the training log has an event of the item."""
+        if self.trained is not None:
+            return self.trained.trained_on(item_row)
+        return item_row < len(self._events_I) and bool(self._events_I[item_row])
+
+    @cached_property
+    def _events_I(self) -> IntArray:
+        """Training events of each item."""
+        return np.bincount(self.train.item_rows, minlength=len(self.catalog))
+
     @cached_property
     def has_reviews(self) -> bool:
         if self.trained is not None:

@@ -131,13 +131,12 @@ def for_training(
     items: ItemInputs, popularity: FloatArray, recipe: Recipe, device: torch.device
 ) -> ItemInputs:
     """`items` with the rows that the loss searches, where they are not all, and what each counts there."""
-    shares = log_shares(popularity, recipe.objective.common_events)
+    shares, rows = log_shares(popularity, recipe.objective.common_events), None
+    if not recipe.objective.cold_negatives:
+        rows = torch.from_numpy(np.flatnonzero(popularity)).to(device)
     if shares is not None:
-        items = replace(items, log_shares=shares.to(device))
-    if recipe.objective.cold_negatives:
-        return items
-    rows = torch.from_numpy(np.flatnonzero(popularity)).to(device)
-    return replace(items, candidates=rows, log_shares=None if shares is None else shares.to(device)[rows])
+        shares = shares.to(device) if rows is None else shares.to(device)[rows]
+    return replace(items, candidates=rows, log_shares=shares)
 
 
 def picture_codes(catalog: Catalog, recipe: Recipe, *, show: bool) -> tuple[ImageTokenizer, IntArray]:

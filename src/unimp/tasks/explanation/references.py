@@ -85,7 +85,7 @@ class TemplateSentence:
         ordered = {
             row: tuple(sorted(count, key=lambda name: (-count[name], name))) for row, count in counts.items()
         }
-        return cls(ordered, FrequentSentence.fit(train, events, lexicon))
+        return cls(ordered, FrequentSentence(sentences.most_frequent, BiasModel.fit(train)))
 
     def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         """See `Explainer`."""

@@ -161,7 +161,7 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
             explained.text,
             explained.rating,
             tuple(name for name in named if name in context.aspects[row]),
-            grounds(catalog, reasons, row, has_events=row in context.train.item_rows),
+            grounds(catalog, reasons, row, has_events=context.trained_on(row)),
             tuple(reason.relation for reason in reasons[:MOST_RELATIONS]),
             ids,
             not ids,
