@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from unimp.core.products import matrix_vector
 from unimp.data.histories import FloatArray, IntArray
 from unimp.fusion.catalogue import Named
 from unimp.fusion.foretold import foretold_by_last, foretold_by_others
@@ -20,7 +21,7 @@ def shortlist_features(relations: Relations, past: HistoryView, rows: IntArray, 
     yield from shared(relations, past, rows)
     for name, relation in ((BOUGHT, relations.log_graphs[BOUGHT]), *relations.likenesses.items()):
         cells = relation.cells(past.rows, rows)
-        yield f"{name}: last basket", past.basket @ cells
+        yield f"{name}: last basket", matrix_vector(cells.T, past.basket)
         yield f"{name}: second best", np.partition(cells, -2, axis=0)[-2] if len(past) > 1 else 0.0
         yield f"{name}: plain mean", cells.mean(axis=0)
     bought, after = relations.log_graphs[BOUGHT], relations.log_graphs[NEXT]

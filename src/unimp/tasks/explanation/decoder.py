@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unimp.answer import ExplainedRating
 from unimp.core.config import Config
+from unimp.core.products import matrix_vector
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Histories, IntArray
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
@@ -107,7 +108,7 @@ class ModelExplainer(Decoder):
     def _explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
         rater = self.rater
         distribution = rater.distribution(histories, item_rows)
-        means = distribution @ rater.levels
+        means = matrix_vector(distribution, rater.levels)
         likely = rater.levels[distribution.argmax(axis=1)]
         rows = item_rows.tolist()
         self.check()

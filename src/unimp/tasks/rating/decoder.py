@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from unimp.answer import Rater
+from unimp.core.products import matrix_vector
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.inference.decoder import Decoder
 from unimp.inference.prefix_cache import PrefixCache
@@ -78,7 +79,8 @@ class ModelRater(Decoder):
         shares = normalised(self.log_probabilities(histories, item_rows))
         if not self.fusion_weights.shares:
             return shares
-        return tilted(shares, self.levels, self.means(shares @ self.levels, histories, item_rows))
+        own = matrix_vector(shares, self.levels)
+        return tilted(shares, self.levels, self.means(own, histories, item_rows))
 
     def means(self, own_U: FloatArray, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U] the model's own means with the sources mixed in."""
@@ -91,7 +93,7 @@ class ModelRater(Decoder):
 
     def rate(self, histories: Histories, item_rows: IntArray) -> FloatArray:
         """[U] expected ratings."""
-        return np.asarray(self.distribution(histories, item_rows) @ self.levels, dtype=np.float32)
+        return matrix_vector(self.distribution(histories, item_rows), self.levels)
 
 
 def mixed(own: FloatArray, other: FloatArray, weight: float) -> FloatArray:
@@ -113,7 +115,7 @@ def tilted(shares_UL: FloatArray, levels_L: FloatArray, means_U: FloatArray) -> 
     low, high = np.full(len(wanted), -STEEPEST), np.full(len(wanted), STEEPEST)
     for _ in range(STEPS):
         middle = (low + high) / 2
-        short = normalised(scores + middle[:, None] * centred) @ levels_L < wanted
+        short = matrix_vector(normalised(scores + middle[:, None] * centred), levels_L) < wanted
         low, high = np.where(short, middle, low), np.where(short, high, middle)
     return normalised(scores + low[:, None] * centred)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from unimp.core.products import matrix_vector
 from unimp.data.histories import Cases, FloatArray
 from unimp.fusion.structure import StructureConfig
 from unimp.fusion.weights import FittedWeights, nothing_to_choose_by
@@ -19,7 +20,8 @@ def fit_rating(rater: ModelRater, task: RatingTask, valid: Cases, config: Struct
     if not len(rated):
         return nothing_to_choose_by()
     cases, truth = valid.select(rated), truth[rated]
-    means = normalised(rater.log_probabilities(cases.histories, cases.target_rows)) @ rater.levels
+    chances = normalised(rater.log_probabilities(cases.histories, cases.target_rows))
+    means = matrix_vector(chances, rater.levels)
     reached = {"model alone": root_mean_square(means - truth)}
     shares: dict[str, SourceWeight] = {}
     if rater.factors is not None:
