@@ -18,8 +18,8 @@ from unimp.inference.forward import batches_by_length, read
 from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifacts import RunArtifacts
-from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import EncodedSentence
+from unimp.sentence.training_batch import TrainingBatch, collate_with_targets
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.windows import Window
 from unimp.train.batches import POOL
@@ -58,7 +58,7 @@ class Contest:
     def training(self, train: Histories) -> dict[str, Any]:
         """Rounds of one step each: ours over some windows, the official way over targets within them."""
         ours, theirs = Bout(), Bout()
-        batches, positions, sentences, targets = list[Batch](), 0, 0, 0
+        batches, positions, sentences, targets = list[TrainingBatch](), 0, 0, 0
         started = time.perf_counter()
         for number, (windows, events) in enumerate(self.steps(train)):
             warm_up = number == 0
@@ -146,8 +146,8 @@ class Contest:
     def encoded(self, train: Histories, window: Window) -> EncodedSentence:
         return self.artifacts.encoder.encode(self.task.sentence(train, window))
 
-    def our_step(self, train: Histories, windows: list[Window]) -> Batch:
-        batch = collate([self.encoded(train, window) for window in windows])
+    def our_step(self, train: Histories, windows: list[Window]) -> TrainingBatch:
+        batch = collate_with_targets([self.encoded(train, window) for window in windows])
         on_device = batch.to(self.meter.device)
         self.model.train()
         state = self.model.item_state(self.artifacts.items)
@@ -231,9 +231,9 @@ class Contest:
             / (table.total(self.meter) + same.total(self.meter)),
         }
 
-    def questions(self, histories: Histories) -> Batch:
+    def questions(self, histories: Histories) -> TrainingBatch:
         """All the users' sentences, for counting."""
-        return collate(
+        return collate_with_targets(
             [
                 self.artifacts.encoder.encode(self.task.question(histories, user))
                 for user in range(len(histories))

@@ -21,6 +21,7 @@ from unimp.model.unimp import UnimpModel
 from unimp.sentence.batch import Batch
 from unimp.sentence.encoder import Kind
 from unimp.sentence.parts import Role
+from unimp.sentence.training_batch import TrainingBatch
 from unimp.train.objective import Objective
 
 
@@ -48,7 +49,7 @@ def linear_weights(model: UnimpModel, *, adapters: bool) -> Iterator[Tensor]:
             yield module.weight  # type: ignore[misc]
 
 
-def training_work(objective: Objective, batch: Batch, inputs: ItemInputs) -> Work:
+def training_work(objective: Objective, batch: TrainingBatch, inputs: ItemInputs) -> Work:
     """A training step: forward and backward."""
     model = objective.model
     decoder = sum(
@@ -103,7 +104,7 @@ def crossing(model: UnimpModel, batch: Batch, inputs: ItemInputs) -> tuple[float
     return made, read
 
 
-def predictions(objective: Objective, batch: Batch) -> Iterator[float]:
+def predictions(objective: Objective, batch: TrainingBatch) -> Iterator[float]:
     """Of each part of the loss, operations per width: forward, and backward where rows learn."""
     items, candidates = objective.model.items.identity.weight, objective.inputs.candidates
     yield 6.0 * len(batch.item_targets.labels) * len(items if candidates is None else candidates)

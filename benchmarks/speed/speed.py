@@ -28,7 +28,7 @@ from unimp.model.vision import ConvEncoder, pixels_from_bytes
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.recipe import load_recipe
 from unimp.runs.training_split import TrainingSplit, make_split
-from unimp.sentence.batch import Batch, collate
+from unimp.sentence.training_batch import TrainingBatch, collate_with_targets
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.windows import Window
 from unimp.train.objective import Objective
@@ -51,7 +51,7 @@ def rows_of(artifacts: RunArtifacts, histories: Histories, *, every_prefix: bool
     return [artifacts.encoder.encode(task.sentence(histories, window)) for window in windows]
 
 
-def last_target_only(batch: Batch) -> Batch:
+def last_target_only(batch: TrainingBatch) -> TrainingBatch:
     """Keep each row's last item target: what a row per prefix is trained on."""
     items, width = batch.item_targets, batch.items.shape[1]
     owner = items.positions // width
@@ -68,7 +68,7 @@ def train_pass(artifacts: RunArtifacts, model: UnimpModel, sentences: list[Any],
     trained = 0
     model.train()
     for rows in batches_by_length(lengths, artifacts.recipe.train.batch_positions):
-        batch = collate([sentences[row] for row in rows])
+        batch = collate_with_targets([sentences[row] for row in rows])
         batch = batch if dense else last_target_only(batch)
         state = model.item_state(artifacts.items)
         loss = objective(read(model, state, batch), state, batch)

@@ -15,11 +15,11 @@ from unimp.core.errors import CheckpointError
 from unimp.data.histories import FloatArray
 from unimp.data.interactions import RatingScale
 from unimp.features.text import fit_text
-from unimp.sentence.batch import collate
 from unimp.sentence.encoder import Kind, SentenceEncoder
 from unimp.sentence.parts import Role
 from unimp.sentence.targets import Horizon
 from unimp.sentence.template import HistoryEvent, SentenceConfig, Template
+from unimp.sentence.training_batch import collate_with_targets
 from unimp.sentence.vocabulary import MISSING, UNRATED, TokenizerConfig, Vocabulary, build_vocabulary
 
 
@@ -79,7 +79,7 @@ def test_targets_are_what_comes_next(vocabulary: Vocabulary) -> None:
         sentence_of([HistoryEvent(0, 4.0), HistoryEvent(1, 2.0)], ratings=True, fields=["title"])
     )
     short = encoder.encode(sentence_of([HistoryEvent(1, 1.0)], ratings=True, fields=[]))
-    batch = collate([short, long])
+    batch = collate_with_targets([short, long])
     width = len(long)
     # short: [CLS] b r           long: [CLS] a title r b title r
     assert batch.item_targets.positions.tolist() == [0, width, width + 3]
@@ -99,7 +99,7 @@ def test_a_horizon_reaches_further_items_of_the_same_sentence(vocabulary: Vocabu
     encoder = SentenceEncoder(vocabulary, "values")
     three = encoder.encode(sentence_of([HistoryEvent(0), HistoryEvent(1), HistoryEvent(1)], fields=[]))
     one = encoder.encode(sentence_of([HistoryEvent(0)], fields=[]))
-    found = collate([three, one], Horizon(items=3, decay=0.5)).item_targets
+    found = collate_with_targets([three, one], Horizon(items=3, decay=0.5)).item_targets
     parts = [[4 / 7, 2 / 7, 1 / 7], [2 / 3, 1 / 3, 0], [1, 0, 0], [1, 0, 0]]
     torch.testing.assert_close(found.parts, torch.tensor(parts))
     assert found.labels.tolist() == [[0, 1, 1], [1, 1, 1], [1, 1, 1], [0, 0, 0]]

@@ -8,11 +8,11 @@ import torch
 from tests.sentence.test_template import CATALOG
 from unimp.answer import Query
 from unimp.data.interactions import RatingScale
-from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import EncodedSentence, Kind, SentenceEncoder
 from unimp.sentence.parts import Role
 from unimp.sentence.targets import END_OF_CHOICE
 from unimp.sentence.template import SentenceConfig, Template, Writer
+from unimp.sentence.training_batch import TrainingBatch, collate_with_targets
 from unimp.sentence.vocabulary import ANSWER, END, QUERY, TokenizerConfig, build_vocabulary
 
 SCALE = RatingScale(1, 5, 1)
@@ -26,8 +26,8 @@ def begin(**config: object) -> Writer:
     return Template(CATALOG, SentenceConfig.model_validate(fields)).begin("do it")
 
 
-def batch_of(*writers: Writer, encoder: SentenceEncoder = VALUES) -> Batch:
-    return collate([encoder.encode(writer.done()) for writer in writers])
+def batch_of(*writers: Writer, encoder: SentenceEncoder = VALUES) -> TrainingBatch:
+    return collate_with_targets([encoder.encode(writer.done()) for writer in writers])
 
 
 def encoded(writer: Writer, encoder: SentenceEncoder = VALUES) -> EncodedSentence:
@@ -104,7 +104,7 @@ def test_a_code_is_predicted_and_the_place_beside_it_is_not() -> None:
         *(marker, place, first + 7, place + 1, first + 5, place + 2, first, place + 3, first + 2)
     ]
     assert one.bag_sizes.tolist() == [1, 2, 2, 2, 2, 1]
-    targets = collate([one]).token_targets
+    targets = collate_with_targets([one]).token_targets
     assert targets.labels[:, 0].tolist() == [first + 7, first + 5, first, first + 2]
     assert targets.positions.tolist() == [1, 2, 3, 4]
     assert targets.shares.tolist() == [1.0] * 4  # the place takes no share
@@ -114,7 +114,7 @@ def test_a_code_is_predicted_and_the_place_beside_it_is_not() -> None:
 def test_a_question_for_codes_ends_at_the_first_place() -> None:
     one = encoded(begin().answer().codes([]))
     assert one.tokens.tolist()[1:] == [VOCABULARY.markers[ANSWER], VOCABULARY.first_place]
-    assert not len(collate([one]).token_targets.labels)
+    assert not len(collate_with_targets([one]).token_targets.labels)
 
 
 def test_a_position_counts_once_however_many_words_share_it() -> None:

@@ -10,8 +10,8 @@ import torch
 
 from tests.six import Six
 from unimp.inference.forward import read
-from unimp.sentence.batch import collate
 from unimp.sentence.encoder import Kind
+from unimp.sentence.training_batch import collate_with_targets
 from unimp.train.validator import Validator, combined, sample
 
 
@@ -46,7 +46,7 @@ def test_likelihood_is_that_of_the_answers_words(six: Six) -> None:
     losses: list[float] = []
     with torch.inference_mode():
         for likelihood_examples in task.likelihood_examples(cases):
-            batch = collate([six.artifacts.encoder.encode(likelihood_examples)])
+            batch = collate_with_targets([six.artifacts.encoder.encode(likelihood_examples)])
             hidden = read(model, state, batch)[0]
             for position, label, kind in zip(
                 batch.token_targets.positions.tolist(),

@@ -16,10 +16,10 @@ from unimp.inference.forward import read
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.runs.training_config import ObjectiveConfig
-from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import Kind
 from unimp.sentence.parts import Role
 from unimp.sentence.targets import TokenTargets
+from unimp.sentence.training_batch import TrainingBatch, collate_with_targets
 from unimp.sentence.vocabulary import END
 from unimp.tasks import TASKS
 from unimp.train.negatives import log_shares
@@ -42,7 +42,7 @@ class Case:
     six: Six
     model: UnimpModel
     state: ItemState
-    batch: Batch
+    batch: TrainingBatch
     hidden: Tensor
 
     def loss(self, weight: float = 1.0, **config: Any) -> Loss:
@@ -55,7 +55,9 @@ class Case:
 def case_of(six: Six, name: str, sentences: int = 12) -> Case:
     task, train, model = six.task(name), six.split.train, six.model()
     windows = task.windows(train, 50, np.random.default_rng(0))[:sentences]
-    batch = collate([six.artifacts.encoder.encode(task.sentence(train, window)) for window in windows])
+    batch = collate_with_targets(
+        [six.artifacts.encoder.encode(task.sentence(train, window)) for window in windows]
+    )
     state = model.item_state(six.artifacts.items)
     return Case(six, model, state, batch, read(model, state, batch))
 
@@ -84,7 +86,7 @@ def test_ratings_of_the_history_are_context_where_something_else_is_asked(six: S
     task = RecommendationTask(type(context)(context.catalog, template, context.train, context.scale))
     case = case_of(six, "recommendation")
     sentence = six.artifacts.encoder.encode(task.sentence(six.split.train, Window(0, 0, 4)))
-    case.batch = collate([sentence])
+    case.batch = collate_with_targets([sentence])
     case.hidden = read(case.model, case.state, case.batch)
     assert case.loss().components.keys() == {"item", "context rating"}
     assert case.loss(rating=0.0).components.keys() == {"item"}

@@ -15,7 +15,7 @@ from unimp.core.cross_entropy import linear_cross_entropy
 from unimp.data.dataset import Dataset
 from unimp.inference.forward import read
 from unimp.runs.training_config import ObjectiveConfig
-from unimp.sentence.batch import collate
+from unimp.sentence.training_batch import collate_with_targets
 from unimp.tasks import TASKS
 from unimp.train.negatives import NegativeSampler
 from unimp.train.objective import Objective
@@ -150,7 +150,9 @@ def test_a_step_of_touched_items_has_the_loss_of_all_items(six: Six, name: str) 
     task, train_part, model = six.task(name), six.split.train, six.model().eval()
     items = six.artifacts.items
     windows = task.windows(train_part, 50, np.random.default_rng(0))[:8]
-    batch = collate([six.artifacts.encoder.encode(task.sentence(train_part, window)) for window in windows])
+    batch = collate_with_targets(
+        [six.artifacts.encoder.encode(task.sentence(train_part, window)) for window in windows]
+    )
     objective = Objective(model, six.artifacts.vocabulary, ObjectiveConfig(), items)
     state = model.item_state(items)
     full = objective(read(model, state, batch), state, batch)

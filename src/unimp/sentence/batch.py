@@ -1,26 +1,19 @@
-"""`Batch`: sentences of similar length side by side, with their targets and the pictures they may see."""
+"""`Batch`: sentences of similar length side by side, and the pictures they may see."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from unimp.sentence.encoder import EncodedSentence, Kind
 from unimp.sentence.entries import Entries
 from unimp.sentence.parts import Role
-from unimp.sentence.targets import (
-    ChoiceTargets,
-    Horizon,
-    TokenTargets,
-    choice_targets,
-    item_targets,
-    token_targets,
-)
 from unimp.sentence.views import PictureView, picture_views
 
 
@@ -47,20 +40,17 @@ class Batch:
     picture_rows: Tensor
     """[P] rows of the pictures in this batch, each once."""
     views: tuple[PictureView, ...]
-    item_targets: TokenTargets
-    token_targets: TokenTargets
-    choice_targets: ChoiceTargets
 
     @property
     def num_positions(self) -> int:
         return int(self.lengths.sum())
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> Self:
         if device.type == "cpu":
             return self
         return changed(self, lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pinned(self) -> Batch:
+    def pinned(self) -> Self:
         """In memory that a CUDA device reads while it computes."""
         return changed(self, Tensor.pin_memory)
 
@@ -82,38 +72,56 @@ def changed(nouns: Noun, change: Callable[[Tensor], Tensor]) -> Noun:
     return replace(nouns, **changes)  # type: ignore[type-var]
 
 
-def collate(sentences: Sequence[EncodedSentence], horizon: Horizon | None = None) -> Batch:
-    """Lay encoded sentences side by side. Every position's target is what the next one holds.
+@dataclass(frozen=True)
+class Layout:
+    """Where the entries of sentences stand in a batch."""
 
-    With a `horizon`, a position before an item predicts the items after that one too.
-    """
-    lengths = np.array([len(sentence) for sentence in sentences])
-    size, width = len(sentences), int(lengths.max())
-    # position of every real entry
-    flat = np.concatenate([row * width + np.arange(length) for row, length in enumerate(lengths)])
-    entries = Entries.of(sentences)
-    items = np.full(size * width, -1, dtype=np.int64)
-    items[flat] = entries.items
-    is_read = np.zeros(size * width, dtype=np.bool_)
-    is_read[flat] = (entries.kinds == Kind.ITEM) & (entries.roles != Role.SHOWN) | (
+    entries: Entries
+    flat: npt.NDArray[np.int64]
+    """Position of every real entry among all B x T."""
+    lengths: npt.NDArray[np.int64]
+    """[B] positions in use."""
+
+    @classmethod
+    def of(cls, sentences: Sequence[EncodedSentence]) -> Layout:
+        lengths = np.array([len(sentence) for sentence in sentences])
+        width = int(lengths.max())
+        flat = np.concatenate([row * width + np.arange(length) for row, length in enumerate(lengths)])
+        return cls(Entries.of(sentences), flat, lengths)
+
+    @property
+    def width(self) -> int:
+        return int(self.lengths.max())
+
+
+def collate(sentences: Sequence[EncodedSentence]) -> Batch:
+    """Lay encoded sentences side by side."""
+    return batch_of(sentences, Layout.of(sentences))
+
+
+def batch_of(sentences: Sequence[EncodedSentence], layout: Layout) -> Batch:
+    """The batch of sentences whose `layout` is known."""
+    entries, flat = layout.entries, layout.flat
+    shape = (len(sentences), layout.width)
+    items = np.full(shape, -1, dtype=np.int64)
+    items.reshape(-1)[flat] = entries.items
+    is_read = np.zeros(shape, dtype=np.bool_)
+    is_read.reshape(-1)[flat] = (entries.kinds == Kind.ITEM) & (entries.roles != Role.SHOWN) | (
         (entries.items <= -2) & (entries.kinds == Kind.FRAME)
     )
     bag_shares = 1.0 / np.maximum(entries.bag_sizes, 1)
     query_items = [query_item for sentence in sentences for query_item in sentence.query_items]
     texts = [query_item.text for query_item in query_items if query_item.text is not None]
-    picture_rows, views = picture_views(entries, flat, width)
+    picture_rows, views = picture_views(entries, flat, layout.width)
     return Batch(
-        torch.from_numpy(items.reshape(size, width)),
-        torch.from_numpy(entries.tokens),
-        torch.from_numpy(np.repeat(flat, entries.bag_sizes)),
-        torch.from_numpy(np.repeat(bag_shares, entries.bag_sizes).astype(np.float32)),
-        torch.from_numpy(lengths),
-        torch.from_numpy(np.stack(texts)) if texts else None,
-        torch.tensor([query_item.picture for query_item in query_items], dtype=torch.int64),
-        torch.from_numpy(is_read.reshape(size, width)),
-        torch.from_numpy(picture_rows),
-        views,
-        item_targets(entries, flat, width, horizon or Horizon()),
-        token_targets(entries, flat),
-        choice_targets(entries, flat, [row for sentence in sentences for row in sentence.candidates]),
+        items=torch.from_numpy(items),
+        tokens=torch.from_numpy(entries.tokens),
+        token_positions=torch.from_numpy(np.repeat(flat, entries.bag_sizes)),
+        token_shares=torch.from_numpy(np.repeat(bag_shares, entries.bag_sizes).astype(np.float32)),
+        lengths=torch.from_numpy(layout.lengths),
+        query_text=torch.from_numpy(np.stack(texts)) if texts else None,
+        query_pictures=torch.tensor([query_item.picture for query_item in query_items], dtype=torch.int64),
+        read=torch.from_numpy(is_read),
+        picture_rows=torch.from_numpy(picture_rows),
+        views=views,
     )

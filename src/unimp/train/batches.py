@@ -10,9 +10,9 @@ import numpy as np
 from unimp.data.histories import Histories, IntArray
 from unimp.inference.forward import batches_by_length
 from unimp.runs.artifacts import RunArtifacts
-from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import EncodedSentence
 from unimp.sentence.targets import Horizon
+from unimp.sentence.training_batch import TrainingBatch, collate_with_targets
 from unimp.tasks.task import AnyTask
 from unimp.tasks.windows import Window
 from unimp.train.distillation import SoftTargets
@@ -115,10 +115,10 @@ class TrainingSentences:
         mean = sum(weights[planned.task.name] for planned in plan) / max(len(plan), 1)
         return {name: weight / max(mean, 1e-9) for name, weight in weights.items()}
 
-    def batch(self, planned: Planned) -> Batch:
+    def batch(self, planned: Planned) -> TrainingBatch:
         if not planned.task.predicts_horizon:
-            return collate(planned.sentences)
-        batch = collate(planned.sentences, self.horizon)
+            return collate_with_targets(planned.sentences)
+        batch = collate_with_targets(planned.sentences, self.horizon)
         if self.teacher is None:
             return batch
         targets = self.teacher.added(batch.item_targets, planned.windows, batch.lengths, batch.items.shape[1])

@@ -12,10 +12,10 @@ from unimp.core.cross_entropy import focal_mean, linear_cross_entropy
 from unimp.model.inputs import ItemInputs, ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.runs.training_config import ObjectiveConfig
-from unimp.sentence.batch import Batch
 from unimp.sentence.encoder import Kind
 from unimp.sentence.parts import Role
 from unimp.sentence.targets import ChoiceTargets, TokenTargets
+from unimp.sentence.training_batch import TrainingBatch
 from unimp.sentence.vocabulary import END, Vocabulary
 
 
@@ -44,7 +44,7 @@ class Objective:
         self,
         hidden_BTD: Tensor,
         state: ItemState,
-        batch: Batch,
+        batch: TrainingBatch,
         weight: float = 1.0,
         log_weights: Tensor | None = None,
     ) -> Loss:
@@ -63,7 +63,7 @@ class Objective:
         return Loss(weight * total / max(weights, 1e-9), components, predicted)
 
     def parts(
-        self, hidden: Tensor, state: ItemState, batch: Batch, log_weights: Tensor | None = None
+        self, hidden: Tensor, state: ItemState, batch: TrainingBatch, log_weights: Tensor | None = None
     ) -> list[tuple[str, float, Tensor, float, int]]:
         """(name, weight, mean loss, its plain value, predictions) of everything the batch predicts."""
         found: list[tuple[str, float, Tensor, float, int]] = []

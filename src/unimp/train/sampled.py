@@ -17,7 +17,7 @@ from unimp.model.unimp import UnimpModel
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.recipe import Recipe
 from unimp.runs.training_config import SAMPLED_FROM, TrainConfig
-from unimp.sentence.batch import Batch
+from unimp.sentence.training_batch import TrainingBatch
 from unimp.train.negatives import NegativeSampler
 from unimp.train.optimizer import BETAS, learning_rate
 from unimp.train.process_group import ProcessGroup
@@ -54,7 +54,9 @@ class SampledItems:
     touched: Touched | None = None
     """Of the step that is being taken."""
 
-    def at_step(self, model: UnimpModel, batch: Batch, step: int) -> tuple[ItemState, Batch, Tensor | None]:
+    def at_step(
+        self, model: UnimpModel, batch: TrainingBatch, step: int
+    ) -> tuple[ItemState, TrainingBatch, Tensor | None]:
         """Vectors of the R touched items, the batch in their rows, and the candidates' log weights [C].
 
         The candidates are the first C of the R rows; None where the batch predicts no item.
@@ -156,7 +158,7 @@ def known_rows(tables: Iterable[Tensor]) -> Tensor:
     return torch.unique(rows[rows >= 0])
 
 
-def in_rows(batch: Batch, rows_R: Tensor, *, pictures: bool) -> Batch:
+def in_rows(batch: TrainingBatch, rows_R: Tensor, *, pictures: bool) -> TrainingBatch:
     """The batch with places in `rows_R` instead of rows of the catalogue; negative entries stay.
 
     `pictures`: the pictures' rows as well. They stay in rising order of the places.

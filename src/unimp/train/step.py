@@ -12,7 +12,7 @@ from unimp.inference.forward import read
 from unimp.model.inputs import ItemInputs
 from unimp.model.unimp import UnimpModel
 from unimp.runs.recipe import Recipe
-from unimp.sentence.batch import Batch
+from unimp.sentence.training_batch import TrainingBatch
 from unimp.train.objective import Loss, Objective
 from unimp.train.sampled import SampledItems
 
@@ -34,7 +34,7 @@ class Step(nn.Module):
         self.model, self.objective, self.items, self.short = model, objective, items, short
         self.sampled = sampled
 
-    def forward(self, batch: Batch, weight: float, step: int) -> Loss:
+    def forward(self, batch: TrainingBatch, weight: float, step: int) -> Loss:
         """The loss of the step after `step` steps."""
         log_weights: Tensor | None = None
         if self.sampled is None:

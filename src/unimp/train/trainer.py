@@ -21,7 +21,7 @@ from unimp.model.unimp import UnimpModel
 from unimp.runs.artifacts import RunArtifacts
 from unimp.runs.folder import BEST, LOG
 from unimp.runs.training_split import TrainingSplit
-from unimp.sentence.batch import Batch
+from unimp.sentence.training_batch import TrainingBatch
 from unimp.tasks.task import AnyTask
 from unimp.train.batches import Planned, TrainingSentences
 from unimp.train.distillation import SoftTargets
@@ -41,7 +41,7 @@ class StepBatch:
     """What one process does in one step."""
 
     planned: Planned
-    batch: Batch
+    batch: TrainingBatch
     weight: float
     """1, but at an epoch's end: 0 where no batch is left, more for those that have one."""
 
@@ -197,7 +197,7 @@ class Training:
             raise ConfigError(self._too_large(step_batch.batch)) from None
         return loss
 
-    def _too_large(self, batch: Batch) -> str:
+    def _too_large(self, batch: TrainingBatch) -> str:
         """What a step that did not fit into memory held, and what makes it smaller."""
         recipe, (sentences, positions) = self.artifacts.recipe, batch.items.shape
         further = ", set backbone.gradient_checkpointing = true" if recipe.backbone.name else ""

@@ -13,9 +13,9 @@ from unimp.inference.forward import batches_by_length, read
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.runs.artifacts import RunArtifacts
-from unimp.sentence.batch import collate
 from unimp.sentence.encoder import EncodedSentence, Kind
 from unimp.sentence.parts import Role
+from unimp.sentence.training_batch import collate_with_targets
 from unimp.tasks.task import AnyTask
 from unimp.train.objective import Objective
 
@@ -91,7 +91,7 @@ def answer_losses(
     found: list[np.ndarray] = []
     with torch.inference_mode():
         for rows in batches_by_length([len(sentence) for sentence in sentences], 8192):
-            batch = collate([sentences[row] for row in rows]).to(state.table_ID.device)
+            batch = collate_with_targets([sentences[row] for row in rows]).to(state.table_ID.device)
             hidden = read(model, state, batch)
             hidden = hidden.reshape(-1, hidden.shape[-1])
             targets = batch.token_targets.where(batch.token_targets.roles == int(Role.ANSWER))
