@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from unimp.answer import Query
 from unimp.data.histories import Histories
 from unimp.inference.forward import last_hidden
 from unimp.sentence.parts import Codes, UserSentence
-from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig, guided, paint, sample
+from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig, paint, sample
+from unimp.tasks.image_generation.guidance import Reading, guided, reading_weights
 from unimp.tasks.image_generation.task import ImageGenerationTask
 
 HISTORIES = Histories.from_lists([[1, 5, 9], [], [30, 31]])
@@ -76,13 +78,30 @@ def test_other_users_change_no_picture(six: Six) -> None:
     assert codes_of(imaginer)[:1] == codes_of(imaginer, users=1)
 
 
-def test_guidance_of_one_is_the_words_likelihood_itself() -> None:
-    told, untold = torch.randn(2, 5), torch.randn(2, 5)
-    torch.testing.assert_close(guided([told, untold], 1.0), torch.log_softmax(told, dim=-1))
-    torch.testing.assert_close(guided([told, untold], 0.0), torch.log_softmax(untold, dim=-1))
-    assert guided([told], 3.0) is told
-    twice = 2 * torch.log_softmax(told, dim=-1) - torch.log_softmax(untold, dim=-1)
-    torch.testing.assert_close(guided([told, untold], 2.0), twice)
+def test_guidance_by_hand() -> None:
+    everything, words, nothing = (torch.randn(2, 5) for _ in range(3))
+    log = partial(torch.log_softmax, dim=-1)
+    assert guided([words], [3.0]) is words
+    assert reading_weights(1.0, None) == {Reading.ALL: 1.0}
+    assert reading_weights(0.0, None) == {Reading.NOTHING: 1.0}
+    assert reading_weights(1.0, 0.0) == {Reading.WORDS: 1.0}
+    assert reading_weights(3.0, None) == {Reading.ALL: 3.0, Reading.NOTHING: -2.0}
+    weights = reading_weights(3.0, 0.5)
+    assert list(weights) == [Reading.ALL, Reading.WORDS, Reading.NOTHING]
+    found = guided([everything, words, nothing], list(weights.values()))
+    by_hand = log(nothing) + 3 * (log(words) - log(nothing)) + 0.5 * (log(everything) - log(words))
+    torch.testing.assert_close(found, by_hand)
+
+
+def test_a_history_that_counts_nothing_leaves_the_words(six: Six) -> None:
+    """And one that counts as often as they do changes nothing against a guidance of both."""
+    words = imaginer_of(six, temperature=0.0, guidance=2.0)
+    with torch.inference_mode():
+        unread = words.draw(HISTORIES.first(0), QUERIES, [torch.Generator()] * 3).tolist()
+    both = codes_of(words)
+    assert codes_of(imaginer_of(six, temperature=0.0, guidance=2.0, history_guidance=0.0)) == unread
+    assert codes_of(imaginer_of(six, temperature=0.0, guidance=2.0, history_guidance=2.0)) == both
+    assert unread != both
 
 
 def test_guidance_reads_with_and_without_words_and_history(six: Six) -> None:
@@ -120,7 +139,10 @@ def test_temperature_by_hand() -> None:
     assert shares == pytest.approx([9 / 38, 25 / 38, 4 / 38], abs=0.03)
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"guidance": -1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}, {"guidance": -1.0}, {"history_guidance": -0.5}],
+)
 def test_what_cannot_be_drawn_from_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         SamplingConfig.model_validate(wrong)

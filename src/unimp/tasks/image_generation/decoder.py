@@ -24,6 +24,7 @@ from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
+from unimp.tasks.image_generation.guidance import Reading, guided, reading_weights
 from unimp.tasks.image_generation.reranking import PictureReranker
 from unimp.tasks.image_generation.schema import ImageRequest
 from unimp.tasks.image_generation.task import ImageGenerationTask
@@ -44,6 +45,9 @@ class SamplingConfig(Config):
     guidance: float = Field(1.0, ge=0)
     """Above 1, what words and history add to the likelihood counts so many times (classifier-free guidance,
     Ho & Salimans 2022); costs a second reading without either."""
+    history_guidance: float | None = Field(None, ge=0)
+    """How many times what the history adds to the words counts; None: as many as `guidance` says, and
+    anything else costs a reading without the history."""
     draws: int = Field(4, ge=1)
     """Pictures drawn for each one requested; the model's own search picks the one that suits words and
     history best. 1 leaves nothing to pick."""
@@ -175,10 +179,12 @@ class ModelImageGenerator(Decoder):
         each = [generators[user] for user in repeated(draws).tolist()]
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
-        going = [self.read(histories, queries, self.cache)]
-        if self.sampling.guidance != 1.0:
+        towards = self.sampling.history_guidance if histories.lengths.any() else None
+        weights = reading_weights(self.sampling.guidance, towards)
+        going = []
+        for reading in weights:
             self.check()
-            going.append(self.read(histories.first(0), [Query()] * len(queries)))
+            going.append(self.read(*self.known(reading, histories, queries)))
         if max(draws) > 1:
             rows = repeated(draws).to(self.state.table_ID.device)
             for continuation in going:
@@ -190,7 +196,7 @@ class ModelImageGenerator(Decoder):
                 self.model.token_logits(continuation.hidden_BD, first, vocabulary.first_place).float()
                 for continuation in going
             ]
-            code_U = sample(guided(logits, self.sampling.guidance), self.sampling, each)
+            code_U = sample(guided(logits, list(weights.values())), self.sampling, each)
             codes.append(code_U)
             if place + 1 < places:
                 following = torch.full_like(code_U, vocabulary.first_place + place + 1)
@@ -198,6 +204,18 @@ class ModelImageGenerator(Decoder):
                     self.check()
                     continuation.step(torch.stack((first + code_U, following), dim=1))
         return torch.stack(codes, dim=1)
+
+    def known(
+        self, reading: Reading, histories: Histories, queries: Sequence[Query]
+    ) -> tuple[Histories, Sequence[Query], PrefixCache | None]:
+        """What a reading is told, and where its prefixes are kept."""
+        match reading:
+            case Reading.ALL:
+                return histories, queries, self.cache
+            case Reading.WORDS:
+                return histories.first(0), queries, None
+            case Reading.NOTHING:
+                return histories.first(0), [Query()] * len(queries), None
 
     def read(
         self, histories: Histories, queries: Sequence[Query], cache: PrefixCache | None = None
@@ -213,14 +231,6 @@ class ModelImageGenerator(Decoder):
 def repeated(counts: Sequence[int]) -> Tensor:
     """[sum of counts] 0 so many times as the first says, then 1, and so on."""
     return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-
-
-def guided(logits: Sequence[Tensor], scale: float) -> Tensor:
-    """[U, C] what is known scaled in the likelihood; logits: with words and history, and without either."""
-    if len(logits) == 1:
-        return logits[0]
-    conditional, unconditional = (torch.log_softmax(each, dim=-1) for each in logits)
-    return unconditional + scale * (conditional - unconditional)
 
 
 def packed(users: Sequence[int], counts: Sequence[int], most: int) -> list[list[int]]:

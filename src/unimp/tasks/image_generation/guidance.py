@@ -1,0 +1,36 @@
+"""Classifier-free guidance (Ho & Salimans 2022): words and history each count as often as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+
+class Reading(Enum):
+    """What is read before a picture is drawn: the same sentence, with ever less in it."""
+
+    ALL = "words and history"
+    WORDS = "words"
+    NOTHING = "neither"
+
+
+def reading_weights(guidance: float, history_guidance: float | None) -> dict[Reading, float]:
+    """How much each reading's log-probabilities count, 1 together; those that do not count are left out.
+
+    With guidance g and history_guidance h (None: g): log p(neither) + g (log p(words) − log p(neither))
+    + h (log p(words and history) − log p(words)).
+    """
+    towards = guidance if history_guidance is None else history_guidance
+    weights = {Reading.ALL: towards, Reading.WORDS: guidance - towards, Reading.NOTHING: 1.0 - guidance}
+    return {reading: weight for reading, weight in weights.items() if weight}
+
+
+def guided(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """[U, C] the readings' log-probabilities, weighted; a single reading's logits as they are."""
+    if len(logits) == 1:
+        return logits[0]
+    parts = [weight * torch.log_softmax(each, dim=-1) for each, weight in zip(logits, weights, strict=True)]
+    return torch.stack(parts).sum(dim=0)
