@@ -10,7 +10,7 @@ Row = tuple[str, ...]
 ALONE = "models alone"
 
 HM_ROWS = (
-    ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion", "small-hm"),
+    ("UniMP with the learned ranker", "fusion/hm", "unimp", "learned fusion", "small-hm", "!128"),
     ("ItemKNN with recency, with the learned ranker", "fusion/hm", "itemknn-recency", "learned fusion"),
     ("EASE with the learned ranker", "fusion/hm", "ease", "learned fusion"),
     (
@@ -42,7 +42,7 @@ HM_ROWS = (
     ),
     ("GRU4Rec with closed-form weights", "fusion/hm", "gru4rec", "closed fusion"),
     ("features only, closed-form weights", "fusion/hm", "features", "closed fusion"),
-    ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion", "small-hm"),
+    ("UniMP with closed-form weights", "fusion/hm", "unimp", "closed fusion", "small-hm", "!128"),
     ("UniMP with its own closed-form mixture (TF-IDF)", "hm", "unimp", "a method's own mixture"),
     (
         "UniMP alone, distilled from trees (TF-IDF)",
@@ -50,11 +50,13 @@ HM_ROWS = (
         "unimp",
         ALONE,
         "distilled-hm-trees",
+        "!128",
     ),
     ("SASRec alone, distilled from trees", "fusion/hm", "sasrec", ALONE, "trees"),
     ("ItemKNN with recency alone", "hm", "itemknn-recency", ALONE),
     ("EASE alone", "hm", "ease", ALONE),
-    ("UniMP alone, without a teacher (TF-IDF)", "fusion/hm", "unimp", ALONE, "small-hm"),
+    ("UniMP alone, likeness head, no teacher", "fusion/hm", "unimp", ALONE, "small-hm", "128"),
+    ("UniMP alone, without a teacher (TF-IDF)", "fusion/hm", "unimp", ALONE, "small-hm", "!128"),
     ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", ALONE),
     ("SASRec alone", "hm", "sasrec", ALONE),
 )
@@ -79,13 +81,14 @@ BEAUTY_ROWS = (
 )
 
 DISTILLED_HM_ROWS = (
-    ("UniMP, teacher with trees", "fusion/hm", "unimp", ALONE, "distilled-hm-trees"),
+    ("UniMP, teacher with trees", "fusion/hm", "unimp", ALONE, "distilled-hm-trees", "!128"),
     ("SASRec, teacher with trees", "fusion/hm", "sasrec", ALONE, "trees"),
     ("SASRec, linear teacher", "fusion/hm", "sasrec", ALONE, "0.9", "!trees"),
     ("UniMP, linear teacher", "fusion/hm", "unimp", ALONE, "distilled-hm"),
     ("ItemKNN with recency", "hm", "itemknn-recency", ALONE),
     ("EASE", "hm", "ease", ALONE),
-    ("UniMP, no teacher", "fusion/hm", "unimp", ALONE, "small-hm"),
+    ("UniMP, no teacher, likeness head", "fusion/hm", "unimp", ALONE, "small-hm", "128"),
+    ("UniMP, no teacher", "fusion/hm", "unimp", ALONE, "small-hm", "!128"),
     ("SASRec, no teacher", "hm", "sasrec", ALONE),
 )
 DISTILLED_BEAUTY_ROWS = (
