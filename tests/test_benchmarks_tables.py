@@ -132,6 +132,7 @@ def test_what_the_readme_says_unimp_adds_is_what_the_files_say(
         for entry in learned
         if entry["method"] == "unimp"
         and entry["config"]["recipe"] == f"small-{name}"  # what a teacher taught stands in a row of its own
+        and "likeness" not in entry["config"]["settings"].get("model", {})  # likewise
         and entry["fusion"]["settings"].get("refit_method", False) == refitted
     ]
     (features,) = (entry["metrics"][metric] for entry in learned if entry["method"] == "features")

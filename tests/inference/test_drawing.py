@@ -17,7 +17,7 @@ from unimp.data.histories import Histories
 from unimp.inference.forward import last_hidden
 from unimp.sentence.parts import Codes, UserSentence
 from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig, paint, sample
-from unimp.tasks.image_generation.guidance import Reading, guided, reading_weights
+from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights, guided
 from unimp.tasks.image_generation.task import ImageGenerationTask
 
 HISTORIES = Histories.from_lists([[1, 5, 9], [], [30, 31]])
@@ -82,12 +82,12 @@ def test_guidance_by_hand() -> None:
     everything, words, nothing = (torch.randn(2, 5) for _ in range(3))
     log = partial(torch.log_softmax, dim=-1)
     assert guided([words], [3.0]) is words
-    assert reading_weights(1.0, None) == {Reading.ALL: 1.0}
-    assert reading_weights(0.0, None) == {Reading.NOTHING: 1.0}
-    assert reading_weights(1.0, 0.0) == {Reading.WORDS: 1.0}
-    assert reading_weights(3.0, None) == {Reading.ALL: 3.0, Reading.NOTHING: -2.0}
-    weights = reading_weights(3.0, 0.5)
-    assert list(weights) == [Reading.ALL, Reading.WORDS, Reading.NOTHING]
+    assert conditioning_weights(1.0, None) == {Conditioning.ALL: 1.0}
+    assert conditioning_weights(0.0, None) == {Conditioning.NOTHING: 1.0}
+    assert conditioning_weights(1.0, 0.0) == {Conditioning.WORDS: 1.0}
+    assert conditioning_weights(3.0, None) == {Conditioning.ALL: 3.0, Conditioning.NOTHING: -2.0}
+    weights = conditioning_weights(3.0, 0.5)
+    assert list(weights) == [Conditioning.ALL, Conditioning.WORDS, Conditioning.NOTHING]
     found = guided([everything, words, nothing], list(weights.values()))
     by_hand = log(nothing) + 3 * (log(words) - log(nothing)) + 0.5 * (log(everything) - log(words))
     torch.testing.assert_close(found, by_hand)

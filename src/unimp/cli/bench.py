@@ -89,6 +89,11 @@ def run(
         "--refit-methods",
         help="Under a fusion, rank by methods that learned once more with the validation items.",
     ),
+    place_new_items: bool = typer.Option(
+        False,
+        "--place-new-items",
+        help="Under a fusion, an item without events scores as the items most like it do.",
+    ),
     split: str = typer.Option(
         "leave-one-out",
         help="leave-one-out, last-n (each user's last five), new-users, temporal or new-domain.",
@@ -123,7 +128,7 @@ def run(
 
     names = chosen_methods(methods)
     budget = tuning_budget(tune, tune_minutes)
-    fusions = chosen_fusions(fusion, names, refit=refit_methods)
+    fusions = chosen_fusions(fusion, names, refit=refit_methods, place=place_new_items)
     dataset = Dataset.load(data)
     pictures = VisionConfig(encoder=vision_encoder, tokens=1, token_width=0) if vision_encoder else None
     features = CatalogFeatures(
@@ -168,7 +173,9 @@ def chosen_methods(names: str) -> list[str]:
     return chosen
 
 
-def chosen_fusions(kinds: str, methods: Sequence[str], *, refit: bool = False) -> list[FusionConfig]:
+def chosen_fusions(
+    kinds: str, methods: Sequence[str], *, refit: bool = False, place: bool = False
+) -> list[FusionConfig]:
     """The second stages named; ConfigError on an unknown one, or where nothing would be left to rank by."""
     from unimp.core.errors import did_you_mean
     from unimp.fusion.config import KINDS, FusionConfig
@@ -181,7 +188,16 @@ def chosen_fusions(kinds: str, methods: Sequence[str], *, refit: bool = False) -
         raise ConfigError("--fusion none: method features has no scores of its own; use closed or learned")
     if refit and chosen == ["none"]:
         raise ConfigError("--refit-methods: goes with --fusion closed or learned; alone, methods learn once")
-    settings = [{"kind": kind, "refit_method": refit and kind != "none"} for kind in chosen]
+    if place and chosen == ["none"]:
+        raise ConfigError("--place-new-items: goes with --fusion closed or learned; alone, scores stand")
+    settings = [
+        {
+            "kind": kind,
+            "refit_method": refit and kind != "none",
+            "place_new_items": place and kind != "none",
+        }
+        for kind in chosen
+    ]
     return [FusionConfig.parse(values, "--fusion") for values in settings]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from unimp.data.histories import FloatArray, IntArray
+from unimp.answer import Ranker
+from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.fusion.graphs import Relation
 
 LIKE = 10
@@ -52,3 +54,31 @@ def place(relation: Relation, stand_in: Any) -> Relation:
 def spread(counts: FloatArray, stand_in: Any) -> FloatArray:
     """[I] counts, those of a cold item the mean of its stand-ins'."""
     return np.asarray(stand_in @ counts, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class PlacedScores:
+    """A method whose items without an event score as the mean of the items most like them.
+
+    A method that learned from the log alone has nothing to say of them, and puts them behind all others.
+    """
+
+    method: Ranker
+    cold: IntArray
+    """[C] rows of the items without an event that are like others."""
+    nearest: Any
+    """[C, I] CSR weights of the items that stand for them, 1 together."""
+
+    @classmethod
+    def of(cls, method: Ranker, stand_in: Any) -> PlacedScores:
+        """`stand_in`: see `stand_ins`."""
+        nearest = (stand_in - sp.identity(stand_in.shape[0], dtype=np.float32, format="csr")).tocsr()
+        nearest.eliminate_zeros()
+        cold = np.flatnonzero(np.diff(nearest.indptr))
+        return cls(method, cold, nearest[cold])
+
+    def score(self, histories: Histories) -> FloatArray:
+        """[U, I]; see `Ranker`."""
+        scores = np.array(self.method.score(histories), dtype=np.float32)
+        scores[:, self.cold] = (self.nearest @ scores.T).T
+        return scores

@@ -42,6 +42,9 @@ class FusionConfig(Config):
     refit_method: bool = False
     """Rank by a method that learned once more, the validation items among its events, for as many epochs as
     validation had chosen, once the fusion is fitted on scores of the one that had not seen them."""
+    place_new_items: bool = False
+    """An item without a training event has the mean of the method's scores of the ten items most like it, as
+    it has in the relations; else what the method says of it, which mostly is that nobody wants it."""
     learning_rate: float = Field(default=0.08, gt=0)
     """Of the trees."""
     rounds: int = Field(default=600, ge=1)

@@ -14,6 +14,7 @@ from unimp.core.config import Config
 from unimp.core.errors import ConfigError
 from unimp.data.histories import FloatArray, Histories
 from unimp.fusion.closed import ClosedFusion, fit_closed
+from unimp.fusion.cold import PlacedScores, stand_ins
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.features import Features
 from unimp.fusion.graphs import DENSE_ITEMS
@@ -173,6 +174,16 @@ class FusionMaker:
             self._grown = relations, recount(relations, log, l2=config.l2, dense_items=self.dense_items)
         return self._grown[1]
 
+    def placed(self, method: Ranker, config: FusionConfig) -> Ranker:
+        """The method, its items without a training event scored by those most like them where asked for."""
+        if not config.place_new_items:
+            return method
+        relations = self.relations(config)
+        counts = np.bincount(self.data.train.item_rows, minlength=relations.num_items)
+        cold, warm = np.flatnonzero(counts == 0), np.flatnonzero(counts)
+        stand_in = stand_ins(relations.likenesses.values(), cold, warm, relations.num_items)
+        return method if stand_in is None else PlacedScores.of(method, stand_in)
+
     def fit(self, method: Any, config: FusionConfig) -> FusedRanker:
         """The method with the fusion upon it. ConfigError when there are no validation cases."""
         valid, exclude = self.data.valid, self.data.exclude_history
@@ -180,7 +191,7 @@ class FusionMaker:
             raise ConfigError(
                 f"--fusion {config.kind}: this protocol leaves no validation cases to fit it on"
             )
-        ranker = None if getattr(method, "without_scores", False) else method
+        ranker = None if getattr(method, "without_scores", False) else self.placed(method, config)
         relations = self.relations(config)
         scores = None if ranker is None else ScoreStore(ranker, valid.histories, relations.num_items)
         closed, learned = None, None

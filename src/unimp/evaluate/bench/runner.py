@@ -147,7 +147,7 @@ def fuse(
     start = time.perf_counter()
     fused = session.fusion_maker.fit(fitted.method, fusion)
     if fusion.refit_method and fused.method is not None:
-        fused.method = refit(session, job, fitted)
+        fused.method = session.fusion_maker.placed(refit(session, job, fitted), fusion)
     seconds = round(time.perf_counter() - start, 3)
     return fused, FusionRecord(kind=fusion.kind, settings=settings, seconds_fit=seconds)
 

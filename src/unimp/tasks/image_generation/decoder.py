@@ -24,7 +24,7 @@ from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
-from unimp.tasks.image_generation.guidance import Reading, guided, reading_weights
+from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights, guided
 from unimp.tasks.image_generation.reranking import PictureReranker
 from unimp.tasks.image_generation.schema import ImageRequest
 from unimp.tasks.image_generation.task import ImageGenerationTask
@@ -180,11 +180,11 @@ class ModelImageGenerator(Decoder):
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
         towards = self.sampling.history_guidance if histories.lengths.any() else None
-        weights = reading_weights(self.sampling.guidance, towards)
+        weights = conditioning_weights(self.sampling.guidance, towards)
         going = []
-        for reading in weights:
+        for conditioning in weights:
             self.check()
-            going.append(self.read(*self.known(reading, histories, queries)))
+            going.append(self.read(*self.known(conditioning, histories, queries)))
         if max(draws) > 1:
             rows = repeated(draws).to(self.state.table_ID.device)
             for continuation in going:
@@ -206,15 +206,15 @@ class ModelImageGenerator(Decoder):
         return torch.stack(codes, dim=1)
 
     def known(
-        self, reading: Reading, histories: Histories, queries: Sequence[Query]
+        self, conditioning: Conditioning, histories: Histories, queries: Sequence[Query]
     ) -> tuple[Histories, Sequence[Query], PrefixCache | None]:
         """What a reading is told, and where its prefixes are kept."""
-        match reading:
-            case Reading.ALL:
+        match conditioning:
+            case Conditioning.ALL:
                 return histories, queries, self.cache
-            case Reading.WORDS:
+            case Conditioning.WORDS:
                 return histories.first(0), queries, None
-            case Reading.NOTHING:
+            case Conditioning.NOTHING:
                 return histories.first(0), [Query()] * len(queries), None
 
     def read(

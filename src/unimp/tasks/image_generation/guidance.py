@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Reading(Enum):
+class Conditioning(Enum):
     """What is read before a picture is drawn: the same sentence, with ever less in it."""
 
     ALL = "words and history"
@@ -17,15 +17,19 @@ class Reading(Enum):
     NOTHING = "neither"
 
 
-def reading_weights(guidance: float, history_guidance: float | None) -> dict[Reading, float]:
+def conditioning_weights(guidance: float, history_guidance: float | None) -> dict[Conditioning, float]:
     """How much each reading's log-probabilities count, 1 together; those that do not count are left out.
 
     With guidance g and history_guidance h (None: g): log p(neither) + g (log p(words) − log p(neither))
     + h (log p(words and history) − log p(words)).
     """
     towards = guidance if history_guidance is None else history_guidance
-    weights = {Reading.ALL: towards, Reading.WORDS: guidance - towards, Reading.NOTHING: 1.0 - guidance}
-    return {reading: weight for reading, weight in weights.items() if weight}
+    weights = {
+        Conditioning.ALL: towards,
+        Conditioning.WORDS: guidance - towards,
+        Conditioning.NOTHING: 1.0 - guidance,
+    }
+    return {conditioning: weight for conditioning, weight in weights.items() if weight}
 
 
 def guided(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
