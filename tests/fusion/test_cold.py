@@ -27,7 +27,7 @@ def test_a_new_item_scores_as_the_mean_of_those_like_it_weighted_by_likeness() -
     likeness[3, 0], likeness[3, 1] = 0.6, 0.2
     likeness += likeness.T
     relation = Relation(sp.csr_matrix(likeness))
-    stand_in = stand_ins([relation], np.array([3]), np.array([0, 1, 2]), 4)
+    stand_in = stand_ins([relation], np.array([5, 1, 2, 0]))
     method = PlacedScores.of(Fixed([4.0, 8.0, 1.0, -50.0]), stand_in)
     found = method.score(Histories.from_lists([[0], [1, 2]]))
     np.testing.assert_allclose(found, [[4.0, 8.0, 1.0, 5.0]] * 2, rtol=1e-6)
@@ -35,7 +35,7 @@ def test_a_new_item_scores_as_the_mean_of_those_like_it_weighted_by_likeness() -
 
 def test_a_new_item_that_is_like_none_keeps_its_score() -> None:
     nothing = Relation(sp.csr_matrix((3, 3), dtype=np.float32))
-    stand_in = stand_ins([nothing], np.array([2]), np.array([0, 1]), 3)
+    stand_in = stand_ins([nothing], np.array([3, 1, 0]))
     found = PlacedScores.of(Fixed([4.0, 8.0, -50.0]), stand_in).score(Histories.from_lists([[0]]))
     assert found.tolist() == [[4.0, 8.0, -50.0]]
 

@@ -190,14 +190,8 @@ def chosen_fusions(
         raise ConfigError("--refit-methods: goes with --fusion closed or learned; alone, methods learn once")
     if place and chosen == ["none"]:
         raise ConfigError("--place-new-items: goes with --fusion closed or learned; alone, scores stand")
-    settings = [
-        {
-            "kind": kind,
-            "refit_method": refit and kind != "none",
-            "place_new_items": place and kind != "none",
-        }
-        for kind in chosen
-    ]
+    further = {"refit_method": refit, "place_new_items": place}
+    settings = [{"kind": kind} | ({} if kind == "none" else further) for kind in chosen]
     return [FusionConfig.parse(values, "--fusion") for values in settings]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,28 +54,31 @@ def evaluate(
     for note in report["notes"]:
         print(f"note: {note}")
     for name, values in report["tasks"].items():
-        print(f"{name} ({report['split']}, {values['cases']:,} users, {values['unscored']} unscored)")
-        others = values.get("references", {})
-        width = max(map(len, values["metrics"]))
-        if others:
+        print_task(name, values, report["split"])
+
+
+def print_task(name: str, values: Mapping[str, Any], split: str) -> None:
+    """A task's figures, its references beside them."""
+    print(f"{name} ({split}, {values['cases']:,} users, {values['unscored']} unscored)")
+    others = values.get("references", {})
+    width = max(map(len, values["metrics"]))
+    if others:
+        print("  " + " " * width + "".join(f"  {name:>{max(8, len(name))}}" for name in ("UniMP", *others)))
+    for metric, value in values["metrics"].items():
+        cells = [
+            ("UniMP", value),
+            *((name, reference["metrics"].get(metric)) for name, reference in others.items()),
+        ]
+        print(f"  {metric:{width}}" + "".join(f"  {figure(cell):>{max(8, len(n))}}" for n, cell in cells))
+    for kind, words in (("repeat", "already had"), ("explore", "new to them")):
+        if kind in values:
+            metrics = values[kind]["metrics"]
             print(
-                "  " + " " * width + "".join(f"  {name:>{max(8, len(name))}}" for name in ("UniMP", *others))
+                f"  {values[kind]['cases']:,} users whose item was {words}: "
+                + ", ".join(f"{name} {figure(metrics[name])}" for name in SHOWN_APART)
             )
-        for metric, value in values["metrics"].items():
-            cells = [
-                ("UniMP", value),
-                *((name, reference["metrics"].get(metric)) for name, reference in others.items()),
-            ]
-            print(f"  {metric:{width}}" + "".join(f"  {figure(cell):>{max(8, len(n))}}" for n, cell in cells))
-        for kind, words in (("repeat", "already had"), ("explore", "new to them")):
-            if kind in values:
-                metrics = values[kind]["metrics"]
-                print(
-                    f"  {values[kind]['cases']:,} users whose item was {words}: "
-                    + ", ".join(f"{name} {figure(metrics[name])}" for name in SHOWN_APART)
-                )
-        for metric, value in values.get("judge", {}).items():
-            print(f"  {metric}: {value:.4f}")
+    for metric, value in values.get("judge", {}).items():
+        print(f"  {metric}: {value:.4f}")
 
 
 def figure(value: float | None) -> str:

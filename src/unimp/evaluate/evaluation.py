@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -74,26 +74,33 @@ def evaluate_run(
     for plain in chosen:
         task = plain.with_judge(answerer.parts, seed=recipe.train.seed, show=show)
         score = task.score(answerer.decoders[task.name], cases, exclude_history=masked, show=show)
-        section = document(score, task)
-        per_case.append(case_values(task, "UniMP", score))
+        methods = task.references(answerer.parts).items() if with_references else ()
+        others = {name: task.score(m, cases, exclude_history=masked, show=show) for name, m in methods}
+        section = task_section(task, score, others if with_references else None)
         if score.ranks is not None and not masked and 0 < targets.in_history < targets.cases:
             section |= {"repeat": part(score.ranks[repeats]), "explore": part(score.ranks[~repeats])}
-        if facts := task.judge_facts():
-            section["judge"] = facts
-        if with_references:
-            methods = task.references(answerer.parts).items()
-            others = {name: task.score(m, cases, exclude_history=masked, show=show) for name, m in methods}
-            per_case += [case_values(task, name, other) for name, other in others.items()]
-            section["references"] = {
-                name: document(other, task) | compared(score, other, task.headline)
-                for name, other in others.items()
-            }
+        per_case += [case_values(task, name, one) for name, one in ({"UniMP": score} | others).items()]
         report["tasks"][task.name] = section
         if score.ranks is not None and ranks_file is not None:
             write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
     if cases_file is not None:
         write_table(cases_file, pl.concat(per_case))
     return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
+
+
+def task_section(
+    task: AnyTask, score: TaskScore, references: Mapping[str, TaskScore] | None
+) -> dict[str, Any]:
+    """What the report says of one task; `references` None: they were not asked for."""
+    section = document(score, task)
+    if facts := task.judge_facts():
+        section["judge"] = facts
+    if references is not None:
+        section["references"] = {
+            name: document(other, task) | compared(score, other, task.headline)
+            for name, other in references.items()
+        }
+    return section
 
 
 def document(score: TaskScore, task: AnyTask) -> dict[str, Any]:

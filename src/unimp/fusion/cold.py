@@ -17,11 +17,13 @@ LIKE = 10
 """Items with events that a cold item is placed by."""
 
 
-def stand_ins(likenesses: Iterable[Relation], cold: IntArray, warm: IntArray, num_items: int) -> Any | None:
+def stand_ins(likenesses: Iterable[Relation], counts: FloatArray | IntArray) -> Any | None:
     """[I, I] CSR identity, and in the row of a cold item its LIKE nearest warm ones, weights summing to 1.
 
-    A cold item that is like none keeps its bare self. None when nothing is cold, or nothing tells likeness.
+    `counts`: [I] events; a cold item has none. One that is like none keeps its bare self. None when nothing
+    is cold, or nothing tells likeness.
     """
+    cold, warm = np.flatnonzero(counts == 0), np.flatnonzero(counts)
     relations = list(likenesses)
     if not len(cold) or not len(warm) or not relations:
         return None
@@ -32,10 +34,10 @@ def stand_ins(likenesses: Iterable[Relation], cold: IntArray, warm: IntArray, nu
     sums = values.sum(axis=1, keepdims=True)
     values = np.where(sums > 0, values / np.maximum(sums, 1e-9), 0.0).astype(np.float32)
     rows = np.repeat(cold, count)
-    shape = (num_items, num_items)
+    shape = (len(counts), len(counts))
     filled = sp.csr_matrix((values.ravel(), (rows, warm[near].ravel())), shape=shape)
     filled.eliminate_zeros()
-    return (sp.identity(num_items, dtype=np.float32, format="csr") + filled).tocsr()
+    return (sp.identity(len(counts), dtype=np.float32, format="csr") + filled).tocsr()
 
 
 def place(relation: Relation, stand_in: Any) -> Relation:

@@ -180,8 +180,7 @@ class FusionMaker:
             return method
         relations = self.relations(config)
         counts = np.bincount(self.data.train.item_rows, minlength=relations.num_items)
-        cold, warm = np.flatnonzero(counts == 0), np.flatnonzero(counts)
-        stand_in = stand_ins(relations.likenesses.values(), cold, warm, relations.num_items)
+        stand_in = stand_ins(relations.likenesses.values(), counts)
         return method if stand_in is None else PlacedScores.of(method, stand_in)
 
     def fit(self, method: Any, config: FusionConfig) -> FusedRanker:

@@ -179,8 +179,7 @@ def count_relations(
     last = train.item_rows[train.offsets[1:][train.lengths > 0] - 1]
     popularity = np.bincount(train.item_rows, minlength=num_items).astype(np.float32)
     late = np.bincount(last, minlength=num_items).astype(np.float32)
-    cold = np.flatnonzero(popularity == 0)
-    stand_in = stand_ins(likenesses.values(), cold, np.flatnonzero(popularity), num_items)
+    stand_in = stand_ins(likenesses.values(), popularity)
     if stand_in is not None:
         log_graphs = {name: place(graph, stand_in) for name, graph in log_graphs.items()}
         popularity, late = spread(popularity, stand_in), spread(late, stand_in)
