@@ -7,12 +7,8 @@ import torch
 from torch import Tensor
 
 from unimp.core.errors import ConfigError
-from unimp.model.image_tokenizer import (
-    FiniteScalarQuantizer,
-    ImageTokenizer,
-    ImageTokenizerConfig,
-    round_straight_through,
-)
+from unimp.model.image_tokenizer import ImageTokenizer, ImageTokenizerConfig
+from unimp.model.quantizer import FiniteScalarQuantizer, round_straight_through
 
 TINY = ImageTokenizerConfig(height=24, image_width=16, reduction=8, levels=(4, 3), channels=16, blocks=1)
 

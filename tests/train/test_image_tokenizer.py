@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +17,12 @@ from unimp.features.image_tokenizer import (
     encode_codes,
     load_tokenizer,
     psnr,
-    reconstruction_loss,
     save_tokenizer,
-    split_rows,
     tokenizer_for,
     tokenizer_report,
-    train_tokenizer,
 )
 from unimp.features.pixels import Pixels, load_pixels
+from unimp.features.tokenizer_training import reconstruction_loss, split_rows, train_tokenizer
 from unimp.model.image_tokenizer import ImageTokenizer, ImageTokenizerConfig
 from unimp.model.vision import pixels_from_bytes
 
@@ -147,9 +146,9 @@ def test_trained_once_then_cached(tiny_dataset: Dataset, monkeypatch: pytest.Mon
     first = tokenizer_for(tiny_dataset.catalog, pixels, TINY, seed=0, show=False)
     trained: list[int] = []
 
-    def spy(pixels: Pixels, config: ImageTokenizerConfig, *, seed: int, show: bool) -> ImageTokenizer:
+    def spy(pixels: Pixels, config: ImageTokenizerConfig, *, seed: int, **options: Any) -> ImageTokenizer:
         trained.append(seed)
-        return train_tokenizer(pixels, config, seed=seed, show=show)
+        return train_tokenizer(pixels, config, seed=seed, **options)
 
     monkeypatch.setattr(image_tokenizer, "train_tokenizer", spy)
     again = tokenizer_for(tiny_dataset.catalog, None, TINY, seed=0, show=False)

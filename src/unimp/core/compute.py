@@ -26,6 +26,14 @@ def peak_memory_mib() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for it; without them bfloat16 is slower than float32."""
+    import torch
+
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(known.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
 def available_memory() -> int | None:
     """Bytes of main memory that are free for this process, a container's limit included; None: unknown."""
     found: list[int] = []

@@ -1,8 +1,7 @@
 """Image tokenizer: a picture becomes a short grid of discrete codes, and codes become a picture again.
 
-Finite scalar quantisation (Mentzer et al., ICLR 2024): each of K channels of a grid cell is bounded and
-rounded to one of a few levels; the cell's code is the mixed-radix number of its levels. Nothing is learnt
-in the codebook, so none of it can collapse.
+Codes by finite scalar quantisation (`model/quantizer.py`). What is coded are pixels, or the latents of a
+frozen autoencoder (`model/autoencoder.py`), which knows from elsewhere what sharp pictures look like.
 """
 
 # P pictures, Y x X pixels, H x C grid rows and columns, S = H * C codes in raster order, K quantised
@@ -10,7 +9,8 @@ in the codebook, so none of it can collapse.
 
 from __future__ import annotations
 
-from math import atanh, prod
+from itertools import pairwise
+from math import prod
 from typing import Any, ClassVar, Self
 
 import torch
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from unimp.core.config import Config
 from unimp.core.errors import ConfigError
+from unimp.model.autoencoder import LATENTS, STRIDE, Autoencoder
+from unimp.model.quantizer import FiniteScalarQuantizer
 
 REDUCTIONS = (4, 8, 16, 32)
 
@@ -39,6 +41,9 @@ class ImageTokenizerConfig(Config):
     reduction: int = 16
     """Pixels per side of the square that one code stands for: 4, 8, 16 or 32. A picture has
     height / reduction times image_width / reduction codes."""
+    autoencoder: str = ""
+    """Folder with a pretrained autoencoder of pictures, `taef2_encoder.safetensors` and
+    `taef2_decoder.safetensors`: codes stand for its latents, and its decoder paints. Empty: for pixels."""
     levels: tuple[int, ...] = Field((8, 8, 8, 8), min_length=1)
     """Levels of each quantised channel, 3 or more; their product is the number of codes."""
     channels: int = Field(128, ge=8)
@@ -62,6 +67,8 @@ class ImageTokenizerConfig(Config):
     def _fits(self) -> Self:
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"reduction is {self.reduction}; take one of {', '.join(map(str, REDUCTIONS))}")
+        if self.autoencoder and self.reduction < 2 * STRIDE:
+            raise ValueError(f"reduction is {self.reduction}; with an autoencoder take {2 * STRIDE} or more")
         for name in ("height", "image_width"):
             side, cell = getattr(self, name), self.reduction
             if side % cell:
@@ -76,48 +83,6 @@ class ImageTokenizerConfig(Config):
         if self.channels % 8:
             raise ValueError(f"channels is {self.channels}; take a multiple of 8")
         return self
-
-
-class FiniteScalarQuantizer(nn.Module):
-    """Bound each channel, round it to its levels, number the combination (Mentzer et al., section 3.1)."""
-
-    half_K: Tensor
-    shift_K: Tensor
-    offset_K: Tensor
-    levels_K: Tensor
-    radix_K: Tensor
-
-    def __init__(self, levels: tuple[int, ...]) -> None:
-        super().__init__()
-        self.num_codes = prod(levels)
-        halves = [(level - 1) * (1 + 1e-3) / 2 for level in levels]
-        offsets = [0.0 if level % 2 else 0.5 for level in levels]  # even: levels lie between integers
-        shifts = [atanh(offset / half) for offset, half in zip(offsets, halves, strict=True)]
-        radix = [prod(levels[:place]) for place in range(len(levels))]
-        for name, values in (("half_K", halves), ("shift_K", shifts), ("offset_K", offsets)):
-            self.register_buffer(name, torch.tensor(values), persistent=False)
-        for name, counts in (("levels_K", list(levels)), ("radix_K", radix)):
-            self.register_buffer(name, torch.tensor(counts), persistent=False)
-
-    def bound(self, z_PSK: Tensor) -> Tensor:
-        """Into the interval whose rounding gives exactly the wanted number of levels."""
-        return torch.tanh(z_PSK + self.shift_K) * self.half_K - self.offset_K
-
-    def forward(self, z_PSK: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantised values in [-1, 1], with gradients as if nothing were rounded, and codes [P, S]."""
-        rounded = round_straight_through(self.bound(z_PSK.float()))
-        digits = rounded.detach().long() + self.levels_K // 2
-        return rounded / (self.levels_K // 2), (digits * self.radix_K).sum(dim=-1)
-
-    def values_of(self, codes_PS: Tensor) -> Tensor:
-        """[P, S] codes -> [P, S, K] quantised values, as `forward` gave them."""
-        digits = codes_PS.unsqueeze(-1) // self.radix_K % self.levels_K
-        return (digits - self.levels_K // 2).float() / (self.levels_K // 2)
-
-
-def round_straight_through(x: Tensor) -> Tensor:
-    """Round; the gradient passes as through the identity."""
-    return x + (x.round() - x).detach()
 
 
 class ResidualBlock(nn.Module):
@@ -138,13 +103,19 @@ def residual_blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
 
 
+def coded_maps(config: ImageTokenizerConfig) -> tuple[int, int]:
+    """Channels of what is coded, and cells of it per side of the square that one code stands for."""
+    return (LATENTS, config.reduction // STRIDE) if config.autoencoder else (3, config.reduction)
+
+
 def encoder_of(config: ImageTokenizerConfig) -> nn.Sequential:
-    """[P, 3, Y, X] -> [P, K, H, C]; pixels are folded into channels first, so that all convolutions run at
-    a quarter of the resolution or less (reduction 8 and more)."""
-    wide, half, fold = config.channels, config.channels // 2, config.reduction // 2
+    """[P, 3, Y, X], or latents, -> [P, K, H, C]; cells are folded into channels first, so that of pixels
+    all convolutions run at a quarter of the resolution or less (reduction 8 and more)."""
+    channels, cells = coded_maps(config)
+    wide, half, fold = config.channels, config.channels // 2, cells // 2
     return nn.Sequential(
         nn.PixelUnshuffle(fold),
-        nn.Conv2d(3 * fold * fold, half, kernel_size=3, padding=1),
+        nn.Conv2d(channels * fold * fold, half, kernel_size=3, padding=1),
         residual_blocks(half, config.blocks),
         nn.PixelUnshuffle(2),
         nn.Conv2d(4 * half, wide, kernel_size=1),
@@ -155,27 +126,35 @@ def encoder_of(config: ImageTokenizerConfig) -> nn.Sequential:
 
 
 def decoder_of(config: ImageTokenizerConfig) -> nn.Sequential:
-    """[P, K, H, C] -> [P, 3, Y, X]; one more resolution than the encoder, for what is seen."""
-    wide, half, quarter = config.channels, config.channels // 2, config.channels // 4
-    fold = config.reduction // 4
+    """[P, K, H, C] -> [P, 3, Y, X] or latents; for pixels one more resolution than the encoder, for what is
+    seen."""
+    channels, cells = coded_maps(config)
+    widths = [config.channels, config.channels // 2]
+    if not config.autoencoder:
+        widths.append(config.channels // 4)
+    fold = cells // 2 ** (len(widths) - 1)
+    layers: list[nn.Module] = [nn.Conv2d(len(config.levels), widths[0], kernel_size=3, padding=1)]
+    for width, narrower in pairwise(widths):
+        layers += [
+            residual_blocks(width, config.blocks),
+            nn.Conv2d(width, 4 * narrower, kernel_size=1),
+            nn.PixelShuffle(2),
+        ]
     return nn.Sequential(
-        nn.Conv2d(len(config.levels), wide, kernel_size=3, padding=1),
-        residual_blocks(wide, config.blocks),
-        nn.Conv2d(wide, 4 * half, kernel_size=1),
-        nn.PixelShuffle(2),
-        residual_blocks(half, config.blocks),
-        nn.Conv2d(half, 4 * quarter, kernel_size=1),
-        nn.PixelShuffle(2),
-        residual_blocks(quarter, config.blocks),
-        nn.GroupNorm(1, quarter),
+        *layers,
+        residual_blocks(widths[-1], config.blocks),
+        nn.GroupNorm(1, widths[-1]),
         nn.GELU(),
-        nn.Conv2d(quarter, 3 * fold * fold, kernel_size=3, padding=1),
+        nn.Conv2d(widths[-1], channels * fold * fold, kernel_size=3, padding=1),
         nn.PixelShuffle(fold),
     )
 
 
 class ImageTokenizer(nn.Module):
     """Picture -> grid of codes -> picture."""
+
+    latent_mean_N11: Tensor
+    latent_deviation_N11: Tensor
 
     def __init__(self, config: ImageTokenizerConfig) -> None:
         super().__init__()
@@ -185,29 +164,52 @@ class ImageTokenizer(nn.Module):
         self.num_codes = self.quantizer.num_codes
         self.encoder = encoder_of(config)
         self.decoder = decoder_of(config)
+        self.autoencoder = Autoencoder() if config.autoencoder else None
+        if config.autoencoder:
+            self.register_buffer("latent_mean_N11", torch.zeros(LATENTS, 1, 1))
+            self.register_buffer("latent_deviation_N11", torch.ones(LATENTS, 1, 1))
 
     def forward(self, pixels_P3YX: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction, not clipped, so that every pixel keeps its gradient; and codes [P, S]."""
-        self._check_size(pixels_P3YX)
-        z_PSK = self.encoder((pixels_P3YX - 0.5) * 2.0).flatten(2).transpose(1, 2)
-        values_PSK, codes_PS = self.quantizer(z_PSK)
-        return self._paint(values_PSK), codes_PS
+        made_PNYX, codes_PS = self.recode(self.maps_of(pixels_P3YX))
+        return self.pixels_of(made_PNYX), codes_PS
 
     @torch.no_grad()
     def encode(self, pixels_P3YX: Tensor) -> Tensor:
         """Pixels in [0, 1] -> [P, S] codes, long, in raster order."""
-        self._check_size(pixels_P3YX)
-        z_PSK = self.encoder((pixels_P3YX - 0.5) * 2.0).flatten(2).transpose(1, 2)
-        return self.quantizer(z_PSK)[1]
+        return self.quantised(self.maps_of(pixels_P3YX))[1]
 
     @torch.no_grad()
     def decode(self, codes_PS: Tensor) -> Tensor:
         """[P, S] codes, each in [0, num_codes) -> [P, 3, Y, X] pixels in [0, 1]."""
-        return self._paint(self.quantizer.values_of(codes_PS)).clamp(0.0, 1.0)
+        return self.pixels_of(self._decoded(self.quantizer.values_of(codes_PS))).clamp(0.0, 1.0)
 
-    def _paint(self, values_PSK: Tensor) -> Tensor:
-        values_PKHC = values_PSK.transpose(1, 2).unflatten(2, self.grid)
-        return self.decoder(values_PKHC) * 0.5 + 0.5
+    def maps_of(self, pixels_P3YX: Tensor) -> Tensor:
+        """What is coded: the pixels in [-1, 1], or their standardised latents [P, 32, Y / 8, X / 8]."""
+        self._check_size(pixels_P3YX)
+        if self.autoencoder is None:
+            return (pixels_P3YX - 0.5) * 2.0
+        return (self.autoencoder.encode(pixels_P3YX) - self.latent_mean_N11) / self.latent_deviation_N11
+
+    def pixels_of(self, maps_PNYX: Tensor) -> Tensor:
+        """[P, 3, Y, X] the picture of what was coded, not clipped."""
+        if self.autoencoder is None:
+            return maps_PNYX * 0.5 + 0.5
+        return self.autoencoder.decode(maps_PNYX * self.latent_deviation_N11 + self.latent_mean_N11)
+
+    def recode(self, maps_PNYX: Tensor) -> tuple[Tensor, Tensor]:
+        """What codes keep of `maps_of`, and the codes [P, S]."""
+        values_PSK, codes_PS = self.quantised(maps_PNYX)
+        return self._decoded(values_PSK), codes_PS
+
+    def quantised(self, maps_PNYX: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantised values [P, S, K] of what is coded, and their codes [P, S]."""
+        values_PSK, codes_PS = self.quantizer(self.encoder(maps_PNYX).flatten(2).transpose(1, 2))
+        return values_PSK, codes_PS
+
+    def _decoded(self, values_PSK: Tensor) -> Tensor:
+        maps: Tensor = self.decoder(values_PSK.transpose(1, 2).unflatten(2, self.grid))
+        return maps
 
     def _check_size(self, pixels_P3YX: Tensor) -> None:
         wanted = (3, self.config.height, self.config.image_width)
