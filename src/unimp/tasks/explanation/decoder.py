@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -22,6 +23,7 @@ from unimp.inference.score_sources import ScoreSources
 from unimp.inference.second_stage import Reason
 from unimp.model.inputs import ItemState
 from unimp.sentence.vocabulary import END
+from unimp.tasks.explanation.consensus import Consensus
 from unimp.tasks.explanation.facts import Facts
 from unimp.tasks.explanation.task import ExplanationTask
 from unimp.tasks.rating.decoder import ModelRater
@@ -50,6 +52,9 @@ class SpeakingConfig(Config):
     mixture of nearest-neighbour language models (Khandelwal et al. 2020)."""
     misled: float = Field(5.0, ge=0)
     """What the logit of a word loses that would most likely go on to name another item's aspect."""
+    consensus: int = Field(0, ge=0)
+    """Of the finished texts, take the one that agrees most (ROUGE-L) with so many sentences about the item
+    and so many about any; 0: the likeliest text."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,16 @@ class ModelExplainer(Decoder):
             texts = self.write(going, rows)
         return [ExplainedRating(text, float(mean)) for text, mean in zip(texts, means.tolist(), strict=True)]
 
+    @cached_property
+    def consensus(self) -> Consensus | None:
+        return Consensus(self.task.context, self.speaking.consensus) if self.speaking.consensus else None
+
+    def chosen(self, finished: list[tuple[float, str]], row: int) -> str:
+        """The likeliest of the finished texts about an item, or the one that agrees most; "" for none."""
+        if not finished:
+            return ""
+        return max(finished)[1] if self.consensus is None else self.consensus.best(finished, row)
+
     def write(self, going: Continuation, rows: list[int]) -> list[str]:
         """The best finished text of each sentence; the best unfinished one where none was finished."""
         beams = [[Beam()] for _ in rows]
@@ -145,7 +160,7 @@ class ModelExplainer(Decoder):
                 going.keep(torch.tensor(parents, device=device))
                 latest = [beam.tokens[-1] for user in dict.fromkeys(owners) for beam in beams[user]]
                 going.step(torch.tensor(latest, device=device)[:, None])
-        return [max(done)[1] if done else "" for done in finished]
+        return [self.chosen(done, row) for done, row in zip(finished, rows, strict=True)]
 
     def best_tokens(
         self, hidden_BD: Tensor, rows: list[int], texts: list[Beam]
