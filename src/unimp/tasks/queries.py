@@ -105,10 +105,14 @@ class QueryMaker:
                 break
         return [chosen[field] for field in self.fields if field in chosen]
 
-    def known(self, field: str, value: str) -> str:
-        """A value as the catalogue writes it; ConfigError names what is unknown and what is nearest."""
+    def check(self, field: str) -> None:
+        """ConfigError names an unknown attribute and what is nearest."""
         if field not in self.fields:
             raise ConfigError(f"attribute {field!r}: unknown{did_you_mean(field, self.fields)}")
+
+    def known(self, field: str, value: str) -> str:
+        """A value as the catalogue writes it; ConfigError names what is unknown and what is nearest."""
+        self.check(field)
         spelled = {text.lower(): text for name, text in self.members if name == field}
         if value.lower() not in spelled:
             raise ConfigError(f"{field}: no item has {value!r}{did_you_mean(value.lower(), spelled)}")

@@ -25,6 +25,7 @@ from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
 from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights, guided
+from unimp.tasks.image_generation.planning import WishPlanner
 from unimp.tasks.image_generation.reranking import PictureReranker
 from unimp.tasks.image_generation.schema import ImageRequest
 from unimp.tasks.image_generation.task import ImageGenerationTask
@@ -48,6 +49,11 @@ class SamplingConfig(Config):
     history_guidance: float | None = Field(None, ge=0)
     """How many times what the history adds to the words counts; None: as many as `guidance` says, and
     anything else costs a reading without the history."""
+    planned: tuple[str, ...] = ()
+    """Attributes for which the user's own search says what it expects where the words leave them open, and
+    which then guide the drawing beside the words: those that pictures show and a history foretells."""
+    plan_guidance: float = Field(1.0, ge=0)
+    """How many times what is planned counts; costs a reading of it and one of nothing."""
     draws: int = Field(4, ge=1)
     """Pictures drawn for each one requested; the model's own search picks the one that suits words and
     history best. 1 leaves nothing to pick."""
@@ -65,6 +71,8 @@ class ModelImageGenerator(Decoder):
     sampling: SamplingConfig
     reranker: PictureReranker | None = None
     """None, where the model cannot tell pictures apart: then each picture is drawn once."""
+    planner: WishPlanner | None = None
+    """None where nothing is planned or the model does not search."""
     cache: PrefixCache | None = None
     batch: int = 64
     show: bool = False
@@ -74,11 +82,13 @@ class ModelImageGenerator(Decoder):
 
     def with_items(self, state: ItemState, sources: ScoreSources) -> Self:
         reranker = None if self.reranker is None else self.reranker.with_items(state, sources)
-        return replace(self, state=state, reranker=reranker)
+        planner = None if self.planner is None else self.planner.with_items(state, sources)
+        return replace(self, state=state, reranker=reranker, planner=planner)
 
     def with_prefixes(self, cache: PrefixCache) -> Self:
         reranker = None if self.reranker is None else self.reranker.with_prefixes(cache)
-        return replace(self, cache=cache, reranker=reranker)
+        planner = None if self.planner is None else self.planner.with_prefixes(cache)
+        return replace(self, cache=cache, reranker=reranker, planner=planner)
 
     def draw_all(
         self, histories: Histories, wishes: Sequence[Query], requests: Sequence[ImageRequest]
@@ -180,11 +190,16 @@ class ModelImageGenerator(Decoder):
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
         towards = self.sampling.history_guidance if histories.lengths.any() else None
-        weights = conditioning_weights(self.sampling.guidance, towards)
+        plans: Sequence[Query] = []
+        if self.planner is not None and self.sampling.plan_guidance:
+            self.check()
+            plans = self.planner.planned(histories, queries)
+        planned = self.sampling.plan_guidance if any(plan.text for plan in plans) else 0.0
+        weights = conditioning_weights(self.sampling.guidance, towards, planned)
         going = []
         for conditioning in weights:
             self.check()
-            going.append(self.read(*self.known(conditioning, histories, queries)))
+            going.append(self.read(*self.known(conditioning, histories, queries, plans)))
         if max(draws) > 1:
             rows = repeated(draws).to(self.state.table_ID.device)
             for continuation in going:
@@ -206,7 +221,11 @@ class ModelImageGenerator(Decoder):
         return torch.stack(codes, dim=1)
 
     def known(
-        self, conditioning: Conditioning, histories: Histories, queries: Sequence[Query]
+        self,
+        conditioning: Conditioning,
+        histories: Histories,
+        queries: Sequence[Query],
+        plans: Sequence[Query],
     ) -> tuple[Histories, Sequence[Query], PrefixCache | None]:
         """What a reading is told, and where its prefixes are kept."""
         match conditioning:
@@ -214,6 +233,8 @@ class ModelImageGenerator(Decoder):
                 return histories, queries, self.cache
             case Conditioning.WORDS:
                 return histories.first(0), queries, None
+            case Conditioning.PLAN:
+                return histories.first(0), plans, None
             case Conditioning.NOTHING:
                 return histories.first(0), [Query()] * len(queries), None
 

@@ -14,20 +14,25 @@ class Conditioning(Enum):
 
     ALL = "words and history"
     WORDS = "words"
+    PLAN = "what the user's search expects beside the words"
     NOTHING = "neither"
 
 
-def conditioning_weights(guidance: float, history_guidance: float | None) -> dict[Conditioning, float]:
+def conditioning_weights(
+    guidance: float, history_guidance: float | None, plan_guidance: float = 0.0
+) -> dict[Conditioning, float]:
     """How much each reading's log-probabilities count, 1 together; those that do not count are left out.
 
-    With guidance g and history_guidance h (None: g): log p(neither) + g (log p(words) − log p(neither))
-    + h (log p(words and history) − log p(words)).
+    With guidance g, history_guidance h (None: g) and plan_guidance w: log p(neither)
+    + g (log p(words) − log p(neither)) + h (log p(words and history) − log p(words))
+    + w (log p(plan) − log p(neither)), the last as Liu et al. (2022) put conditions together.
     """
     towards = guidance if history_guidance is None else history_guidance
     weights = {
         Conditioning.ALL: towards,
         Conditioning.WORDS: guidance - towards,
-        Conditioning.NOTHING: 1.0 - guidance,
+        Conditioning.PLAN: plan_guidance,
+        Conditioning.NOTHING: 1.0 - guidance - plan_guidance,
     }
     return {conditioning: weight for conditioning, weight in weights.items() if weight}
 

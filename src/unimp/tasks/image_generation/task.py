@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unimp.tasks.decoding import DecoderParts
     from unimp.tasks.image_generation.decoder import ModelImageGenerator
     from unimp.tasks.image_generation.picture_judge import PictureJudge
+    from unimp.tasks.image_generation.planning import WishPlanner
     from unimp.tasks.image_generation.reranking import PictureQuestion, PictureReranker
 
 UNGUIDED_SHARE = 0.15
@@ -143,8 +144,21 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
             parts.tokenizer,
             parts.config(SamplingConfig),
             self.reranker(parts),
+            self.planner(parts),
             show=parts.show,
         )
+
+    def planner(self, parts: DecoderParts) -> WishPlanner | None:
+        """What completes wishes, by the model's search; None where none is planned or it does not search."""
+        from unimp.tasks.image_generation.decoder import SamplingConfig
+        from unimp.tasks.image_generation.planning import WishPlanner
+
+        searcher, planned = parts.decoder_of(SearchTask), parts.config(SamplingConfig).planned
+        if searcher is None or not planned:
+            return None
+        for name in planned:
+            self.context.queries.check(name)
+        return WishPlanner(searcher, self.context.queries, planned)
 
     def reranker(self, parts: DecoderParts) -> PictureReranker | None:
         """What tells drawn pictures apart: the model's search, else its recommendation.
