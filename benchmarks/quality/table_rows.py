@@ -69,6 +69,12 @@ BEAUTY_ROWS = (
     ("UniMP with the learned ranker", BEAUTY, "unimp", "learned fusion", "small-beauty"),
     ("SASRec with the learned ranker", BEAUTY, "sasrec", "learned fusion", "!trees"),
     ("UniMP, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN, "small-beauty"),
+    (
+        "UniMP on SmolLM2-135M with closed-form weights",
+        "backbones/compact-sentences-beauty",
+        "unimp",
+        "closed fusion",
+    ),
     ("WEARec with closed-form weights", BEAUTY, "wearec", "closed fusion"),
     ("UniMP with closed-form weights", BEAUTY, "unimp", "closed fusion", "small-beauty"),
     ("features only, closed-form weights", BEAUTY, "features", "closed fusion"),

@@ -16,6 +16,7 @@ from unimp.metrics.pictures import (
     frechet_distance,
     kernel_distance,
     label_agreement,
+    likeness,
     picture_metrics,
     psnr,
 )
@@ -75,6 +76,16 @@ def test_kernel_distance_is_unbiased_and_seeded() -> None:
 def test_diversity_by_hand() -> None:
     assert diversity(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])) == pytest.approx(10 / 3)
     assert diversity(np.ones((5, 3))) == 0.0
+
+
+def test_likeness_by_hand() -> None:
+    real = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 3.0], [0.0, -3.0]])  # their mean is 0
+    drawn = np.array([[5.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    assert likeness(drawn, real).tolist() == pytest.approx([1.0, -1.0, math.sqrt(0.5), 0.0])
+    moved = np.array([2.0, 7.0])
+    assert likeness(drawn + moved, real + moved).tolist() == pytest.approx(likeness(drawn, real).tolist())
+    with pytest.raises(UnimpError, match="likeness: 3 drawn pictures for 4"):
+        likeness(drawn[:3], real)
 
 
 def test_one_picture_has_no_distance() -> None:

@@ -93,6 +93,17 @@ def cubic(x: Wide, y: Wide) -> Wide:
     return np.asarray((x @ y.T / x.shape[1] + 1.0) ** 3)
 
 
+def likeness(drawn: Features, real: Features) -> Wide:
+    """[N] cosine of each drawn picture's features with those of its own real one, both [N, F] and less the
+    mean of the real ones."""
+    first, second = checked(drawn, real)
+    if len(first) != len(second):
+        raise UnimpError(f"likeness: {len(first)} drawn pictures for {len(second)} real ones")
+    first, second = (part - second.mean(axis=0) for part in (first, second))
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return np.asarray((first * second).sum(axis=1) / np.maximum(lengths, 1e-12))
+
+
 def diversity(features: Features) -> float:
     """Mean Euclidean distance of two different pictures' features; NaN for fewer than two."""
     rows = np.asarray(features, dtype=np.float64)

@@ -13,7 +13,7 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray
 from unimp.features.image_tokenizer import tokenizer_report
 from unimp.features.pixels import Pixels, load_pixels
-from unimp.metrics.pictures import label_agreement, picture_metrics
+from unimp.metrics.pictures import label_agreement, likeness, picture_metrics
 from unimp.metrics.scored import mean_or_nan
 from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.tasks.image_generation.attribute_judge import AttributeJudge, train_judge
@@ -55,7 +55,7 @@ class PictureJudge:
         return cls(judge, pixels, catalog, tuple(readable), tokenizer, seed)
 
     def score(self, guidance: Callable[[Cases], list[Query]], method: Imaginer, cases: Cases) -> TaskScore:
-        """FID, KID, diversity, and agreement with the target in every attribute the judge can read.
+        """FID, KID, diversity, likeness to the target, agreement with it in every attribute the judge can read.
 
         `X-told`: cases whose words name the attribute; `X-untold`: those whose words leave it to taste.
         `agreement` alone is the mean over the attributes.
@@ -66,7 +66,9 @@ class PictureJudge:
         queries = guidance(batch)
         pictures = method.imagine(batch.histories, queries, 0)
         real = self.pixels.values[batch.target_rows]
-        metrics = picture_metrics(self.features(pictures), self.features(real))
+        shown, wanted = self.features(pictures), self.features(real)
+        metrics = picture_metrics(shown, wanted)
+        metrics["likeness"] = mean_or_nan(likeness(shown, wanted).tolist())
         read = self.judge.read(pictures)
         for attribute in self.attributes:
             metrics |= self.agreement(attribute, read[attribute], batch, queries)
