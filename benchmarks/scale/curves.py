@@ -5,7 +5,8 @@
 Each folder is trained without a recipe for five steps into RUNS (which changes neither time nor memory of
 what is measured), in a process of its own; then, in another one, USERS test users are evaluated, USERS lines
 are answered as a batch, and one answer is timed by the length of its history. Processor seconds of one
-thread; peak memory of each process. The folders are the shops of `make_shop.py`, imported.
+thread; peak memory of each process. The folders are the shops of `make_shop.py`, imported. Shops of another
+size that --out holds already stay in it.
 """
 
 from __future__ import annotations
@@ -104,6 +105,13 @@ def measure(run: Path) -> dict[str, Any]:
     return report | {"one answer by history length, ms": by_history(personalizer)}
 
 
+def joined(shops: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """The shops, and those of other sizes that the file holds, by size."""
+    known = json.loads(path.read_text())["shops"] if path.exists() else []
+    sizes = {shop["items"] for shop in shops}
+    return sorted([*shops, *(shop for shop in known if shop["items"] not in sizes)], key=lambda s: s["items"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, action="append", default=[])
@@ -120,9 +128,10 @@ def main() -> None:
         preparation = trained(data, run)
         command = [sys.executable, __file__, "--measure", str(run)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        shops.append(json.loads(done.stdout.splitlines()[-1]) | {"training": preparation})
+        shop = json.loads(done.stdout.splitlines()[-1])
+        shops.append(shop | {"training": preparation, "load average": os.getloadavg()[0]})
         print(json.dumps(shops[-1]), flush=True)
-    report = {"evaluated": USERS, "batch lines": USERS, "load average": os.getloadavg()[0], "shops": shops}
+    report = {"evaluated": USERS, "batch lines": USERS, "shops": joined(shops, options.out)}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
 

@@ -55,7 +55,7 @@ class PictureJudge:
         return cls(judge, pixels, catalog, tuple(readable), tokenizer, seed)
 
     def score(self, guidance: Callable[[Cases], list[Query]], method: Imaginer, cases: Cases) -> TaskScore:
-        """FID, KID, diversity, likeness to the target, agreement with it in every attribute the judge can read.
+        """FID, KID, diversity, likeness to the target, agreement with it in every attribute the judge reads.
 
         `X-told`: cases whose words name the attribute; `X-untold`: those whose words leave it to taste.
         `agreement` alone is the mean over the attributes.
