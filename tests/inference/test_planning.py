@@ -16,8 +16,9 @@ from unimp.data.histories import Histories
 from unimp.inference.scored_rows import ScoredRows
 from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig
 from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights
-from unimp.tasks.image_generation.planning import WishPlanner, elected, named, spaced
+from unimp.tasks.image_generation.planning import WishPlanner, elected, named
 from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.queries import spaced
 from unimp.tasks.search.task import SearchTask
 
 

@@ -9,6 +9,7 @@ item itself.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from unimp.data.catalog import Catalog
 from unimp.data.histories import IntArray
 from unimp.data.review_sentences import tokens_of
 
+WORD = re.compile(r"[^\W_]+")
 MIN_ITEMS = 5
 """Items that must share a value before it may stand in a query."""
 MOST_VALUES = 3
@@ -59,6 +61,12 @@ class QueryMaker:
     def logged(self) -> dict[tuple[str, int], list[str]]:
         """What users typed or tagged, by the rule above."""
         return logged_queries(self.catalog, self.table)
+
+    @cached_property
+    def spoken(self) -> list[tuple[str, str, str]]:
+        """(attribute, value, its words as `spaced` writes them) of every value that has a word."""
+        written = ((field, value, spaced(value)) for field, value in self.members)
+        return [(field, value, words) for field, value, words in written if words.strip()]
 
     def _index(self, catalog: Catalog, field: str) -> None:
         owners: dict[str, list[int]] = defaultdict(list)
@@ -128,6 +136,11 @@ class QueryMaker:
     def likes_of(self, row: int) -> IntArray:
         """Rows of the items in the same category: the first category attribute that says one."""
         return self.members[self.values[row][0]] if self.values[row] else np.empty(0, dtype=np.int64)
+
+
+def spaced(text: str) -> str:
+    """Small letters, one space before, between and behind the words."""
+    return f" {' '.join(WORD.findall(text.lower()))} "
 
 
 def logged_queries(catalog: Catalog, table: pl.DataFrame | None) -> dict[tuple[str, int], list[str]]:

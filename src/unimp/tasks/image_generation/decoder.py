@@ -194,7 +194,7 @@ class ModelImageGenerator(Decoder):
         if self.planner is not None and self.sampling.plan_guidance:
             self.check()
             plans = self.planner.planned(histories, queries)
-        planned = self.sampling.plan_guidance if any(plan.text for plan in plans) else 0.0
+        planned = self.sampling.plan_guidance if plans else 0.0
         weights = conditioning_weights(self.sampling.guidance, towards, planned)
         going = []
         for conditioning in weights:

@@ -7,7 +7,6 @@ attribute that was left open.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -22,13 +21,12 @@ from unimp.inference.score_sources import ScoreSources
 from unimp.inference.scored_rows import ScoredRows
 from unimp.inference.searching import ModelSearcher
 from unimp.model.inputs import ItemState
-from unimp.tasks.queries import QueryMaker
+from unimp.tasks.queries import QueryMaker, spaced
 
 LOOKED_AT = 500
 """Items that vote."""
 SHARPNESS = 0.5
 """Factor of the search's scores before they become votes."""
-WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass
@@ -67,8 +65,8 @@ class WishPlanner(Decoder):
     def told(self, text: str) -> dict[str, str]:
         """Attribute -> the value that the text names; the longest of several."""
         said, values = spaced(text), dict[str, str]()
-        for field, value in self.queries.members:
-            if spaced(value).strip() and spaced(value) in said and len(value) > len(values.get(field, "")):
+        for field, value, words in self.queries.spoken:
+            if words in said and len(value) > len(values.get(field, "")):
                 values[field] = value
         return values
 
@@ -107,8 +105,3 @@ def elected(attribute: str, values: Sequence[dict[str, str]], votes: FloatArray)
         if vote and attribute in one:
             counts[one[attribute]] = counts.get(one[attribute], 0.0) + vote
     return max(counts, key=lambda value: (counts[value], value)) if counts else None
-
-
-def spaced(text: str) -> str:
-    """Small letters, one space before, between and behind the words."""
-    return f" {' '.join(WORD.findall(text.lower()))} "
