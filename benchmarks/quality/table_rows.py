@@ -14,6 +14,13 @@ HM_ROWS = (
     ("ItemKNN with recency, with the learned ranker", "fusion/hm", "itemknn-recency", "learned fusion"),
     ("EASE with the learned ranker", "fusion/hm", "ease", "learned fusion"),
     (
+        "UniMP, the paper's objective, with the learned ranker",
+        "fusion/hm",
+        "unimp",
+        "learned fusion",
+        "paper-hm",
+    ),
+    (
         "UniSRec with the learned ranker, best of the paper's sixteen",
         "fusion/hm",
         "unisrec",
@@ -58,6 +65,7 @@ HM_ROWS = (
     ("UniMP alone, likeness head, no teacher", "fusion/hm", "unimp", ALONE, "small-hm", "128"),
     ("UniMP alone, without a teacher (TF-IDF)", "fusion/hm", "unimp", ALONE, "small-hm", "!128"),
     ("LightGCN alone, best of the paper's sixteen", "hm", "lightgcn", ALONE),
+    ("UniMP alone, the paper's objective, three tasks", "fusion/hm", "unimp", ALONE, "paper-hm"),
     ("SASRec alone", "hm", "sasrec", ALONE),
 )
 BEAUTY = "fusion/beauty"
