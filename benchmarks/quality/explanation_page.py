@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-SETS = {"shop": "The embedded shop", "instruments": "Amazon Musical Instruments"}
+SETS = {
+    "shop": "The embedded shop",
+    "instruments": "Amazon Musical Instruments",
+    "instruments-smollm2": "Amazon Musical Instruments, SmolLM2-135M",
+}
 BESIDE = ("item", "history", "rating", "because")
 INTRO = """# Explanations, read
 
