@@ -46,17 +46,14 @@ def ways(decoder: ModelImageGenerator, cases: Cases, words: list[Query]) -> dict
     }
 
 
-def judged(judge: PictureJudge, cases: Cases, pictures: PictureArray) -> tuple[dict[str, Any], np.ndarray]:
-    """Column -> [N] values, NaN where nothing is wanted; and the features."""
-    features = judge.features(pictures)
-    read = judge.judge.read(pictures)
+def judged(
+    judge: PictureJudge, cases: Cases, pictures: PictureArray, real: np.ndarray
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Column -> [N] values, NaN where nothing is wanted; and the features. `real`: those of the targets."""
+    features, read = judge.features(pictures), judge.judge.read(pictures)
     columns = {"agreement": judge.hits(read, cases)}
-    for name in judge.attributes:
-        wanted = judge.wanted(name, cases)
-        pairs = zip(read[name], wanted, strict=True)
-        columns[name] = np.array([np.nan if label is None else float(seen == label) for seen, label in pairs])
-    columns["likeness"] = likeness(features, judge.features(judge.pixels.values[cases.target_rows]))
-    return columns, features
+    columns |= {name: judge.hits_in(name, read[name], cases) for name in judge.attributes}
+    return columns | {"likeness": likeness(features, real)}, features
 
 
 def interval(values: np.ndarray, places: np.ndarray) -> list[float]:
@@ -85,8 +82,8 @@ def measure(run: Path, most: int) -> dict[str, Any]:
     wanted &= judge.pixels.present[np.maximum(cases.target_rows, 0)]
     cases = cases.select(np.flatnonzero(wanted)[:most])
     drawn = ways(parts.decoder(task), cases, task.guidance(cases))
-    found = {way: judged(judge, cases, pictures) for way, pictures in drawn.items()}
     real = judge.features(judge.pixels.values[cases.target_rows])
+    found = {way: judged(judge, cases, pictures, real) for way, pictures in drawn.items()}
     places = np.random.default_rng(0).integers(0, len(cases), size=(RESAMPLES, len(cases)))
     distances = {
         way: np.array(

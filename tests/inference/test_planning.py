@@ -129,3 +129,15 @@ def test_the_recipe_names_what_is_planned(six: Six) -> None:
     assert made.attributes == (field,)
     with pytest.raises(ConfigError, match="attribute 'categry': unknown"):
         planned("categry")
+
+
+def test_what_cannot_be_planned_is_refused_before_training(six: Six) -> None:
+    tasks, field = six.artifacts.tasks, six.artifacts.context.queries.fields[0]
+    task = six.answerer.parts.task(ImageGenerationTask)
+    without = [one for one in tasks if not isinstance(one, SearchTask)]
+    task.check_settings([SamplingConfig()], without)
+    task.check_settings([SamplingConfig(planned=(field,))], tasks)
+    with pytest.raises(ConfigError, match=r"sampling\.planned: the task search says what is planned"):
+        task.check_settings([SamplingConfig(planned=(field,))], without)
+    with pytest.raises(ConfigError, match="attribute 'categry': unknown"):
+        task.check_settings([SamplingConfig(planned=("categry",))], tasks)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SKIPPED = "skipped.csv"
 
 
+# One parameter per option makes it long; the body is short.
 def batch(
     run: Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")],
     task: Annotated[str, typer.Option(help="A task of the checkpoint, such as recommendation.")],

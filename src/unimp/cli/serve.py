@@ -23,6 +23,7 @@ StoreOption = Annotated[
 keys = typer.Typer(help="API keys of a store.", no_args_is_help=True)
 
 
+# One parameter per option makes it long; the body is short.
 def serve(
     run: Annotated[Path, typer.Argument(help="Run folder made by `unimp train`.")],
     host: Annotated[

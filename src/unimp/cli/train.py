@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unimp.data.dataset import Dataset
 
 
+# One parameter per option makes it long; the body is short.
 def train(
     data: Annotated[Path, typer.Option(help="Data folder made by `unimp data import`.")],
     out: Annotated[Path | None, typer.Option(help="Run folder; an unfinished one is resumed.")] = None,

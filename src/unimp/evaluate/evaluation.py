@@ -57,19 +57,7 @@ def evaluate_run(
     targets, repeats = count_targets(cases), in_history(cases)
     answerer = run.artifacts.answerer(run.model, run.weights_by_task, show=show)
     started = time.monotonic()
-    report: dict[str, Any] = {
-        "run": str(run.folder),
-        "split": split_name,
-        "protocol": {
-            "split": recipe.train.split,
-            "exclude_history": masked,
-            "ranking": "full catalogue",
-        },
-        "data_hash": run.dataset.data_hash,
-        "targets": asdict(targets),
-        "notes": targets.words(split_name, masked=masked),
-        "tasks": {},
-    }
+    sections: dict[str, Any] = {}
     per_case: list[pl.DataFrame] = []
     for plain in chosen:
         task = plain.with_judge(answerer.parts, seed=recipe.train.seed, show=show)
@@ -80,12 +68,22 @@ def evaluate_run(
         if score.ranks is not None and not masked and 0 < targets.in_history < targets.cases:
             section |= {"repeat": part(score.ranks[repeats]), "explore": part(score.ranks[~repeats])}
         per_case += [case_values(task, name, one) for name, one in ({"UniMP": score} | others).items()]
-        report["tasks"][task.name] = section
+        sections[task.name] = section
         if score.ranks is not None and ranks_file is not None:
             write_ranks(named_for(ranks_file, task, chosen), cases, score.ranks, run.dataset.catalog)
     if cases_file is not None:
         write_table(cases_file, pl.concat(per_case))
-    return report | {"seconds": time.monotonic() - started, "peak_memory_mib": peak_memory_mib()}
+    return {
+        "run": str(run.folder),
+        "split": split_name,
+        "protocol": {"split": recipe.train.split, "exclude_history": masked, "ranking": "full catalogue"},
+        "data_hash": run.dataset.data_hash,
+        "targets": asdict(targets),
+        "notes": targets.words(split_name, masked=masked),
+        "tasks": sections,
+        "seconds": time.monotonic() - started,
+        "peak_memory_mib": peak_memory_mib(),
+    }
 
 
 def task_section(

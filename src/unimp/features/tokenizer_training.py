@@ -67,7 +67,9 @@ class TrainingPictures:
         self.latents: Tensor | None = None
         if model.autoencoder is None:
             return
-        sample = self.encoded(rows[:: -(-len(rows) // 512)], mirrored=False)
+        sample = torch.cat(
+            [self.encoded(self.pictures(chosen)) for chosen in rows[:: -(-len(rows) // 512)].split(ENCODED)]
+        )
         model.latent_mean_N11.copy_(sample.mean(dim=(0, 2, 3)).view(-1, 1, 1))
         model.latent_deviation_N11.copy_(sample.std(dim=(0, 2, 3)).clamp_min(1e-3).view(-1, 1, 1))
         if 4 * len(self.values) * sample[0].numel() > KEPT_BYTES:
@@ -75,31 +77,36 @@ class TrainingPictures:
         self.latents = torch.zeros(2, len(self.values), *sample.shape[1:], dtype=torch.float16)
         with progress_bar("encoding pictures", 2 * len(rows), show=show) as bar:
             for chosen in rows.split(ENCODED):
-                for mirrored in (False, True):
-                    self.latents[int(mirrored), chosen] = self.encoded(chosen, mirrored=mirrored).half()
+                shown = self.pictures(chosen)
+                for place, pictures in enumerate((shown, shown.flip(3))):
+                    self.latents[place, chosen] = self.encoded(pictures).half()
                     bar.advance(len(chosen))
 
+    def pictures(self, rows: Tensor) -> Tensor:
+        """[P, 3, Y, X] in [0, 1]."""
+        return pixels_from_bytes(self.values[rows])
+
     @torch.no_grad()
-    def encoded(self, rows: Tensor, *, mirrored: bool) -> Tensor:
+    def encoded(self, pictures_P3YX: Tensor) -> Tensor:
         """[P, N, H, C] in float32, standardised as far as the tokenizer's mean and deviation are known."""
-        parts = []
-        for chosen in rows.split(ENCODED):
-            pictures = pixels_from_bytes(self.values[chosen])
-            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
-                parts.append(self.model.maps_of(pictures.flip(3) if mirrored else pictures).float())
-        return torch.cat(parts)
+        with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
+            return self.model.maps_of(pictures_P3YX).float()
 
     def batch(self, rows: Tensor) -> Tensor:
         """[P, 3, Y, X] pictures, or [P, N, H, C] latents."""
         mirrored = torch.rand(len(rows), 1, 1, 1) < 0.5
         if self.latents is not None:
             return self.latents[mirrored.flatten().long(), rows].float()
-        pictures = pixels_from_bytes(self.values[rows])
+        pictures = self.pictures(rows)
         pictures = torch.where(mirrored, pictures.flip(3), pictures)
-        if self.model.autoencoder is None:
-            return pictures
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
-            return self.model.maps_of(pictures).float()
+        return pictures if self.model.autoencoder is None else self.encoded(pictures)
+
+    def loss(self, batch: Tensor, config: ImageTokenizerConfig) -> Tensor:
+        """What codes lose of a batch: `reconstruction_loss` of pictures, mean absolute error of latents."""
+        latent = self.model.autoencoder is not None
+        with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
+            made = (self.model.recode if latent else self.model)(batch)[0].float()
+        return F.l1_loss(made, batch) if latent else reconstruction_loss(made, batch, config)
 
 
 def train_tokenizer(
@@ -117,7 +124,6 @@ def train_tokenizer(
     rows = torch.from_numpy(split_rows(pixels, seed)[0])
     if not len(rows):
         raise ConfigError("image_tokenizer.enabled: no item has a picture; set it to false")
-    short = multiplies_bfloat16()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ImageTokenizer(config)
@@ -132,14 +138,7 @@ def train_tokenizer(
         with progress_bar("training the image tokenizer", steps, show=show) as bar:
             for _ in range(config.epochs):
                 for chosen in rows[torch.randperm(len(rows))].split(config.batch_pictures):
-                    real = pictures.batch(chosen)
-                    with torch.autocast("cpu", torch.bfloat16, enabled=short):
-                        made = (model if model.autoencoder is None else model.recode)(real)[0].float()
-                    loss = (
-                        reconstruction_loss(made, real, config)
-                        if model.autoencoder is None
-                        else F.l1_loss(made, real)
-                    )
+                    loss = pictures.loss(pictures.batch(chosen), config)
                     optimizer.zero_grad()
                     loss.backward()
                     torch.nn.utils.clip_grad_norm_(learning, 1.0)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from unimp.answer import PictureArray
-from unimp.core.config import Config
 from unimp.core.errors import ConfigError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import FloatArray
@@ -185,7 +184,7 @@ class RunArtifacts:
             self.items,
             sources,
             weights_by_task or {},
-            tuple(section for _, section in self.recipe if isinstance(section, Config)),
+            self.recipe.sections,
             self.second_stage,
             self.ratings,
             self.tokenizer,

@@ -53,6 +53,11 @@ class Recipe(Config):
     distillation: DistillationConfig = DistillationConfig()
     train: TrainConfig = TrainConfig()
 
+    @property
+    def sections(self) -> tuple[Config, ...]:
+        """All of its tables."""
+        return tuple(section for _, section in self if isinstance(section, Config))
+
 
 BASE = "small"
 """The recipe that `unimp train` lays the data's choices upon; other recipes begin with it as it stands."""

@@ -21,6 +21,7 @@ from unimp.tasks.windows import Window
 if TYPE_CHECKING:
     import polars as pl
 
+    from unimp.core.config import Config
     from unimp.data.catalog import Catalog
     from unimp.fusion.structure import StructureConfig
     from unimp.fusion.weights import FittedWeights
@@ -123,6 +124,10 @@ class Task(ABC, Generic[RequestT, AnswerT, DecoderT, MethodT]):
     def lacks(cls, context: TaskContext) -> str | None:
         """What the data would need for this task; None when it has all."""
         return None
+
+    def check_settings(self, configs: Sequence[Config], tasks: Sequence[AnyTask]) -> None:
+        """Before training: ConfigError where the recipe's sections ask of this task what it cannot do beside
+        `tasks`, all of the checkpoint. By default it can do all."""
 
     @classmethod
     def extra_words(cls, context: TaskContext) -> Mapping[str, Sequence[str]]:

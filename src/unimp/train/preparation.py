@@ -63,6 +63,8 @@ def build_artifacts(
         tokenizer, codes = picture_codes(catalog, recipe, show=show_progress)
     context = training_split.context(Template(catalog, recipe.sentence), codes)
     tasks = load_tasks(recipe.tasks, context)
+    for task in tasks:
+        task.check_settings(recipe.sections, tasks)
     with progress_bar("directions of the items' texts", None, show=show_progress):
         projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
     sentences = fit_sentences(catalog, recipe.content, show=show_progress)

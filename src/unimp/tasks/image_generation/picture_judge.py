@@ -79,14 +79,15 @@ class PictureJudge:
 
     def hits(self, read: dict[str, list[str]], cases: Cases) -> FloatArray:
         """[cases] the share of the readable attributes in which a picture is as the target's; NaN if none."""
-        hits = np.full((len(self.attributes), len(cases)), np.nan)
-        for number, attribute in enumerate(self.attributes):
-            for case, wanted in enumerate(self.wanted(attribute, cases)):
-                if wanted is not None:
-                    hits[number, case] = float(read[attribute][case] == wanted)
+        hits = np.stack([self.hits_in(attribute, read[attribute], cases) for attribute in self.attributes])
         known = (~np.isnan(hits)).sum(axis=0)
         share = np.nansum(hits, axis=0) / np.maximum(known, 1)
         return np.asarray(np.where(known > 0, share, np.nan))
+
+    def hits_in(self, attribute: str, read: list[str], cases: Cases) -> FloatArray:
+        """[cases] 1 where a picture shows the target's label, else 0; NaN where the target has none."""
+        pairs = zip(read, self.wanted(attribute, cases), strict=True)
+        return np.array([np.nan if wanted is None else float(seen == wanted) for seen, wanted in pairs])
 
     def wanted(self, attribute: str, cases: Cases) -> list[str | None]:
         """Each target's label; None where it has none that the judge knows."""

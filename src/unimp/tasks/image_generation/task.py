@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from unimp.answer import Imaginer, Query
+from unimp.core.config import Config
 from unimp.core.errors import ConfigError
 from unimp.core.images import png_bytes
 from unimp.data.catalog import Catalog
@@ -21,7 +22,7 @@ from unimp.tasks.image_generation.schema import ANSWER_EXAMPLE, Drawing, ImageRe
 from unimp.tasks.ranking import history_ids
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.search.task import SearchTask
-from unimp.tasks.task import Task, TaskScore
+from unimp.tasks.task import AnyTask, Task, TaskScore
 from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
@@ -67,6 +68,18 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
     @classmethod
     def lacks(cls, context: TaskContext) -> str | None:
         return None if context.codes is not None else "pictures, and image_tokenizer.enabled in the recipe"
+
+    def check_settings(self, configs: Sequence[Config], tasks: Sequence[AnyTask]) -> None:
+        from unimp.tasks.image_generation.decoder import SamplingConfig
+
+        planned = [name for one in configs if isinstance(one, SamplingConfig) for name in one.planned]
+        if planned and not any(isinstance(task, SearchTask) for task in tasks):
+            raise ConfigError(
+                f"sampling.planned: the task {SearchTask.name} says what is planned; add it to tasks, "
+                "or leave planned empty"
+            )
+        for name in planned:
+            self.context.queries.check(name)
 
     @classmethod
     def extra_words(cls, context: TaskContext) -> Mapping[str, Sequence[str]]:
@@ -149,16 +162,15 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         )
 
     def planner(self, parts: DecoderParts) -> WishPlanner | None:
-        """What completes wishes, by the model's search; None where none is planned or it does not search."""
+        """What says what to draw beside the words, by the model's search; None where nothing is planned."""
         from unimp.tasks.image_generation.decoder import SamplingConfig
         from unimp.tasks.image_generation.planning import WishPlanner
 
-        searcher, planned = parts.decoder_of(SearchTask), parts.config(SamplingConfig).planned
-        if searcher is None or not planned:
+        planned = parts.config(SamplingConfig).planned
+        if not planned:
             return None
-        for name in planned:
-            self.context.queries.check(name)
-        return WishPlanner(searcher, self.context.queries, planned)
+        self.check_settings(parts.configs, parts.tasks)
+        return WishPlanner(parts.decoder(parts.task(SearchTask)), self.context.queries, planned)
 
     def reranker(self, parts: DecoderParts) -> PictureReranker | None:
         """What tells drawn pictures apart: the model's search, else its recommendation.
