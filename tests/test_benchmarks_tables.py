@@ -142,3 +142,30 @@ def test_what_the_readme_says_unimp_adds_is_what_the_files_say(
     said = re.search(words, README)
     assert said is not None
     assert float(f"0.{said[1]}") == pytest.approx(sum(ours) / len(ours) - features, abs=1e-4)
+
+
+def interval(low: float, high: float, digits: int) -> tuple[str, str]:
+    """As prose writes it: no zero before the point, no plus."""
+    return bare(f"{low:.{digits}f}"), bare(f"{high:.{digits}f}")
+
+
+def bare(number: str) -> str:
+    return number.replace("−", "-").removeprefix("+").replace("0.", ".", 1)
+
+
+def intervals_in(text: str) -> set[tuple[str, str]]:
+    found = re.findall(r"([+−-]?\.\d{3,4}) to ([+−-]?\.\d{3,4})", text)
+    return {(bare(low), bare(high)) for low, high in found}
+
+
+def test_every_interval_in_the_readmes_words_is_computed_somewhere() -> None:
+    (differences,) = (part for part in TABLES.split("\n## ") if part.startswith("Differences, user by user"))
+    known = intervals_in(differences)
+    assert len(known) > 15
+    drawn = json.loads((ROOT / "results" / "drawings" / "hm-history.json").read_text("utf-8"))
+    for columns in drawn["difference of 'history, planned' to"].values():
+        known |= {interval(low, high, 3) for _, low, high in columns.values()}
+    words = re.sub(r"(?s)<!-- (\w+) -->.*?<!-- /\1 -->", "", README)
+    said = intervals_in(words)
+    assert len(said) > 15
+    assert not said - known

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from ablation import table_lines as ablation_lines
 from explanation_page import explanation_page
+from lead_rows import DIFFERENCES
 from table_rows import (
     BEAUTY_ROWS,
     DISTILLED_BEAUTY_ROWS,
@@ -31,7 +32,9 @@ from table_rows import (
 
 from unimp.core.config import dotted
 from unimp.evaluate.bench.publish import as_markdown
-from unimp.evaluate.bench.table import Table, TableRow, build_table
+from unimp.evaluate.bench.result import StoredResult
+from unimp.evaluate.bench.significance import PairedComparison, compare_pairs
+from unimp.evaluate.bench.table import Table, TableRow, build_table, user_values
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -87,6 +90,7 @@ def page() -> str:
         table=lambda name: as_markdown(table(name)),
         figure=figure,
         leads=leads,
+        differences=lambda: "\n".join(difference_rows()),
         ablation=lambda name: "\n".join(ablation_lines(RESULTS / "ablation" / name)),
     )
 
@@ -146,19 +150,69 @@ def block_rows(listed: Sequence[Row]) -> list[str]:
     """A table of next-item results as Markdown lines, in the order listed."""
     columns = ("NDCG@5", "HR@5", "NDCG@10", "HR@10")
     lines = ["| what ranks | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for label, folder, method, block, *having in listed:
-        found = [
-            entry
-            for entry in table(folder).rows
-            if entry.method == method
-            and entry.block == block
-            and "settings.content.encoder" not in dotted(entry.config)
-            and fits(having, {str(value) for value in dotted(entry.config).values()})
-        ]
+    for entry in listed:
+        found = row_of(entry)
         if found:
-            values = (f"{found[0].values[name].mean:.4f}".removeprefix("0") for name in columns)
-            lines.append(f"| {label} | " + " | ".join(values) + " |")
+            values = (f"{found.values[name].mean:.4f}".removeprefix("0") for name in columns)
+            lines.append(f"| {entry[0]} | " + " | ".join(values) + " |")
     return lines
+
+
+def row_of(listed: Row) -> TableRow | None:
+    """The best row of the benchmark's table that is meant; None where no result file has it."""
+    _, folder, method, block, *having = listed
+    for entry in table(folder).rows:
+        config = dotted(entry.config)
+        if (
+            (entry.method, entry.block) == (method, block)
+            and "settings.content.encoder" not in config
+            and fits(having, {str(value) for value in config.values()})
+        ):
+            return entry
+    return None
+
+
+def difference_rows() -> list[str]:
+    """Every listed difference with its 95 % interval over users as Markdown lines.
+
+    Those of the same test cases are resampled together: users cost more to draw than values to average.
+    """
+    chosen: dict[str, list[tuple[str, np.ndarray, np.ndarray]]] = {}
+    for wanted in DIFFERENCES:
+        of, over = row_of(wanted.of), row_of(wanted.over)
+        if of is None or over is None:
+            continue
+        own = [entry for entry in of.results if wanted.seed in (None, entry.result.seed)]
+        seeds = named_seeds(own, wanted.seed)
+        label = (
+            f"{wanted.of[0]}{seeds} ({of.block}) | {wanted.over[0]}{named_seeds(over.results)} ({over.block})"
+        )
+        cases = of.results[0].result.data.cases_hash
+        if cases != over.results[0].result.data.cases_hash:
+            raise ValueError(f"{label}: judged on different cases")
+        values = user_values(own, wanted.metric), user_values(over.results, wanted.metric)
+        chosen.setdefault(cases, []).append((f"{label} | {wanted.metric}", *values))
+    lines = ["| of | over | metric | difference | 95 % | p |", "|---|---|---|---:|---|---:|"]
+    for group in chosen.values():
+        compared = compare_pairs([(of, over) for _, of, over in group])
+        lines += [difference_row(label, found) for (label, _, _), found in zip(group, compared, strict=True)]
+    return lines
+
+
+def named_seeds(results: Sequence[StoredResult], seed: int | None = None) -> str:
+    if seed is not None:
+        return f", seed {seed}"
+    return f", {len(results)} seeds" if len(results) > 1 else ""
+
+
+def difference_row(label: str, found: PairedComparison) -> str:
+    def signed(value: float) -> str:
+        return f"{value:+.4f}".replace("0.", ".", 1).replace("-", "−")
+
+    mean, low, high = (
+        signed(value) for value in (found.difference.mean, found.difference.low, found.difference.high)
+    )
+    return f"| {label} | {mean} | {low} to {high} | {found.p_value:.4f} |"
 
 
 LEAD_OF = {"RMSE": "squared error"}

@@ -1,0 +1,69 @@
+"""Which paired differences stand in docs/tables.md: every one that README speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from table_rows import ALONE, BEAUTY, CLOSED_AGAIN, LEARNED_AGAIN, Row
+
+HM = "fusion/hm"
+CLOSED, LEARNED = "closed fusion", "learned fusion"
+MOVIES = "movies-last-five"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row of the benchmark's tables less another, user by user."""
+
+    of: Row
+    over: Row
+    metric: str
+    seed: int | None = None
+    """Of the first row this seed alone; None: every user's mean over all seeds."""
+
+
+def ours(recipe: str, block: str, *, folder: str = HM, likeness: bool = False) -> Row:
+    label = f"UniMP `{recipe}`{', likeness head' if likeness else ''}"
+    return label, folder, "unimp", block, recipe, "128" if likeness else "!128"
+
+
+HM_FEATURES: Row = ("features only", HM, "features", LEARNED)
+HM_UNISREC: Row = ("UniSRec", HM, "unisrec", LEARNED)
+HM_TREES = ours("distilled-hm-trees", ALONE)
+HM_SASREC_TREES: Row = ("SASRec taught by trees", HM, "sasrec", ALONE, "trees")
+BEAUTY_FEATURES: Row = ("features only", BEAUTY, "features", LEARNED)
+BEAUTY_AGAIN: Row = ("UniMP `small-beauty`", BEAUTY, "unimp", LEARNED_AGAIN, "small-beauty")
+BEAUTY_SASREC_AGAIN: Row = ("SASRec", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees")
+BEAUTY_TREES: Row = ("UniMP `distilled-beauty`", BEAUTY, "unimp", ALONE, "distilled-beauty")
+
+DIFFERENCES = (
+    Difference(HM_TREES, ("ItemKNN with recency", "hm", "itemknn-recency", ALONE), "NDCG@5"),
+    Difference(HM_TREES, HM_SASREC_TREES, "NDCG@5", seed=0),
+    Difference(
+        ("SASRec, linear teacher", HM, "sasrec", ALONE, "0.9", "!trees"),
+        ours("distilled-hm", ALONE),
+        "NDCG@5",
+    ),
+    Difference(ours("small-hm", ALONE, likeness=True), ours("small-hm", ALONE), "NDCG@5"),
+    Difference(ours("small-hm", ALONE, likeness=True), ("LightGCN", HM, "lightgcn", ALONE), "NDCG@5"),
+    Difference(("GRU4Rec", HM, "gru4rec", CLOSED), ("features only", HM, "features", CLOSED), "NDCG@5"),
+    Difference(ours("distilled-hm-trees", CLOSED_AGAIN), ("features only", HM, "features", CLOSED), "NDCG@5"),
+    Difference(ours("small-hm", LEARNED), HM_FEATURES, "NDCG@5"),
+    Difference(ours("small-hm", LEARNED), HM_UNISREC, "NDCG@5"),
+    Difference(ours("paper-hm", LEARNED), HM_FEATURES, "NDCG@5"),
+    Difference(ours("paper-hm", LEARNED), HM_UNISREC, "NDCG@5"),
+    Difference(HM_UNISREC, HM_FEATURES, "NDCG@5"),
+    Difference(("TIGER", HM, "tiger", LEARNED), HM_FEATURES, "NDCG@5"),
+    Difference(BEAUTY_TREES, ("WEARec", BEAUTY, "wearec", ALONE), "NDCG@10"),
+    Difference(BEAUTY_TREES, ("BSARec", "beauty", "bsarec", ALONE), "NDCG@10"),
+    Difference(BEAUTY_TREES, ("SASRec taught by trees", BEAUTY, "sasrec", ALONE, "trees"), "NDCG@10"),
+    Difference(
+        ("UniMP on SmolLM2-135M", "backbones/compact-sentences-beauty", "unimp", CLOSED),
+        ("WEARec", BEAUTY, "wearec", CLOSED),
+        "NDCG@10",
+    ),
+    Difference(BEAUTY_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
+    Difference(BEAUTY_SASREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
+    Difference(BEAUTY_AGAIN, BEAUTY_SASREC_AGAIN, "NDCG@10"),
+    Difference(("UniMP", MOVIES, "unimp", ALONE), ("EASE", MOVIES, "ease", ALONE), "NDCG@5"),
+)
