@@ -114,11 +114,7 @@ def measure(run: Path, most: int) -> dict[str, Any]:
         f"difference of '{OWN}' to": dict(sorted(leads.items())),
         "environment": Environment.here().model_dump(mode="json"),
         "values": {
-            way: {
-                name: [None if x != x else round(x, 4) for x in values.tolist()]
-                for name, values in one.items()
-            }
-            for way, (one, _) in found.items()
+            way: {name: listed(values) for name, values in one.items()} for way, (one, _) in found.items()
         },
     }
 

@@ -16,8 +16,9 @@ from unimp.data.histories import Histories
 from unimp.inference.scored_rows import ScoredRows
 from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig
 from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights
-from unimp.tasks.image_generation.planning import WishPlanner, elected, named
-from unimp.tasks.image_generation.task import ImageGenerationTask
+from unimp.tasks.image_generation.planning import WishPlanner, elected, in_words, named
+from unimp.tasks.image_generation.schema import ImageRequest
+from unimp.tasks.image_generation.task import ImageGenerationTask, added
 from unimp.tasks.queries import spaced
 from unimp.tasks.search.task import SearchTask
 
@@ -64,19 +65,19 @@ def test_items_that_have_what_the_words_name_vote_alone(planner: WishPlanner) ->
     told = {category: values[other][category]}
     loud = found([first, other], [9.0, -9.0])
     planner = replace(planner, attributes=(colour,))
-    assert planner.plan(told, loud).text == values[other][colour]
-    assert planner.plan({}, loud).text == values[first][colour]
-    assert planner.plan({colour: values[first][colour]}, loud).text == ""  # said already
-    assert planner.plan({}, found([], [])).text == ""
-    assert planner.plan({}, found([len(values) + 3], [1.0])).text == ""  # a picture from outside
+    assert planner.plan(told, loud) == {colour: values[other][colour]}
+    assert planner.plan({}, loud) == {colour: values[first][colour]}
+    assert planner.plan({colour: values[first][colour]}, loud) == {}  # said already
+    assert planner.plan({}, found([], [])) == {}
+    assert planner.plan({}, found([len(values) + 3], [1.0])) == {}  # a picture from outside
 
 
 def test_nothing_is_planned_for_nothing(planner: WishPlanner) -> None:
     nobody = Histories.from_lists([[], [3]])
     plans = planner.planned(nobody, [Query(), Query()])
-    assert plans[0].text == ""
-    assert plans[1].text
-    assert planner.planned(nobody.first(0), [Query(), Query()]) == [Query(), Query()]
+    assert plans[0] == {}
+    assert plans[1]
+    assert planner.planned(nobody.first(0), [Query(), Query()]) == [{}, {}]
 
 
 def test_weights_of_four_readings() -> None:
@@ -108,11 +109,34 @@ def test_only_the_plan_is_read_for_it(six: Six, planner: WishPlanner) -> None:
         planning(six, planner, 1.0),
         sampling=SamplingConfig(temperature=0.0, guidance=0.0, history_guidance=0.0, plan_guidance=1.0),
     )
-    plans = planner.planned(HISTORIES, QUERIES)
+    plans = [in_words(plan) for plan in planner.planned(HISTORIES, QUERIES)]
     with torch.inference_mode():
         generators = [torch.Generator()] * 3
         expected = imaginer_of(six, temperature=0.0).draw(HISTORIES.first(0), plans, generators)
     assert codes_of(alone) == expected.tolist()
+
+
+def test_an_answer_says_what_was_planned(six: Six, planner: WishPlanner) -> None:
+    task, drawer = six.answerer.parts.task(ImageGenerationTask), planning(six, planner, 1.0)
+    requests = [ImageRequest(history=[], text=query.text) for query in QUERIES]
+    answers = task.answer(drawer, HISTORIES, requests)
+    plans = planner.planned(HISTORIES, [Query(query.text.strip()) for query in QUERIES])
+    assert any(plans)
+    for answer, plan in zip(answers, plans, strict=True):
+        assert answer.planned == plan
+        assert all(value in " ".join(answer.because) for value in plan.values())
+        assert task.lines(answer) == list(answer.because)
+    silent = replace(drawer, sampling=SamplingConfig(plan_guidance=0.0))
+    for answer in task.answer(silent, HISTORIES, requests):
+        assert (answer.planned, answer.because) == ({}, ())
+
+
+def test_a_sentence_says_whether_the_history_had_a_part() -> None:
+    plan = {"product_type": "Dress", "colour": "Black"}
+    (personal,), (cold,) = added(plan, personal=True), added(plan, personal=False)
+    assert personal == "Added because the history and the words suggest it: product type Dress, colour Black."
+    assert "history" not in cold
+    assert added({}, personal=True) == ()
 
 
 def test_the_recipe_names_what_is_planned(six: Six) -> None:

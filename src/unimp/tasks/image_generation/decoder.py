@@ -25,7 +25,7 @@ from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
 from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights, guided
-from unimp.tasks.image_generation.planning import WishPlanner
+from unimp.tasks.image_generation.planning import Plan, WishPlanner, in_words
 from unimp.tasks.image_generation.reranking import PictureReranker
 from unimp.tasks.image_generation.schema import ImageRequest
 from unimp.tasks.image_generation.task import ImageGenerationTask
@@ -92,9 +92,12 @@ class ModelImageGenerator(Decoder):
 
     def draw_all(
         self, histories: Histories, wishes: Sequence[Query], requests: Sequence[ImageRequest]
-    ) -> list[PictureArray]:
-        """[U] each request's pictures, uint8 [count, Y, X, 3]: a seed means the same in any company."""
-        found: list[PictureArray] = []
+    ) -> list[tuple[PictureArray, Plan]]:
+        """[U] each request's pictures, uint8 [count, Y, X, 3], and what was planned for them.
+
+        A seed means the same in any company.
+        """
+        found: list[tuple[PictureArray, Plan]] = []
         for sampling, group in groupby(
             range(len(requests)), key=lambda user: self.sampling_of(requests[user])
         ):
@@ -114,8 +117,8 @@ class ModelImageGenerator(Decoder):
         wishes: Sequence[Query],
         requests: Sequence[ImageRequest],
         users: Sequence[int],
-    ) -> list[PictureArray]:
-        """The pictures of a few users, in one pass; each request draws from a generator of its own."""
+    ) -> list[tuple[PictureArray, Plan]]:
+        """Pictures and plans of a few users, in one pass; each request draws from a generator of its own."""
         counts = [requests[user].count for user in users]
         generators = [torch.Generator().manual_seed(requests[user].seed) for user in users]
         rows = np.array(users, dtype=np.int64)
@@ -123,10 +126,18 @@ class ModelImageGenerator(Decoder):
             progress_bar("drawing", sum(counts), show=self.show) as bar,
             torch.inference_mode(),
         ):
-            queries = [wishes[user] for user in users]
-            pictures = self.best(histories.select(rows), queries, generators, counts)
+            queries, own = [wishes[user] for user in users], histories.select(rows)
+            plans = self.plans(own, queries)
+            pictures = self.best(own, queries, generators, counts, plans)
             bar.advance(sum(counts))
-        return list(np.split(pictures, np.cumsum(counts)[:-1]))
+        return list(zip(np.split(pictures, np.cumsum(counts)[:-1]), plans, strict=True))
+
+    def plans(self, histories: Histories, queries: Sequence[Query]) -> list[Plan]:
+        """What the user's own search adds to each wish; nothing where nothing is planned."""
+        if self.planner is None or not self.sampling.plan_guidance:
+            return [{} for _ in queries]
+        self.check()
+        return self.planner.planned(histories, queries)
 
     def imagine(self, histories: Histories, guidance: Sequence[Query], seed: int) -> PictureArray:
         """uint8 [U, Y, X, 3] of all users from one generator; the same seed draws the same pictures."""
@@ -148,11 +159,15 @@ class ModelImageGenerator(Decoder):
         queries: Sequence[Query],
         generators: Sequence[torch.Generator],
         counts: Sequence[int] = (),
+        plans: Sequence[Plan] | None = None,
     ) -> PictureArray:
-        """[P, Y, X, 3] of each user `counts` pictures (empty: one), the reranker's choice of several each."""
+        """[P, Y, X, 3] of each user `counts` pictures (empty: one), the reranker's choice of several each.
+
+        plans: [U]; None: made here.
+        """
         counts = counts or [1] * len(queries)
         draws = self.sampling.draws if self.reranker is not None else 1
-        codes = self.draw(histories, queries, generators, [count * draws for count in counts])
+        codes = self.draw(histories, queries, generators, [count * draws for count in counts], plans)
         sought_PD = None
         if self.reranker is not None and draws > 1:
             self.check()
@@ -180,26 +195,25 @@ class ModelImageGenerator(Decoder):
         queries: Sequence[Query],
         generators: Sequence[torch.Generator],
         draws: Sequence[int] = (),
+        plans: Sequence[Plan] | None = None,
     ) -> Tensor:
         """[N, S] codes, those of one user beside each other; each history is read once.
 
         generators: [U]; users beside each other may share one. draws: [U] how many of each; empty: one.
+        plans: [U]; None: made here.
         """
         draws = draws or [1] * len(queries)
         each = [generators[user] for user in repeated(draws).tolist()]
         vocabulary = self.encoder.vocabulary
         first, places = vocabulary.first_code, vocabulary.num_places
         towards = self.sampling.history_guidance if histories.lengths.any() else None
-        plans: Sequence[Query] = []
-        if self.planner is not None and self.sampling.plan_guidance:
-            self.check()
-            plans = self.planner.planned(histories, queries)
-        planned = self.sampling.plan_guidance if plans else 0.0
+        plans = self.plans(histories, queries) if plans is None else plans
+        planned = self.sampling.plan_guidance if self.planner is not None else 0.0
         weights = conditioning_weights(self.sampling.guidance, towards, planned)
         going = []
         for conditioning in weights:
             self.check()
-            going.append(self.read(*self.known(conditioning, histories, queries, plans)))
+            going.append(self.read(*self.known(conditioning, histories, queries, list(map(in_words, plans)))))
         if max(draws) > 1:
             rows = repeated(draws).to(self.state.table_ID.device)
             for continuation in going:

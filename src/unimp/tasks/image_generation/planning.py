@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from unimp.inference.searching import ModelSearcher
 from unimp.model.inputs import ItemState
 from unimp.tasks.queries import QueryMaker, spaced
 
+Plan: TypeAlias = dict[str, str]
+"""Attribute -> the value that a drawing shall show."""
 LOOKED_AT = 500
 """Items that vote."""
 SHARPNESS = 0.5
@@ -44,15 +46,15 @@ class WishPlanner(Decoder):
     def with_prefixes(self, cache: PrefixCache) -> Self:
         return replace(self, searcher=self.searcher.with_prefixes(cache))
 
-    def planned(self, histories: Histories, queries: Sequence[Query]) -> list[Query]:
-        """For each wish the values of the attributes that it leaves open, as words; none for a wish that says
-        nothing, of a user without a history."""
+    def planned(self, histories: Histories, queries: Sequence[Query]) -> list[Plan]:
+        """For each wish the values of attributes that it leaves open; none for a wish that says nothing, of a
+        user without a history."""
         asked = [
             user
             for user, query in enumerate(queries)
             if query.text or query.has_picture or histories.lengths[user]
         ]
-        plans = [Query()] * len(queries)
+        plans: list[Plan] = [{} for _ in queries]
         if not asked:
             return plans
         some = histories.select(np.array(asked, dtype=np.int64))
@@ -70,12 +72,12 @@ class WishPlanner(Decoder):
                 values[field] = value
         return values
 
-    def plan(self, told: dict[str, str], items: ScoredRows) -> Query:
+    def plan(self, told: dict[str, str], items: ScoredRows) -> Plan:
         """What the items found for one wish agree on, where `told` says nothing."""
         known = items.rows < len(self.queries.values)  # not pictures from outside
         rows, scores = items.rows[known], items.scores[known].astype(np.float64)
         if not len(rows):
-            return Query()
+            return {}
         values = [dict(self.queries.values[row]) for row in rows.tolist()]
         wanted = named(told)
         agreed = np.array([len(wanted & set(one.values())) for one in values])
@@ -84,8 +86,12 @@ class WishPlanner(Decoder):
         for attribute in self.attributes:
             if attribute not in told and (value := elected(attribute, values, votes)):
                 added[attribute] = value
-        ordered = [added[name] for name in self.queries.fields if name in added]
-        return Query(" ".join(dict.fromkeys(ordered)))
+        return {name: added[name] for name in self.queries.fields if name in added}
+
+
+def in_words(plan: Plan) -> Query:
+    """The plan as the wish that guides a drawing."""
+    return Query(" ".join(dict.fromkeys(plan.values())))
 
 
 def named(told: dict[str, str]) -> set[str]:

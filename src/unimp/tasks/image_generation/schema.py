@@ -74,6 +74,10 @@ class Drawing:
     seed: int
     history: tuple[str, ...]
     cold_start: bool = False
+    planned: dict[str, str] = field(default_factory=dict)
+    """Attribute values that the words left open and the user's own search expects (`sampling.planned`)."""
+    because: tuple[str, ...] = ()
+    """The same as a sentence."""
 
 
 ANSWER_EXAMPLE: dict[str, Any] = {
@@ -83,5 +87,7 @@ ANSWER_EXAMPLE: dict[str, Any] = {
     "seed": 7,
     "history": [],
     "cold_start": True,
+    "planned": {},
+    "because": [],
 }
 """What the JSON of an answer looks like."""

@@ -208,8 +208,17 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         drawn = decoder.draw_all(histories, wishes, requests)
         histories_as_ids = history_ids(self.context.catalog, histories)
         return [
-            Drawing(tuple(pictures), request.text, values, request.seed, history, not history)
-            for request, values, pictures, history in zip(
+            Drawing(
+                tuple(pictures),
+                request.text,
+                values,
+                request.seed,
+                history,
+                not history,
+                planned,
+                added(planned, personal=bool(history)),
+            )
+            for request, values, (pictures, planned), history in zip(
                 requests, known, drawn, histories_as_ids, strict=True
             )
         ]
@@ -231,7 +240,7 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         return [pl.Series("picture", files, dtype=pl.Binary)]
 
     def lines(self, answer: Drawing) -> list[str]:
-        return []
+        return list(answer.because)
 
     def files(self, answer: Drawing) -> dict[str, bytes]:
         return {
@@ -271,6 +280,15 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         if self.judge is None:
             raise ConfigError(f"{self.name}: generated pictures need a judge; make one by `with_judge`")
         return self.judge.score(self.guidance, method, cases)
+
+
+def added(planned: Mapping[str, str], *, personal: bool) -> tuple[str, ...]:
+    """What was drawn beside the words, as a sentence; none where nothing was planned."""
+    if not planned:
+        return ()
+    why = "the history and the words suggest" if personal else "the words suggest"
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in planned.items())
+    return (f"Added because {why} it: {said}.",)
 
 
 def without_query(task: RecommendationTask, histories: Histories, user: int, query: Query) -> UserSentence:
