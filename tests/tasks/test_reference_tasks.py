@@ -13,6 +13,7 @@ from unimp.data.histories import NO_TIME, Histories
 from unimp.data.reviews import AspectLexicon
 from unimp.features.pixels import Pixels
 from unimp.tasks.explanation.references import (
+    AgreedSentence,
     FrequentSentence,
     RetrievedSentence,
     Sentences,
@@ -158,12 +159,23 @@ def test_without_likeness_the_rating_decides_and_an_unknown_item_borrows() -> No
     assert borrowing.explain(users([]), np.array([4]))[0].text == "The mug has a good sturdy handle."
 
 
+def test_the_sentence_about_the_item_that_the_others_agree_with() -> None:
+    log, events = written()
+    told = ["A mug.", "My lamp has a wide shade.", "The mug has a sturdy handle.", "This lamp is bright."]
+    events = events.with_columns(review=pl.Series([*told, "The mug has one good handle.", "Ok."]))
+    events = events.with_columns(summary=pl.lit(None, dtype=pl.String))
+    explainer: Explainer = AgreedSentence.fit(log, events, LEXICON, 5)
+    own = [answer.text for answer in explainer.explain(users([], []), np.array([0, 2]))]
+    assert own[0] == "The mug has a sturdy handle."
+    assert own[1] == "My lamp has a wide shade."
+
+
 def test_nobody_wrote_anything() -> None:
     log, events = written()
     none = events.with_columns(review=pl.lit(""))
     for explainer in (
         FrequentSentence.fit(log, none, LEXICON), TemplateSentence.fit(log, none, LEXICON),
-        RetrievedSentence.fit(log, none, LEXICON, 5),
+        RetrievedSentence.fit(log, none, LEXICON, 5), AgreedSentence.fit(log, none, LEXICON, 5),
     ):  # fmt: skip
         answer = explainer.explain(log, np.array([0, 1, 2]))[0]
         assert answer.text == ""

@@ -1,10 +1,12 @@
-"""Explanations without a model: the most frequent sentence, a template, one fetched for item and user."""
+"""Explanations without a model: the most frequent sentence, a template, one fetched for item and user, and
+the one about the item that agrees most with the others."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,11 @@ from unimp.data.review_sentences import tokens_of
 from unimp.data.reviews import AspectLexicon, named_aspects, pick_sentence, reviews_of
 from unimp.features.item_graph import ItemGraph, cosine_graph
 from unimp.features.text import TermWeights
+from unimp.tasks.explanation.consensus import agreement, words_of
 from unimp.tasks.rating.references import BiasModel
+
+COMPARED = 30
+"""Latest sentences about an item that one of them is chosen from, and among which it must agree."""
 
 
 @dataclass(frozen=True)
@@ -180,3 +186,48 @@ class RetrievedSentence:
             if int(near.col[place]) in self.by_item:
                 return self.by_item[int(near.col[place])]
         return []
+
+
+@dataclass(frozen=True)
+class AgreedSentence:
+    """The training sentence about the item that agrees most with the others about it and with any item's.
+
+    What `speaking.consensus` does with a model's texts, done with what others wrote: the mean ROUGE-L with
+    the latest `COMPARED` sentences about the item and as many about any. Which sentences an item has, and
+    what one that nobody wrote about does, is as in `RetrievedSentence`.
+    """
+
+    fetched: RetrievedSentence
+    _chosen: dict[int, str] = field(default_factory=dict, repr=False)
+    """Item row -> its sentence, once found."""
+
+    @classmethod
+    def fit(
+        cls, train: Histories, events: pl.DataFrame, lexicon: AspectLexicon, num_items: int
+    ) -> AgreedSentence:
+        return cls(RetrievedSentence.fit(train, events, lexicon, num_items))
+
+    def explain(self, histories: Histories, item_rows: IntArray) -> list[ExplainedRating]:
+        """See `Explainer`."""
+        ratings = self.fetched.rater.rate(histories, item_rows).tolist()
+        return [
+            ExplainedRating(self.about(row), rating)
+            for row, rating in zip(item_rows.tolist(), ratings, strict=True)
+        ]
+
+    @cached_property
+    def of_any_item(self) -> list[list[str]]:
+        """Words of the sentences that stand for what is said of anything, drawn once."""
+        texts = self.fetched.sentences.texts
+        drawn = np.random.default_rng(0).permutation(len(texts))[:COMPARED]
+        return [words_of(texts[place]) for place in np.sort(drawn).tolist()]
+
+    def about(self, item_row: int) -> str:
+        """Of equals the earliest; the most frequent sentence of all where there is none."""
+        if item_row not in self._chosen:
+            sentences = self.fetched.sentences
+            texts = [sentences.texts[place] for place in self.fetched.about(item_row)[-COMPARED:]]
+            known = [words_of(text) for text in texts] + self.of_any_item
+            best = max(texts, key=lambda text: agreement(words_of(text), known), default=None)
+            self._chosen[item_row] = sentences.most_frequent if best is None else best
+        return self._chosen[item_row]

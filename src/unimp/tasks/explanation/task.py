@@ -185,16 +185,27 @@ class ExplanationTask(Task[ExplainRequest, Explanation, "ModelExplainer", Explai
         ]
 
     def references(self, parts: DecoderParts) -> Mapping[str, Explainer]:
-        """Sentences of training users (the most frequent, one found for item and user), and a template."""
-        from unimp.tasks.explanation.references import FrequentSentence, RetrievedSentence, TemplateSentence
+        return self.explainers()
+
+    def explainers(self) -> Mapping[str, Explainer]:
+        """Without a model: a template, and sentences of training users (the most frequent one, one found for
+        item and user, and the one about the item that agrees most with the others)."""
+        from unimp.tasks.explanation.references import (
+            AgreedSentence,
+            FrequentSentence,
+            RetrievedSentence,
+            TemplateSentence,
+        )
 
         context = self.context
         assert context.events is not None
         train, events, lexicon = context.train, context.events, context.lexicon
+        fetched = RetrievedSentence.fit(train, events, lexicon, len(context.catalog))
         return {
             "most frequent sentence": FrequentSentence.fit(train, events, lexicon),
             "template": TemplateSentence.fit(train, events, lexicon),
-            "retrieved sentence": RetrievedSentence.fit(train, events, lexicon, len(context.catalog)),
+            "retrieved sentence": fetched,
+            "agreed sentence": AgreedSentence(fetched),
         }
 
     def score(
