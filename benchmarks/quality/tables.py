@@ -11,16 +11,16 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Collection, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 import numpy as np
 import polars as pl
 from ablation import table_lines as ablation_lines
+from differences import difference_rows
 from explanation_page import explanation_page
-from lead_rows import DIFFERENCES
+from found_rows import RESULTS, ROOT, row_of, table
 from table_rows import (
     BEAUTY_ROWS,
     DISTILLED_BEAUTY_ROWS,
@@ -32,23 +32,14 @@ from table_rows import (
 
 from unimp.core.config import dotted
 from unimp.evaluate.bench.publish import as_markdown
-from unimp.evaluate.bench.result import StoredResult
-from unimp.evaluate.bench.significance import PairedComparison, compare_pairs
-from unimp.evaluate.bench.table import Table, TableRow, build_table, user_values
+from unimp.evaluate.bench.table import TableRow
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "results"
 SIXTEEN = (
     "mf", "macr", "lightgcn", "ultragcn", "hgn", "gru4rec", "sasrec", "s3rec", "bert4rec", "unisrec",
     "p5", "vip5", "vbpr", "causalrec", "mmgcl", "mmssl",
 )  # fmt: skip
 """The baselines of UniMP's paper."""
 PAPER_COLUMNS = ("HR@3", "NDCG@3", "MRR@3", "HR@5", "NDCG@5", "MRR@5")
-
-
-@cache
-def table(name: str) -> Table:
-    return build_table(RESULTS / name)
 
 
 def row(name: str, method: str) -> TableRow:
@@ -141,11 +132,6 @@ def filled(page: str, tables: dict[str, list[str]]) -> str:
     return text
 
 
-def fits(having: Sequence[str], values: Collection[str]) -> bool:
-    """Whether the values hold each of these, or lack it where "!" stands before."""
-    return all((value.removeprefix("!") in values) != value.startswith("!") for value in having)
-
-
 def block_rows(listed: Sequence[Row]) -> list[str]:
     """A table of next-item results as Markdown lines, in the order listed."""
     columns = ("NDCG@5", "HR@5", "NDCG@10", "HR@10")
@@ -156,63 +142,6 @@ def block_rows(listed: Sequence[Row]) -> list[str]:
             values = (f"{found.values[name].mean:.4f}".removeprefix("0") for name in columns)
             lines.append(f"| {entry[0]} | " + " | ".join(values) + " |")
     return lines
-
-
-def row_of(listed: Row) -> TableRow | None:
-    """The best row of the benchmark's table that is meant; None where no result file has it."""
-    _, folder, method, block, *having = listed
-    for entry in table(folder).rows:
-        config = dotted(entry.config)
-        if (
-            (entry.method, entry.block) == (method, block)
-            and "settings.content.encoder" not in config
-            and fits(having, {str(value) for value in config.values()})
-        ):
-            return entry
-    return None
-
-
-def difference_rows() -> list[str]:
-    """Every listed difference with its 95 % interval over users as Markdown lines.
-
-    Those of the same test cases are resampled together: users cost more to draw than values to average.
-    """
-    chosen: dict[str, list[tuple[str, np.ndarray, np.ndarray]]] = {}
-    for wanted in DIFFERENCES:
-        of, over = row_of(wanted.of), row_of(wanted.over)
-        if of is None or over is None:
-            continue
-        own = [entry for entry in of.results if wanted.seed in (None, entry.result.seed)]
-        seeds = named_seeds(own, wanted.seed)
-        label = (
-            f"{wanted.of[0]}{seeds} ({of.block}) | {wanted.over[0]}{named_seeds(over.results)} ({over.block})"
-        )
-        cases = of.results[0].result.data.cases_hash
-        if cases != over.results[0].result.data.cases_hash:
-            raise ValueError(f"{label}: judged on different cases")
-        values = user_values(own, wanted.metric), user_values(over.results, wanted.metric)
-        chosen.setdefault(cases, []).append((f"{label} | {wanted.metric}", *values))
-    lines = ["| of | over | metric | difference | 95 % | p |", "|---|---|---|---:|---|---:|"]
-    for group in chosen.values():
-        compared = compare_pairs([(of, over) for _, of, over in group])
-        lines += [difference_row(label, found) for (label, _, _), found in zip(group, compared, strict=True)]
-    return lines
-
-
-def named_seeds(results: Sequence[StoredResult], seed: int | None = None) -> str:
-    if seed is not None:
-        return f", seed {seed}"
-    return f", {len(results)} seeds" if len(results) > 1 else ""
-
-
-def difference_row(label: str, found: PairedComparison) -> str:
-    def signed(value: float) -> str:
-        return f"{value:+.4f}".replace("0.", ".", 1).replace("-", "−")
-
-    mean, low, high = (
-        signed(value) for value in (found.difference.mean, found.difference.low, found.difference.high)
-    )
-    return f"| {label} | {mean} | {low} to {high} | {found.p_value:.4f} |"
 
 
 LEAD_OF = {"RMSE": "squared error"}

@@ -16,8 +16,9 @@ from unimp.answer import Query
 from unimp.data.histories import Histories
 from unimp.inference.forward import last_hidden
 from unimp.sentence.parts import Codes, UserSentence
-from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig, paint, sample
-from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights, guided
+from unimp.tasks.image_generation.decoder import ModelImageGenerator, paint
+from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights, guided, sample
+from unimp.tasks.image_generation.sampling import SamplingConfig
 from unimp.tasks.image_generation.task import ImageGenerationTask
 
 HISTORIES = Histories.from_lists([[1, 5, 9], [], [30, 31]])

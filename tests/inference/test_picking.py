@@ -13,8 +13,9 @@ from unimp.answer import PictureArray, Query
 from unimp.data.histories import Histories
 from unimp.features.pixels import load_pixels
 from unimp.inference.forward import last_hidden
-from unimp.tasks.image_generation.decoder import PAINTED, ModelImageGenerator, SamplingConfig, paint
+from unimp.tasks.image_generation.decoder import PAINTED, ModelImageGenerator, paint
 from unimp.tasks.image_generation.reranking import PictureReranker
+from unimp.tasks.image_generation.sampling import SamplingConfig
 from unimp.tasks.image_generation.task import ImageGenerationTask
 
 HISTORIES = Histories.from_lists([[1, 5, 9], [], [30, 31]])

@@ -14,11 +14,12 @@ from unimp.answer import Query
 from unimp.core.errors import ConfigError
 from unimp.data.histories import Histories
 from unimp.inference.scored_rows import ScoredRows
-from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig
+from unimp.tasks.image_generation.decoder import ModelImageGenerator
 from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights
 from unimp.tasks.image_generation.planning import WishPlanner, elected, in_words, named
-from unimp.tasks.image_generation.schema import ImageRequest
-from unimp.tasks.image_generation.task import ImageGenerationTask, added
+from unimp.tasks.image_generation.sampling import SamplingConfig
+from unimp.tasks.image_generation.schema import ImageRequest, added
+from unimp.tasks.image_generation.task import ImageGenerationTask
 from unimp.tasks.queries import spaced
 from unimp.tasks.search.task import SearchTask
 

@@ -22,7 +22,7 @@ from unimp.runs.training_config import DistillationConfig, ObjectiveConfig, Trai
 from unimp.sentence.template import SentenceConfig
 from unimp.sentence.vocabulary import TokenizerConfig
 from unimp.tasks.explanation.decoder import SpeakingConfig
-from unimp.tasks.image_generation.decoder import SamplingConfig
+from unimp.tasks.image_generation.sampling import SamplingConfig
 
 
 class Recipe(Config):

@@ -9,11 +9,9 @@ from typing import Self
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from unimp.answer import PictureArray, Query
-from unimp.core.config import Config
 from unimp.core.progress import progress_bar
 from unimp.data.histories import Histories
 from unimp.inference.continuation import Check, Continuation, nothing_to_check
@@ -24,39 +22,15 @@ from unimp.model.image_tokenizer import ImageTokenizer
 from unimp.model.inputs import ItemState
 from unimp.model.unimp import UnimpModel
 from unimp.sentence.encoder import SentenceEncoder
-from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights, guided
+from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights, guided, sample
 from unimp.tasks.image_generation.planning import Plan, WishPlanner, in_words
 from unimp.tasks.image_generation.reranking import PictureReranker
+from unimp.tasks.image_generation.sampling import SamplingConfig
 from unimp.tasks.image_generation.schema import ImageRequest
 from unimp.tasks.image_generation.task import ImageGenerationTask
 
-COLDEST = 1e-3
-"""A temperature below this takes the likeliest code: dividing by it would overflow."""
 PAINTED = 8
 """Pictures painted, or compared, between two checks."""
-
-
-class SamplingConfig(Config):
-    """How codes are drawn."""
-
-    temperature: float = Field(0.9, ge=0)
-    """Below 1 the likely becomes likelier; 0 always takes the likeliest."""
-    top_p: float = Field(0.95, gt=0, le=1)
-    """Only the likeliest codes that together have this probability (Holtzman et al. 2020)."""
-    guidance: float = Field(1.0, ge=0)
-    """Above 1, what words and history add to the likelihood counts so many times (classifier-free guidance,
-    Ho & Salimans 2022); costs a second reading without either."""
-    history_guidance: float | None = Field(None, ge=0)
-    """How many times what the history adds to the words counts; None: as many as `guidance` says, and
-    anything else costs a reading without the history."""
-    planned: tuple[str, ...] = ()
-    """Attributes for which the user's own search says what it expects where the words leave them open, and
-    which then guide the drawing beside the words: those that pictures show and a history foretells."""
-    plan_guidance: float = Field(1.0, ge=0)
-    """How many times what is planned counts; costs a reading of it and one of nothing."""
-    draws: int = Field(4, ge=1)
-    """Pictures drawn for each one requested; the model's own search picks the one that suits words and
-    history best. 1 leaves nothing to pick."""
 
 
 @dataclass
@@ -279,26 +253,6 @@ def packed(users: Sequence[int], counts: Sequence[int], most: int) -> list[list[
         packs[-1].append(user)
         room -= counts[user]
     return packs
-
-
-def sample(logits_UC: Tensor, config: SamplingConfig, generators: Sequence[torch.Generator]) -> Tensor:
-    """[U] one code each; drawn on the CPU, so that a seed means the same on every device.
-
-    generators: [U]; rows beside each other that share one are drawn together.
-    """
-    if config.temperature < COLDEST:
-        return logits_UC.argmax(dim=-1)
-    p_UC = torch.softmax(logits_UC.cpu() / config.temperature, dim=-1)
-    ordered = p_UC.sort(dim=-1, descending=True)
-    outside = ordered.values.cumsum(dim=-1) - ordered.values >= config.top_p
-    p_UC = p_UC.scatter(1, ordered.indices, ordered.values.masked_fill(outside, 0.0))
-    drawn: list[Tensor] = []
-    start = 0
-    for _, group in groupby(generators, key=id):
-        stop = start + len(list(group))
-        drawn.append(torch.multinomial(p_UC[start:stop], 1, generator=generators[start])[:, 0])
-        start = stop
-    return torch.cat(drawn).to(logits_UC.device)
 
 
 def paint(tokenizer: ImageTokenizer, codes_US: Tensor) -> PictureArray:

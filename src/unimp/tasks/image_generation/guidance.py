@@ -1,12 +1,21 @@
-"""Classifier-free guidance (Ho & Salimans 2022): words and history each count as often as asked."""
+"""Which code comes next: classifier-free guidance (Ho & Salimans 2022), in which words and history each count
+as often as asked, then a draw among the likely ones."""
+
+# U pictures, C codes
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from itertools import groupby
 
 import torch
 from torch import Tensor
+
+from unimp.tasks.image_generation.sampling import SamplingConfig
+
+COLDEST = 1e-3
+"""A temperature below this takes the likeliest code: dividing by it would overflow."""
 
 
 class Conditioning(Enum):
@@ -43,3 +52,23 @@ def guided(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         return logits[0]
     parts = [weight * torch.log_softmax(each, dim=-1) for each, weight in zip(logits, weights, strict=True)]
     return torch.stack(parts).sum(dim=0)
+
+
+def sample(logits_UC: Tensor, config: SamplingConfig, generators: Sequence[torch.Generator]) -> Tensor:
+    """[U] one code each; drawn on the CPU, so that a seed means the same on every device.
+
+    generators: [U]; rows beside each other that share one are drawn together.
+    """
+    if config.temperature < COLDEST:
+        return logits_UC.argmax(dim=-1)
+    p_UC = torch.softmax(logits_UC.cpu() / config.temperature, dim=-1)
+    ordered = p_UC.sort(dim=-1, descending=True)
+    outside = ordered.values.cumsum(dim=-1) - ordered.values >= config.top_p
+    p_UC = p_UC.scatter(1, ordered.indices, ordered.values.masked_fill(outside, 0.0))
+    drawn: list[Tensor] = []
+    start = 0
+    for _, group in groupby(generators, key=id):
+        stop = start + len(list(group))
+        drawn.append(torch.multinomial(p_UC[start:stop], 1, generator=generators[start])[:, 0])
+        start = stop
+    return torch.cat(drawn).to(logits_UC.device)

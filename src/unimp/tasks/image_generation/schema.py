@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
@@ -78,6 +79,15 @@ class Drawing:
     """Attribute values that the words left open and the user's own search expects (`sampling.planned`)."""
     because: tuple[str, ...] = ()
     """The same as a sentence."""
+
+
+def added(planned: Mapping[str, str], *, personal: bool) -> tuple[str, ...]:
+    """What was drawn beside the words, as a sentence; none where nothing was planned."""
+    if not planned:
+        return ()
+    why = "the history and the words suggest" if personal else "the words suggest"
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in planned.items())
+    return (f"Added because {why} it: {said}.",)
 
 
 ANSWER_EXAMPLE: dict[str, Any] = {

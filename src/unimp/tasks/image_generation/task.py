@@ -18,7 +18,8 @@ from unimp.data.histories import Cases, Histories, IntArray
 from unimp.sentence.parts import UserSentence
 from unimp.sentence.template import HistoryEvent, events_of
 from unimp.tasks.context import TaskContext
-from unimp.tasks.image_generation.schema import ANSWER_EXAMPLE, Drawing, ImageRequest
+from unimp.tasks.image_generation.sampling import SamplingConfig
+from unimp.tasks.image_generation.schema import ANSWER_EXAMPLE, Drawing, ImageRequest, added
 from unimp.tasks.ranking import history_ids
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.search.task import SearchTask
@@ -70,8 +71,6 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         return None if context.codes is not None else "pictures, and image_tokenizer.enabled in the recipe"
 
     def check_settings(self, configs: Sequence[Config], tasks: Sequence[AnyTask]) -> None:
-        from unimp.tasks.image_generation.decoder import SamplingConfig
-
         planned = [name for one in configs if isinstance(one, SamplingConfig) for name in one.planned]
         if planned and not any(isinstance(task, SearchTask) for task in tasks):
             raise ConfigError(
@@ -146,7 +145,7 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         ]
 
     def decoder(self, parts: DecoderParts) -> ModelImageGenerator:
-        from unimp.tasks.image_generation.decoder import ModelImageGenerator, SamplingConfig
+        from unimp.tasks.image_generation.decoder import ModelImageGenerator
 
         assert parts.tokenizer is not None
         return ModelImageGenerator(
@@ -163,7 +162,6 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
 
     def planner(self, parts: DecoderParts) -> WishPlanner | None:
         """What says what to draw beside the words, by the model's search; None where nothing is planned."""
-        from unimp.tasks.image_generation.decoder import SamplingConfig
         from unimp.tasks.image_generation.planning import WishPlanner
 
         planned = parts.config(SamplingConfig).planned
@@ -280,15 +278,6 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         if self.judge is None:
             raise ConfigError(f"{self.name}: generated pictures need a judge; make one by `with_judge`")
         return self.judge.score(self.guidance, method, cases)
-
-
-def added(planned: Mapping[str, str], *, personal: bool) -> tuple[str, ...]:
-    """What was drawn beside the words, as a sentence; none where nothing was planned."""
-    if not planned:
-        return ()
-    why = "the history and the words suggest" if personal else "the words suggest"
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in planned.items())
-    return (f"Added because {why} it: {said}.",)
 
 
 def without_query(task: RecommendationTask, histories: Histories, user: int, query: Query) -> UserSentence:
