@@ -35,6 +35,7 @@ BEAUTY_FEATURES: Row = ("features only", BEAUTY, "features", LEARNED)
 BEAUTY_AGAIN: Row = ("UniMP `small-beauty`", BEAUTY, "unimp", LEARNED_AGAIN, "small-beauty")
 BEAUTY_SASREC_AGAIN: Row = ("SASRec", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees")
 BEAUTY_TREES: Row = ("UniMP `distilled-beauty`", BEAUTY, "unimp", ALONE, "distilled-beauty")
+MOVIES_FEATURES: Row = ("features only", MOVIES, "features", LEARNED)
 
 DIFFERENCES = (
     Difference(HM_TREES, ("ItemKNN with recency", "hm", "itemknn-recency", ALONE), "NDCG@5"),
@@ -65,5 +66,11 @@ DIFFERENCES = (
     Difference(BEAUTY_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_SASREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_AGAIN, BEAUTY_SASREC_AGAIN, "NDCG@10"),
-    Difference(("UniMP", MOVIES, "unimp", ALONE), ("EASE", MOVIES, "ease", ALONE), "NDCG@5"),
+    Difference(
+        ("UniMP `small-movies`", MOVIES, "unimp", ALONE, "small-movies"),
+        ("EASE", MOVIES, "ease", ALONE),
+        "NDCG@5",
+    ),
+    Difference(("UniMP `small-movies`", MOVIES, "unimp", LEARNED, "small-movies"), MOVIES_FEATURES, "NDCG@5"),
+    Difference(("UniMP `paper-movies`", MOVIES, "unimp", LEARNED, "paper-movies"), MOVIES_FEATURES, "NDCG@5"),
 )

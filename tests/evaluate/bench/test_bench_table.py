@@ -75,6 +75,8 @@ def test_settings_in_tables_tell_rows_apart_too() -> None:
     assert distinguishing(plain, [plain, other]) == ""
     assert distinguishing(other, [plain, other]) == " (encoder=x)"
     assert distinguishing({"a": {"b": 1}}, [{"a": {"b": 1}}, {"a": {"b": 2}}]) == " (b=1)"
+    unset = {"run": None, "train": {"threads": 1}}
+    assert distinguishing(unset, [unset, {"run": "x", "train": {"threads": 2}}]) == ""
     assert distinguishing({"teacher_share": 0.9}, [{"teacher_share": 0.9}]) == " (teacher_share=0.9)"
 
 
