@@ -35,6 +35,8 @@ BEAUTY_FEATURES: Row = ("features only", BEAUTY, "features", LEARNED)
 BEAUTY_AGAIN: Row = ("UniMP `small-beauty`", BEAUTY, "unimp", LEARNED_AGAIN, "small-beauty")
 BEAUTY_SASREC_AGAIN: Row = ("SASRec", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees")
 BEAUTY_TREES: Row = ("UniMP `distilled-beauty`", BEAUTY, "unimp", ALONE, "distilled-beauty")
+BEAUTY_PAPER: Row = ("UniMP `paper-beauty`", BEAUTY, "unimp", CLOSED, "paper-beauty")
+BEAUTY_SMOLLM2: Row = ("UniMP on SmolLM2-135M", "backbones/compact-sentences-beauty", "unimp", CLOSED)
 MOVIES_FEATURES: Row = ("features only", MOVIES, "features", LEARNED)
 
 DIFFERENCES = (
@@ -58,10 +60,12 @@ DIFFERENCES = (
     Difference(BEAUTY_TREES, ("WEARec", BEAUTY, "wearec", ALONE), "NDCG@10"),
     Difference(BEAUTY_TREES, ("BSARec", "beauty", "bsarec", ALONE), "NDCG@10"),
     Difference(BEAUTY_TREES, ("SASRec taught by trees", BEAUTY, "sasrec", ALONE, "trees"), "NDCG@10"),
+    Difference(BEAUTY_SMOLLM2, ("WEARec", BEAUTY, "wearec", CLOSED), "NDCG@10"),
+    Difference(BEAUTY_PAPER, ("UniMP `small-beauty`", BEAUTY, "unimp", CLOSED, "small-beauty"), "NDCG@10"),
+    Difference(BEAUTY_PAPER, ("WEARec", BEAUTY, "wearec", CLOSED), "NDCG@10"),
+    Difference(BEAUTY_SMOLLM2, BEAUTY_PAPER, "NDCG@10"),
     Difference(
-        ("UniMP on SmolLM2-135M", "backbones/compact-sentences-beauty", "unimp", CLOSED),
-        ("WEARec", BEAUTY, "wearec", CLOSED),
-        "NDCG@10",
+        ("UniMP `paper-beauty`", BEAUTY, "unimp", LEARNED, "paper-beauty"), BEAUTY_FEATURES, "NDCG@10"
     ),
     Difference(BEAUTY_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_SASREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),

@@ -75,6 +75,13 @@ BEAUTY_ROWS = (
     ("SASRec, refitted, with the learned ranker", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees"),
     ("features only, learned ranker (no neural network)", BEAUTY, "features", "learned fusion"),
     ("UniMP with the learned ranker", BEAUTY, "unimp", "learned fusion", "small-beauty"),
+    (
+        "UniMP, the paper's objective, with the learned ranker",
+        BEAUTY,
+        "unimp",
+        "learned fusion",
+        "paper-beauty",
+    ),
     ("SASRec with the learned ranker", BEAUTY, "sasrec", "learned fusion", "!trees"),
     ("UniMP, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN, "small-beauty"),
     (
@@ -82,6 +89,13 @@ BEAUTY_ROWS = (
         "backbones/compact-sentences-beauty",
         "unimp",
         "closed fusion",
+    ),
+    (
+        "UniMP, the paper's objective, with closed-form weights",
+        BEAUTY,
+        "unimp",
+        "closed fusion",
+        "paper-beauty",
     ),
     ("WEARec with closed-form weights", BEAUTY, "wearec", "closed fusion"),
     ("UniMP with closed-form weights", BEAUTY, "unimp", "closed fusion", "small-beauty"),
@@ -92,6 +106,7 @@ BEAUTY_ROWS = (
     ("UniMP alone, without a teacher (TF-IDF)", BEAUTY, "unimp", ALONE, "small-beauty"),
     ("BSARec alone", "beauty", "bsarec", ALONE),
     ("SASRec alone", BEAUTY, "sasrec", ALONE, "!trees"),
+    ("UniMP alone, the paper's objective, three tasks", BEAUTY, "unimp", ALONE, "paper-beauty"),
 )
 
 DISTILLED_HM_ROWS = (
