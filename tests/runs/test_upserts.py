@@ -230,8 +230,10 @@ def test_random_changes_equal_an_index_made_from_scratch(six: Six, trained: Pers
         scratch = contents(trained.upsert_items(in_order).remove_items(sorted(version.removed)))
         for name, before in version.contents.items():
             np.testing.assert_array_equal(now[name], before, err_msg=name)
-            # Visual tokens are kept in half precision: another batch may round one of them the other way.
-            np.testing.assert_allclose(before, scratch[name], rtol=1e-3, atol=1e-3, err_msg=name)
+            # Visual tokens are kept in half precision: another batch may round one of them the other way,
+            # and scores of some hundreds then differ in the third digit behind the point.
+            far = 0.03 if name in ("scores", "found") else 1e-3
+            np.testing.assert_allclose(before, scratch[name], rtol=1e-3, atol=far, err_msg=name)
 
 
 @dataclass(frozen=True)
