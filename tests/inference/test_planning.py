@@ -132,12 +132,16 @@ def test_an_answer_says_what_was_planned(six: Six, planner: WishPlanner) -> None
         assert (answer.planned, answer.because) == ({}, ())
 
 
-def test_a_sentence_says_whether_the_history_had_a_part() -> None:
+def test_a_sentence_says_what_suggested_the_plan() -> None:
     plan = {"product_type": "Dress", "colour": "Black"}
-    (personal,), (cold,) = added(plan, personal=True), added(plan, personal=False)
-    assert personal == "Added because the history and the words suggest it: product type Dress, colour Black."
-    assert "history" not in cold
-    assert added({}, personal=True) == ()
+    both, alone, cold = (
+        added(plan, history=history, words=words)[0]
+        for history, words in ((True, True), (True, False), (False, True))
+    )
+    assert both == "Added because the history and the words suggest it: product type Dress, colour Black."
+    assert alone.startswith("Added because the history suggests it: ")
+    assert cold.startswith("Added because the words suggest it: ")
+    assert added({}, history=True, words=True) == ()
 
 
 def test_the_recipe_names_what_is_planned(six: Six) -> None:

@@ -81,13 +81,14 @@ class Drawing:
     """The same as a sentence."""
 
 
-def added(planned: Mapping[str, str], *, personal: bool) -> tuple[str, ...]:
+def added(planned: Mapping[str, str], *, history: bool, words: bool) -> tuple[str, ...]:
     """What was drawn beside the words, as a sentence; none where nothing was planned."""
     if not planned:
         return ()
-    why = "the history and the words suggest" if personal else "the words suggest"
+    known = " and ".join(name for name, told in (("the history", history), ("the words", words)) if told)
+    verb = "suggest" if words else "suggests"
     said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in planned.items())
-    return (f"Added because {why} it: {said}.",)
+    return (f"Added because {known} {verb} it: {said}.",)
 
 
 ANSWER_EXAMPLE: dict[str, Any] = {

@@ -214,10 +214,10 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
                 history,
                 not history,
                 planned,
-                added(planned, personal=bool(history)),
+                added(planned, history=bool(history), words=bool(wish.text)),
             )
-            for request, values, (pictures, planned), history in zip(
-                requests, known, drawn, histories_as_ids, strict=True
+            for request, values, wish, (pictures, planned), history in zip(
+                requests, known, wishes, drawn, histories_as_ids, strict=True
             )
         ]
 
