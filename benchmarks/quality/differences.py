@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from found_rows import row_of
 from lead_rows import DIFFERENCES
+from leads import paired_values
 
 from unimp.evaluate.bench.result import StoredResult
 from unimp.evaluate.bench.significance import PairedComparison, compare_pairs
-from unimp.evaluate.bench.table import user_values
 
 
 def difference_rows() -> list[str]:
     """Every listed difference with its 95 % interval over users as Markdown lines.
 
-    Those of the same test cases are resampled together: users cost more to draw than values to average.
+    One whose result file is missing is left out. Those of the same test cases are resampled together: users
+    cost more to draw than values to average.
     """
     chosen: dict[str, list[tuple[str, np.ndarray, np.ndarray]]] = {}
     for wanted in DIFFERENCES:
@@ -28,10 +29,8 @@ def difference_rows() -> list[str]:
         label = (
             f"{wanted.of[0]}{seeds} ({of.block}) | {wanted.over[0]}{named_seeds(over.results)} ({over.block})"
         )
-        cases = of.results[0].result.data.cases_hash
-        if cases != over.results[0].result.data.cases_hash:
-            raise ValueError(f"{label}: judged on different cases")
-        values = user_values(own, wanted.metric), user_values(over.results, wanted.metric)
+        values = paired_values(own, over.results, wanted.metric)
+        cases = own[0].result.data.cases_hash
         chosen.setdefault(cases, []).append((f"{label} | {wanted.metric}", *values))
     lines = ["| of | over | metric | difference | 95 % | p |", "|---|---|---|---:|---|---:|"]
     for group in chosen.values():

@@ -15,8 +15,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
+from drawn_with_history import listed
 
 from unimp.core.compute import set_threads
 from unimp.data.dataset import Dataset
@@ -66,10 +66,10 @@ def main() -> None:
             for name, lead in zip(found, compared, strict=True)
         },
         "environment": Environment.here().model_dump(mode="json"),
-        "values": {name: np.round(one["ROUGE-L"], 4).tolist() for name, one in found.items()},
+        "values": {name: listed(one["ROUGE-L"]) for name, one in found.items()},
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(document).replace("NaN", "null") + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(document) + "\n", encoding="utf-8")
     print(json.dumps({name: document[name] for name in ("metrics", "ROUGE-L of the run less")}, indent=1))
 
 

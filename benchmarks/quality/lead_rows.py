@@ -28,29 +28,31 @@ def ours(recipe: str, block: str, *, folder: str = HM, likeness: bool = False) -
 
 
 HM_FEATURES: Row = ("features only", HM, "features", LEARNED)
+HM_FEATURES_CLOSED: Row = ("features only", HM, "features", CLOSED)
 HM_UNISREC: Row = ("UniSRec", HM, "unisrec", LEARNED)
 HM_TREES = ours("distilled-hm-trees", ALONE)
-HM_SASREC_TREES: Row = ("SASRec taught by trees", HM, "sasrec", ALONE, "trees")
+HM_LIKENESS = ours("small-hm", ALONE, likeness=True)
 BEAUTY_FEATURES: Row = ("features only", BEAUTY, "features", LEARNED)
-BEAUTY_AGAIN: Row = ("UniMP `small-beauty`", BEAUTY, "unimp", LEARNED_AGAIN, "small-beauty")
+BEAUTY_AGAIN = ours("small-beauty", LEARNED_AGAIN, folder=BEAUTY)
 BEAUTY_SASREC_AGAIN: Row = ("SASRec", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees")
-BEAUTY_TREES: Row = ("UniMP `distilled-beauty`", BEAUTY, "unimp", ALONE, "distilled-beauty")
-BEAUTY_PAPER: Row = ("UniMP `paper-beauty`", BEAUTY, "unimp", CLOSED, "paper-beauty")
+BEAUTY_TREES = ours("distilled-beauty", ALONE, folder=BEAUTY)
+BEAUTY_PAPER = ours("paper-beauty", CLOSED, folder=BEAUTY)
 BEAUTY_SMOLLM2: Row = ("UniMP on SmolLM2-135M", "backbones/compact-sentences-beauty", "unimp", CLOSED)
+BEAUTY_WEAREC: Row = ("WEARec", BEAUTY, "wearec", CLOSED)
 MOVIES_FEATURES: Row = ("features only", MOVIES, "features", LEARNED)
 
 DIFFERENCES = (
     Difference(HM_TREES, ("ItemKNN with recency", "hm", "itemknn-recency", ALONE), "NDCG@5"),
-    Difference(HM_TREES, HM_SASREC_TREES, "NDCG@5", seed=0),
+    Difference(HM_TREES, ("SASRec taught by trees", HM, "sasrec", ALONE, "trees"), "NDCG@5", seed=0),
     Difference(
         ("SASRec, linear teacher", HM, "sasrec", ALONE, "0.9", "!trees"),
         ours("distilled-hm", ALONE),
         "NDCG@5",
     ),
-    Difference(ours("small-hm", ALONE, likeness=True), ours("small-hm", ALONE), "NDCG@5"),
-    Difference(ours("small-hm", ALONE, likeness=True), ("LightGCN", HM, "lightgcn", ALONE), "NDCG@5"),
-    Difference(("GRU4Rec", HM, "gru4rec", CLOSED), ("features only", HM, "features", CLOSED), "NDCG@5"),
-    Difference(ours("distilled-hm-trees", CLOSED_AGAIN), ("features only", HM, "features", CLOSED), "NDCG@5"),
+    Difference(HM_LIKENESS, ours("small-hm", ALONE), "NDCG@5"),
+    Difference(HM_LIKENESS, ("LightGCN", HM, "lightgcn", ALONE), "NDCG@5"),
+    Difference(("GRU4Rec", HM, "gru4rec", CLOSED), HM_FEATURES_CLOSED, "NDCG@5"),
+    Difference(ours("distilled-hm-trees", CLOSED_AGAIN), HM_FEATURES_CLOSED, "NDCG@5"),
     Difference(ours("small-hm", LEARNED), HM_FEATURES, "NDCG@5"),
     Difference(ours("small-hm", LEARNED), HM_UNISREC, "NDCG@5"),
     Difference(ours("paper-hm", LEARNED), HM_FEATURES, "NDCG@5"),
@@ -60,21 +62,19 @@ DIFFERENCES = (
     Difference(BEAUTY_TREES, ("WEARec", BEAUTY, "wearec", ALONE), "NDCG@10"),
     Difference(BEAUTY_TREES, ("BSARec", "beauty", "bsarec", ALONE), "NDCG@10"),
     Difference(BEAUTY_TREES, ("SASRec taught by trees", BEAUTY, "sasrec", ALONE, "trees"), "NDCG@10"),
-    Difference(BEAUTY_SMOLLM2, ("WEARec", BEAUTY, "wearec", CLOSED), "NDCG@10"),
-    Difference(BEAUTY_PAPER, ("UniMP `small-beauty`", BEAUTY, "unimp", CLOSED, "small-beauty"), "NDCG@10"),
-    Difference(BEAUTY_PAPER, ("WEARec", BEAUTY, "wearec", CLOSED), "NDCG@10"),
+    Difference(BEAUTY_SMOLLM2, BEAUTY_WEAREC, "NDCG@10"),
+    Difference(BEAUTY_PAPER, ours("small-beauty", CLOSED, folder=BEAUTY), "NDCG@10"),
+    Difference(BEAUTY_PAPER, BEAUTY_WEAREC, "NDCG@10"),
     Difference(BEAUTY_SMOLLM2, BEAUTY_PAPER, "NDCG@10"),
-    Difference(
-        ("UniMP `paper-beauty`", BEAUTY, "unimp", LEARNED, "paper-beauty"), BEAUTY_FEATURES, "NDCG@10"
-    ),
+    Difference(ours("paper-beauty", LEARNED, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_SASREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_AGAIN, BEAUTY_SASREC_AGAIN, "NDCG@10"),
     Difference(
-        ("UniMP `small-movies`", MOVIES, "unimp", ALONE, "small-movies"),
+        ours("small-movies", ALONE, folder=MOVIES),
         ("EASE", MOVIES, "ease", ALONE),
         "NDCG@5",
     ),
-    Difference(("UniMP `small-movies`", MOVIES, "unimp", LEARNED, "small-movies"), MOVIES_FEATURES, "NDCG@5"),
-    Difference(("UniMP `paper-movies`", MOVIES, "unimp", LEARNED, "paper-movies"), MOVIES_FEATURES, "NDCG@5"),
+    Difference(ours("small-movies", LEARNED, folder=MOVIES), MOVIES_FEATURES, "NDCG@5"),
+    Difference(ours("paper-movies", LEARNED, folder=MOVIES), MOVIES_FEATURES, "NDCG@5"),
 )

@@ -14,16 +14,24 @@ from pathlib import Path
 
 from unimp.core.errors import DataError
 from unimp.evaluate.bench.result import StoredResult, read_result
-from unimp.evaluate.bench.significance import PairedComparison, compare
+from unimp.evaluate.bench.significance import PairedComparison, Values, compare
 from unimp.evaluate.bench.table import user_values
 
 
 def lead(of: Sequence[Path], over: Sequence[Path], metric: str) -> PairedComparison:
     """The mean over users of what the one has more than the other. DataError where cases differ."""
-    ours, theirs = stored(of), stored(over)
-    if ours[0].result.data.cases_hash != theirs[0].result.data.cases_hash:
-        raise DataError(f"{of[0]} and {over[0]}: judged on different cases; compare results of one split")
-    return compare(user_values(ours, metric), user_values(theirs, metric))
+    return compare(*paired_values(stored(of), stored(over), metric))
+
+
+def paired_values(
+    of: Sequence[StoredResult], over: Sequence[StoredResult], metric: str
+) -> tuple[Values, Values]:
+    """[U] every user's value by each, a mean over its seeds. DataError where cases differ."""
+    if of[0].result.data.cases_hash != over[0].result.data.cases_hash:
+        raise DataError(
+            f"{of[0].path} and {over[0].path}: judged on different cases; compare results of one split"
+        )
+    return user_values(of, metric), user_values(over, metric)
 
 
 def stored(paths: Sequence[Path]) -> list[StoredResult]:

@@ -228,12 +228,20 @@ def test_random_changes_equal_an_index_made_from_scratch(six: Six, trained: Pers
         now, rows = contents(version.model), catalog_of(version.model).row_of
         in_order = [version.items[name] for name in sorted(version.items, key=lambda name: rows[name])]
         scratch = contents(trained.upsert_items(in_order).remove_items(sorted(version.removed)))
+        # Visual tokens are kept in half precision: another batch may round one of them the other way, and the
+        # scores of its item, of some hundreds, then differ in the third digit behind the point.
+        rounded = (version.contents["visual"] != scratch["visual"]).any(axis=(1, 2))
         for name, before in version.contents.items():
             np.testing.assert_array_equal(now[name], before, err_msg=name)
-            # Visual tokens are kept in half precision: another batch may round one of them the other way,
-            # and scores of some hundreds then differ in the third digit behind the point.
-            far = 0.03 if name in ("scores", "found") else 1e-3
-            np.testing.assert_allclose(before, scratch[name], rtol=1e-3, atol=far, err_msg=name)
+            if name in ("scores", "found"):
+                np.testing.assert_allclose(
+                    before[:, rounded], scratch[name][:, rounded], rtol=1e-3, atol=0.03, err_msg=name
+                )
+                np.testing.assert_allclose(
+                    before[:, ~rounded], scratch[name][:, ~rounded], rtol=1e-3, atol=1e-3, err_msg=name
+                )
+            else:
+                np.testing.assert_allclose(before, scratch[name], rtol=1e-3, atol=1e-3, err_msg=name)
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,7 @@ class Consensus:
     @cached_property
     def of_any_item(self) -> list[list[str]]:
         """The same ones for every item, drawn once."""
-        said = [sentence for sentences in self.context.said.values() for sentence in sentences]
-        chosen = np.random.default_rng(0).permutation(len(said))[: self.count]
-        return [words_of(said[place]) for place in np.sort(chosen).tolist()]
+        return drawn([sentence for said in self.context.said.values() for sentence in said], self.count)
 
     def sentences(self, row: int) -> list[list[str]]:
         if row not in self._known:
@@ -45,6 +43,12 @@ class Consensus:
         """
         known = self.sentences(row)
         return max(texts, key=lambda text: (agreement(words_of(text[1]), known), text[0]))[1]
+
+
+def drawn(sentences: Sequence[str], count: int) -> list[list[str]]:
+    """Words of `count` of the sentences, always the same ones, in their order."""
+    chosen = np.random.default_rng(0).permutation(len(sentences))[:count]
+    return [words_of(sentences[place]) for place in np.sort(chosen).tolist()]
 
 
 def words_of(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from unimp.data.review_sentences import tokens_of
 from unimp.data.reviews import AspectLexicon, named_aspects, pick_sentence, reviews_of
 from unimp.features.item_graph import ItemGraph, cosine_graph
 from unimp.features.text import TermWeights
-from unimp.tasks.explanation.consensus import agreement, words_of
+from unimp.tasks.explanation.consensus import agreement, drawn, words_of
 from unimp.tasks.rating.references import BiasModel
 
 COMPARED = 30
@@ -218,9 +218,7 @@ class AgreedSentence:
     @cached_property
     def of_any_item(self) -> list[list[str]]:
         """Words of the sentences that stand for what is said of anything, drawn once."""
-        texts = self.fetched.sentences.texts
-        drawn = np.random.default_rng(0).permutation(len(texts))[:COMPARED]
-        return [words_of(texts[place]) for place in np.sort(drawn).tolist()]
+        return drawn(self.fetched.sentences.texts, COMPARED)
 
     def about(self, item_row: int) -> str:
         """Of equals the earliest; the most frequent sentence of all where there is none."""
