@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.shared.causal import last_states
-from unimp.baselines.shared.neural import NeuralBaseline, NeuralConfig
+from unimp.baselines.shared.neural import NeuralBaseline
+from unimp.baselines.shared.positions import PositionConfig, Positions
 from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
 from unimp.baselines.shared.transformer import Block, check_heads, draw_small
 from unimp.core.cross_entropy import full_cross_entropy
@@ -24,7 +25,7 @@ from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 from unimp.data.histories import Histories, IntArray
 
 
-class BERT4RecConfig(NeuralConfig):
+class BERT4RecConfig(PositionConfig):
     width: int = Field(default=64, ge=1)
     """Size of item vectors and hidden states."""
     layers: int = Field(default=2, ge=1)
@@ -63,7 +64,7 @@ class BERT4RecNetwork(nn.Module):
         width = config.width
         self.items = nn.Embedding(num_items, width)
         self.mask = nn.Embedding(1, width)
-        self.positions = nn.Embedding(config.max_events + 1, width)
+        self.positions = Positions(config.max_events + 1, width, config.positions_from)
         self.blocks = nn.ModuleList(
             Block(width, config.heads, width * config.expansion, config.dropout, "post", "gelu")
             for _ in range(config.layers)
@@ -76,7 +77,7 @@ class BERT4RecNetwork(nn.Module):
     def forward(self, rows_BT: Tensor, masked_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """[B, T, D]; rows under the mask are not read."""
         x_BTD = torch.where(masked_BT[..., None], self.mask.weight[0], self.items(rows_BT))
-        x_BTD = self.drop(self.norm(x_BTD + self.positions.weight[: rows_BT.shape[1]]))
+        x_BTD = self.drop(self.norm(x_BTD + self.positions.of(rows_BT.shape[1], lengths_B)))
         real_BT = torch.arange(rows_BT.shape[1], device=rows_BT.device) < lengths_B[:, None]
         for block in self.blocks:
             x_BTD = block(x_BTD, real_BT[:, None])

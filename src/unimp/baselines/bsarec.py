@@ -91,7 +91,7 @@ class BSARec(TaughtBaseline[BSARecConfig]):
     prefix. A Fourier transform of the whole row would show every position its future; `FrequencyFilter` is
     the paper's filter as each prefix meets it, at its last position, so the first layer is the same, and
     later layers read earlier positions as their own prefixes left them. Padding is zero here (the paper's has
-    position vectors), and positions are counted from the start of what is read, the paper's from the end.
+    position vectors). The paper counts positions from the end (`positions_from`).
     """
 
     config_class = BSARecConfig

@@ -53,7 +53,7 @@ class FMLPRec(TaughtBaseline[FMLPRecConfig]):
 
     Deviations: full cross-entropy at every position of one pass, where the paper ranks one negative below the
     target in a row per prefix; later layers therefore read earlier positions as their own prefixes left them.
-    Padding is zero, and positions are counted from the start of what is read.
+    Padding is zero, and positions are counted from where `positions_from` says.
     """
 
     config_class = FMLPRecConfig

@@ -9,13 +9,14 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.causal import CausalConfig, CausalNetwork
+from unimp.baselines.shared.causal import CausalConfig
+from unimp.baselines.shared.positions import PositionConfig, PositionedNetwork, Positions
 from unimp.baselines.shared.taught import TaughtBaseline, TaughtConfig
 from unimp.baselines.shared.transformer import Block, check_heads, draw_small
 from unimp.core.search_space import Choice, Real, SearchSpace, Whole
 
 
-class SASRecNetworkConfig(CausalConfig):
+class SASRecNetworkConfig(PositionConfig, CausalConfig):
     """The network's shape, and how much of a log is a step."""
 
     width: int = Field(default=64, ge=1)
@@ -45,14 +46,14 @@ class SASRecConfig(SASRecNetworkConfig, TaughtConfig):
     }
 
 
-class SASRecNetwork(CausalNetwork):
+class SASRecNetwork(PositionedNetwork):
     """Item rows in, a hidden state per position out; the item table is read at both ends."""
 
     def __init__(self, config: SASRecNetworkConfig, num_items: int) -> None:
         super().__init__()
         width, inner = config.width, config.width * config.expansion
         self.items = nn.Embedding(num_items, width)
-        self.positions = nn.Embedding(config.max_events, width)
+        self.positions = Positions(config.max_events, width, config.positions_from)
         self.blocks = nn.ModuleList(
             Block(width, config.heads, inner, config.dropout, config.norm) for _ in range(config.layers)
         )
@@ -60,11 +61,11 @@ class SASRecNetwork(CausalNetwork):
         self.drop = nn.Dropout(config.dropout)
         draw_small(self)
 
-    def forward(self, rows_BT: Tensor) -> Tensor:
+    def forward(self, rows_BT: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """[B, T, D]."""
         # Items are scaled up as in the paper's code: at std .02 the positions would drown them.
         x_BTD = self.items(rows_BT) * self.items.embedding_dim**0.5
-        x_BTD = self.drop(x_BTD + self.positions.weight[: rows_BT.shape[1]])
+        x_BTD = self.drop(x_BTD + self.positions.of(rows_BT.shape[1], lengths_B))
         for block in self.blocks:
             x_BTD = block(x_BTD)
         hidden: Tensor = self.norm(x_BTD)

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
@@ -27,14 +27,6 @@ class CausalConfig(NeuralConfig):
     """Precision of the products over all items in the full softmax; everything else is float32."""
 
     added_later: ClassVar[frozenset[str]] = frozenset({"softmax_products"})
-    """Settings that are not written where they have their default: results keep the names that they had
-    before there was the setting."""
-
-    @model_serializer(mode="wrap")
-    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = write(self)
-        defaults = {name: type(self).model_fields[name].default for name in self.added_later}
-        return {name: value for name, value in values.items() if defaults.get(name, ...) != value}
 
 
 class CausalNetwork(nn.Module):
@@ -49,6 +41,11 @@ class CausalNetwork(nn.Module):
     @abstractmethod
     def forward(self, rows_BT: Tensor) -> Tensor:
         """[B, T, D]."""
+
+    def states(self, rows_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        """[B, T, D]; of each row so many are real. Only position vectors counted from the end ask that."""
+        hidden: Tensor = self(rows_BT)
+        return hidden
 
 
 CausalConfigT = TypeVar("CausalConfigT", bound=CausalConfig)
@@ -69,7 +66,7 @@ class CausalBaseline(NeuralBaseline[CausalConfigT]):
     def loss(self, rows_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """Mean loss of rows[t + 1] given rows[: t + 1] over the real positions t; lengths count targets."""
         real_BT = torch.arange(rows_BT.shape[1] - 1, device=rows_BT.device) < lengths_B[:, None]
-        hidden_ND = self.module(rows_BT[:, :-1])[real_BT]
+        hidden_ND = self.module.states(rows_BT[:, :-1], lengths_B)[real_BT]
         return self.position_loss(hidden_ND, rows_BT[:, 1:][real_BT])
 
     def position_loss(self, hidden_ND: Tensor, targets_N: Tensor) -> Tensor:
@@ -79,7 +76,8 @@ class CausalBaseline(NeuralBaseline[CausalConfigT]):
 
     def score_batch(self, histories: Histories) -> Tensor:
         rows_BT, latest_B = latest_rows(histories, self.config)
-        return last_states(self.module(rows_BT), latest_B) @ self.module.items.weight.T
+        hidden_BD = last_states(self.module.states(rows_BT, latest_B + 1), latest_B)
+        return hidden_BD @ self.module.items.weight.T
 
 
 class ReadsSequences(Protocol):

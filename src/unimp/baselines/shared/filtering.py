@@ -11,12 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.causal import CausalNetwork
+from unimp.baselines.shared.positions import PositionConfig, PositionedNetwork, Positions
 from unimp.baselines.shared.taught import TaughtConfig
 from unimp.baselines.shared.transformer import draw_small
 
 
-class FilterConfig(TaughtConfig):
+class FilterConfig(PositionConfig, TaughtConfig):
     width: int = Field(default=64, ge=1)
     """Size of item vectors and hidden states."""
     layers: int = Field(default=2, ge=1)
@@ -27,20 +27,21 @@ class FilterConfig(TaughtConfig):
     """On the input and behind every sub-layer; in attention where there is any."""
 
 
-class FilterNetwork(CausalNetwork):
+class FilterNetwork(PositionedNetwork):
     """Items and positions through the blocks; the item table is read at both ends."""
 
     def __init__(self, config: FilterConfig, num_items: int, block: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.items = nn.Embedding(num_items, config.width)
-        self.positions = nn.Embedding(config.max_events, config.width)
+        self.positions = Positions(config.max_events, config.width, config.positions_from)
         self.blocks = nn.ModuleList(block() for _ in range(config.layers))
         self.norm, self.drop = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
         draw_small(self)
 
-    def forward(self, rows_BT: Tensor) -> Tensor:
+    def forward(self, rows_BT: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """[B, T, D]."""
-        x_BTD = self.drop(self.norm(self.items(rows_BT) + self.positions.weight[: rows_BT.shape[1]]))
+        places = self.positions.of(rows_BT.shape[1], lengths_B)
+        x_BTD = self.drop(self.norm(self.items(rows_BT) + places))
         for block in self.blocks:
             x_BTD = block(x_BTD)
         return x_BTD

@@ -26,7 +26,7 @@ class TaughtConfig(CausalConfig):
     teacher: TeacherKind = "linear"
     """As `distillation.kind` in UniMP's recipes."""
 
-    added_later: ClassVar[frozenset[str]] = CausalConfig.added_later | {"teacher_share", "teacher"}
+    added_later: ClassVar[frozenset[str]] = frozenset({"teacher_share", "teacher"})
 
 
 TaughtConfigT = TypeVar("TaughtConfigT", bound=TaughtConfig)
@@ -68,7 +68,8 @@ class TaughtBaseline(CausalBaseline[TaughtConfigT]):
     def soft_loss(self, rows_BT: Tensor, real_BT: Tensor, labels_NK: Tensor, parts_NK: Tensor) -> Tensor:
         """Mean of −Σ part · log p(label) over the N real positions of a batch."""
         device = self.config.device
-        hidden_ND = self.module(rows_BT.to(device))[real_BT.to(device)]
+        real_BT = real_BT.to(device)
+        hidden_ND = self.module.states(rows_BT.to(device), real_BT.sum(dim=1))[real_BT]
         ones_N = hidden_ND.new_ones(len(hidden_ND))
         items_ID, labels_NK, parts_NK = self.module.items.weight, labels_NK.to(device), parts_NK.to(device)
         return linear_cross_entropy(hidden_ND, items_ID, labels_NK, parts_NK, ones_N)[0]
