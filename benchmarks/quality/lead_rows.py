@@ -70,6 +70,13 @@ DIFFERENCES = (
     Difference(BEAUTY_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_SASREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_AGAIN, BEAUTY_SASREC_AGAIN, "NDCG@10"),
+    Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
+    Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_AGAIN, "NDCG@10"),
+    Difference(
+        ours("paper-beauty", CLOSED_AGAIN, folder=BEAUTY),
+        ours("small-beauty", CLOSED_AGAIN, folder=BEAUTY),
+        "NDCG@10",
+    ),
     Difference(
         ours("small-movies", ALONE, folder=MOVIES),
         ("EASE", MOVIES, "ease", ALONE),

@@ -78,3 +78,17 @@ def test_codes_are_all_different_and_say_what_the_text_says() -> None:
     # Most of a cluster shares its first code.
     commonest = [np.bincount(codes[10 * cluster : 10 * cluster + 10, 0]).max() for cluster in range(6)]
     assert np.mean(commonest) >= 7
+
+
+def test_residual_k_means_uses_every_code_and_keeps_its_older_name() -> None:
+    torch.manual_seed(0)
+    features = torch.nn.functional.normalize(torch.randn(200, 8), dim=1)
+    config = QuantiserConfig(kind="k-means", levels=2, codes=16)
+    codes = learn_codes(features, config)
+    assert [len(np.unique(codes[:, level])) for level in range(2)] == [16, 16]
+    assert len(np.unique(codes, axis=0)) == 200
+    centres = torch.stack([features[codes[:, 0] == code].mean(dim=0) for code in range(16)])
+    own = (features - centres[codes[:, 0]]).square().sum(dim=1)
+    assert (own <= torch.cdist(features, centres).square().min(dim=1).values + 0.05).float().mean() > 0.9
+    assert config.model_dump()["kind"] == "k-means"
+    assert "kind" not in QuantiserConfig().model_dump()

@@ -5,23 +5,23 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
+from unimp.baselines.shared.growing import GrowingConfig
 from unimp.core.averaging import AveragingAdamW
-from unimp.core.config import Config
 from unimp.core.devices import pick_device
 from unimp.core.progress import progress_bar
 from unimp.data.histories import FloatArray, Histories
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 
 
-class NeuralConfig(Config):
+class NeuralConfig(GrowingConfig):
     epochs: int = Field(default=200, ge=1)
     """At most this many passes over the training events."""
     patience: int = Field(default=10, ge=1)
@@ -40,17 +40,6 @@ class NeuralConfig(Config):
     """Where tensors live: `cpu`, `cuda`, `cuda:1`."""
     threads: int = Field(default=0, ge=0)
     """CPU threads of torch while fitting and scoring; 0 leaves what OMP_NUM_THREADS or the machine says."""
-
-    added_later: ClassVar[frozenset[str]] = frozenset()
-    """Settings that are not written where they have their default: results keep the names that they had
-    before there was the setting."""
-
-    @model_serializer(mode="wrap")
-    def _without_default(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = write(self)
-        later = {name for part in type(self).__mro__ for name in vars(part).get("added_later", ())}
-        defaults = {name: type(self).model_fields[name].default for name in later}
-        return {name: value for name, value in values.items() if defaults.get(name, ...) != value}
 
 
 NeuralConfigT = TypeVar("NeuralConfigT", bound=NeuralConfig)

@@ -1,19 +1,25 @@
-"""Semantic ids: an item's text as a short tuple of codes, by a residual-quantised autoencoder; their trie."""
+"""Semantic ids: an item's text as a short tuple of codes, by a residual-quantised autoencoder or by residual
+k-means; their trie."""
 
 # I items, F text width, E width of a code vector, L levels, C codes a level, N items of a batch
 
 from __future__ import annotations
+
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.core.config import Config
+from unimp.baselines.shared.growing import GrowingConfig
 from unimp.data.histories import IntArray
 
 
-class QuantiserConfig(Config):
+class QuantiserConfig(GrowingConfig):
+    kind: Literal["rq-vae", "k-means"] = "rq-vae"
+    """`k-means` clusters the features themselves, level by level what is left over. It reads `levels` and
+    `codes` alone, and unlike an autoencoder it leaves no code unused."""
     levels: int = Field(default=3, ge=1)
     """Codes that are learnt; one more tells items apart that share all of them."""
     codes: int = Field(default=256, ge=2)
@@ -30,6 +36,8 @@ class QuantiserConfig(Config):
     """Items in a batch."""
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate of Adam."""
+
+    added_later: ClassVar[frozenset[str]] = frozenset({"kind"})
 
 
 class ResidualQuantiser(nn.Module):
@@ -95,8 +103,20 @@ def k_means(points_NE: Tensor, count: int, rounds: int = 10) -> Tensor:
     return centres_CE
 
 
+def residual_clusters(features_IF: Tensor, config: QuantiserConfig) -> Tensor:
+    """[I, L] the cluster of every item, then the cluster of what its centre leaves over, and so on."""
+    residual_IF, codes = features_IF, []
+    for _ in range(config.levels):
+        centres_CF = k_means(residual_IF, config.codes, rounds=30)
+        codes.append(nearest(residual_IF, centres_CF))
+        residual_IF = residual_IF - centres_CF[codes[-1]]
+    return torch.stack(codes, dim=1)
+
+
 def learn_codes(features_IF: Tensor, config: QuantiserConfig) -> IntArray:
     """[I, L + 1] a different tuple for every item; draws from torch's generator."""
+    if config.kind == "k-means":
+        return tell_apart(residual_clusters(features_IF, config).numpy())
     # Unit features have entries near F^-½; at root mean square 1 the learning rate suits any width.
     scaled_IF = features_IF / features_IF.square().mean().sqrt().clamp(min=1e-12)
     quantiser = ResidualQuantiser(config, features_IF.shape[1])
