@@ -39,6 +39,7 @@ BEAUTY_TREES = ours("distilled-beauty", ALONE, folder=BEAUTY)
 BEAUTY_PAPER = ours("paper-beauty", CLOSED, folder=BEAUTY)
 BEAUTY_SMOLLM2: Row = ("UniMP on SmolLM2-135M", "backbones/compact-sentences-beauty", "unimp", CLOSED)
 BEAUTY_WEAREC: Row = ("WEARec", BEAUTY, "wearec", CLOSED)
+BEAUTY_BSAREC: Row = ("BSARec, positions from the end", "beauty", "bsarec", ALONE, "end")
 MOVIES_FEATURES: Row = ("features only", MOVIES, "features", LEARNED)
 
 DIFFERENCES = (
@@ -60,7 +61,9 @@ DIFFERENCES = (
     Difference(HM_UNISREC, HM_FEATURES, "NDCG@5"),
     Difference(("TIGER", HM, "tiger", LEARNED), HM_FEATURES, "NDCG@5"),
     Difference(BEAUTY_TREES, ("WEARec", BEAUTY, "wearec", ALONE), "NDCG@10"),
-    Difference(BEAUTY_TREES, ("BSARec", "beauty", "bsarec", ALONE), "NDCG@10"),
+    Difference(BEAUTY_TREES, BEAUTY_BSAREC, "NDCG@10"),
+    Difference(BEAUTY_BSAREC, ("BSARec, from the start", "beauty", "bsarec", ALONE, "!end"), "NDCG@10"),
+    Difference(BEAUTY_BSAREC, ours("small-beauty", ALONE, folder=BEAUTY), "NDCG@10"),
     Difference(BEAUTY_TREES, ("SASRec taught by trees", BEAUTY, "sasrec", ALONE, "trees"), "NDCG@10"),
     Difference(BEAUTY_SMOLLM2, BEAUTY_WEAREC, "NDCG@10"),
     Difference(BEAUTY_PAPER, ours("small-beauty", CLOSED, folder=BEAUTY), "NDCG@10"),

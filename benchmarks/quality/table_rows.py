@@ -104,7 +104,7 @@ BEAUTY_ROWS = (
     ("SASRec alone, distilled from trees", BEAUTY, "sasrec", ALONE, "trees"),
     ("WEARec alone", BEAUTY, "wearec", ALONE),
     ("UniMP alone, without a teacher (TF-IDF)", BEAUTY, "unimp", ALONE, "small-beauty"),
-    ("BSARec alone", "beauty", "bsarec", ALONE),
+    ("BSARec alone", "beauty", "bsarec", ALONE, "end"),
     ("SASRec alone", BEAUTY, "sasrec", ALONE, "!trees"),
     ("UniMP alone, the paper's objective, three tasks", BEAUTY, "unimp", ALONE, "paper-beauty"),
 )
@@ -123,6 +123,7 @@ DISTILLED_HM_ROWS = (
 DISTILLED_BEAUTY_ROWS = (
     ("UniMP, teacher with trees", BEAUTY, "unimp", ALONE, "distilled-beauty"),
     ("SASRec, teacher with trees", BEAUTY, "sasrec", ALONE, "trees"),
+    ("BSARec", "beauty", "bsarec", ALONE, "end"),
     ("WEARec", BEAUTY, "wearec", ALONE),
     ("UniMP, no teacher", BEAUTY, "unimp", ALONE, "small-beauty"),
     ("SASRec, no teacher", BEAUTY, "sasrec", ALONE, "!trees"),
