@@ -64,6 +64,11 @@ DIFFERENCES = (
     Difference(BEAUTY_TREES, BEAUTY_BSAREC, "NDCG@10"),
     Difference(BEAUTY_BSAREC, ("BSARec, from the start", "beauty", "bsarec", ALONE, "!end"), "NDCG@10"),
     Difference(BEAUTY_BSAREC, ours("small-beauty", ALONE, folder=BEAUTY), "NDCG@10"),
+    Difference(
+        ("SASRec, positions from the end", "beauty", "sasrec", ALONE, "end"),
+        ("SASRec, from the start", "beauty", "sasrec", ALONE, "!end"),
+        "NDCG@10",
+    ),
     Difference(BEAUTY_TREES, ("SASRec taught by trees", BEAUTY, "sasrec", ALONE, "trees"), "NDCG@10"),
     Difference(BEAUTY_SMOLLM2, BEAUTY_WEAREC, "NDCG@10"),
     Difference(BEAUTY_PAPER, ours("small-beauty", CLOSED, folder=BEAUTY), "NDCG@10"),

@@ -105,7 +105,7 @@ BEAUTY_ROWS = (
     ("WEARec alone", BEAUTY, "wearec", ALONE),
     ("UniMP alone, without a teacher (TF-IDF)", BEAUTY, "unimp", ALONE, "small-beauty"),
     ("BSARec alone", "beauty", "bsarec", ALONE, "end"),
-    ("SASRec alone", BEAUTY, "sasrec", ALONE, "!trees"),
+    ("SASRec alone", "beauty", "sasrec", ALONE, "end"),
     ("UniMP alone, the paper's objective, three tasks", BEAUTY, "unimp", ALONE, "paper-beauty"),
 )
 
@@ -126,7 +126,7 @@ DISTILLED_BEAUTY_ROWS = (
     ("BSARec", "beauty", "bsarec", ALONE, "end"),
     ("WEARec", BEAUTY, "wearec", ALONE),
     ("UniMP, no teacher", BEAUTY, "unimp", ALONE, "small-beauty"),
-    ("SASRec, no teacher", BEAUTY, "sasrec", ALONE, "!trees"),
+    ("SASRec, no teacher", "beauty", "sasrec", ALONE, "end"),
 )
 
 MULTITASK_ROWS = (
