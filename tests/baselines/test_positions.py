@@ -8,7 +8,7 @@ import torch
 from unimp.baselines.bert4rec import BERT4Rec, BERT4RecConfig
 from unimp.baselines.bsarec import BSARec, BSARecConfig
 from unimp.baselines.sasrec import SASRec, SASRecConfig, SASRecNetwork
-from unimp.baselines.shared.positions import Positions
+from unimp.baselines.shared.positions import PositionVectors
 from unimp.baselines.wearec import WEARec, WEARecConfig
 from unimp.testing.rankers import RankerContract
 
@@ -22,8 +22,8 @@ class TestSASRecFromTheEnd(RankerContract):
     order_matters = True
 
 
-def table(counted_from: Any) -> Positions:
-    positions = Positions(4, 1, counted_from)
+def table(counted_from: Any) -> PositionVectors:
+    positions = PositionVectors(4, 1, counted_from)
     positions.weight.data = torch.arange(4.0)[:, None]
     return positions
 

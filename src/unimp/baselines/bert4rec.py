@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.shared.causal import last_states
 from unimp.baselines.shared.neural import NeuralBaseline
-from unimp.baselines.shared.positions import PositionConfig, Positions
+from unimp.baselines.shared.positions import PositionConfig, PositionVectors
 from unimp.baselines.shared.sequences import batches_by_length, training_windows, whole_windows
 from unimp.baselines.shared.transformer import Block, check_heads, draw_small
 from unimp.core.cross_entropy import full_cross_entropy
@@ -64,7 +64,7 @@ class BERT4RecNetwork(nn.Module):
         width = config.width
         self.items = nn.Embedding(num_items, width)
         self.mask = nn.Embedding(1, width)
-        self.positions = Positions(config.max_events + 1, width, config.positions_from)
+        self.positions = PositionVectors(config.max_events + 1, width, config.positions_from)
         self.blocks = nn.ModuleList(
             Block(width, config.heads, width * config.expansion, config.dropout, "post", "gelu")
             for _ in range(config.layers)

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.shared.causal import CausalConfig
-from unimp.baselines.shared.positions import PositionConfig, PositionedNetwork, Positions
+from unimp.baselines.shared.positions import PositionConfig, PositionedNetwork, PositionVectors
 from unimp.baselines.shared.taught import TaughtBaseline, TaughtConfig
 from unimp.baselines.shared.transformer import Block, check_heads, draw_small
 from unimp.core.search_space import Choice, Real, SearchSpace, Whole
@@ -53,7 +53,7 @@ class SASRecNetwork(PositionedNetwork):
         super().__init__()
         width, inner = config.width, config.width * config.expansion
         self.items = nn.Embedding(num_items, width)
-        self.positions = Positions(config.max_events, width, config.positions_from)
+        self.positions = PositionVectors(config.max_events, width, config.positions_from)
         self.blocks = nn.ModuleList(
             Block(width, config.heads, inner, config.dropout, config.norm) for _ in range(config.layers)
         )

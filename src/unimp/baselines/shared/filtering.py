@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.positions import PositionConfig, PositionedNetwork, Positions
+from unimp.baselines.shared.positions import PositionConfig, PositionedNetwork, PositionVectors
 from unimp.baselines.shared.taught import TaughtConfig
 from unimp.baselines.shared.transformer import draw_small
 
@@ -33,7 +33,7 @@ class FilterNetwork(PositionedNetwork):
     def __init__(self, config: FilterConfig, num_items: int, block: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.items = nn.Embedding(num_items, config.width)
-        self.positions = Positions(config.max_events, config.width, config.positions_from)
+        self.positions = PositionVectors(config.max_events, config.width, config.positions_from)
         self.blocks = nn.ModuleList(block() for _ in range(config.layers))
         self.norm, self.drop = nn.LayerNorm(config.width), nn.Dropout(config.dropout)
         draw_small(self)

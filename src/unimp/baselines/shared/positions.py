@@ -25,7 +25,7 @@ class PositionConfig(NeuralConfig):
     added_later: ClassVar[frozenset[str]] = frozenset({"positions_from"})
 
 
-class Positions(nn.Embedding):
+class PositionVectors(nn.Embedding):
     """One vector for each place of a history of at most `max_events`."""
 
     def __init__(self, max_events: int, width: int, counted_from: CountedFrom) -> None:
@@ -47,7 +47,7 @@ class Positions(nn.Embedding):
 class PositionedNetwork(CausalNetwork):
     """A `CausalNetwork` that adds position vectors to what it reads."""
 
-    positions: Positions
+    positions: PositionVectors
 
     @abstractmethod
     def forward(self, rows_BT: Tensor, lengths_B: Tensor | None = None) -> Tensor:
