@@ -5,6 +5,7 @@ k-means; their trie."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -18,8 +19,8 @@ from unimp.data.histories import IntArray
 
 class QuantiserConfig(GrowingConfig):
     kind: Literal["rq-vae", "k-means"] = "rq-vae"
-    """`k-means` clusters the features themselves, level by level what is left over. It reads `levels` and
-    `codes` alone, and unlike an autoencoder it leaves no code unused."""
+    """`k-means` clusters the features themselves, level by level what is left over, which spreads items over
+    far more codes than an autoencoder that learns. It reads `levels` and `codes` alone."""
     levels: int = Field(default=3, ge=1)
     """Codes that are learnt; one more tells items apart that share all of them."""
     codes: int = Field(default=256, ge=2)
@@ -54,10 +55,9 @@ class ResidualQuantiser(nn.Module):
     @torch.no_grad()
     def place_codes(self, features_IF: Tensor) -> None:
         """Put the code vectors of each level where k-means finds the residuals; the paper's start."""
-        residual_IE = self.encoder(features_IF)
-        for codebook_CE in self.codebooks_LCE:
-            codebook_CE.copy_(k_means(residual_IE, len(codebook_CE)))
-            residual_IE = residual_IE - codebook_CE[nearest(residual_IE, codebook_CE)]
+        levels = residual_k_means(self.encoder(features_IF), self.config)
+        for codebook_CE, (centres_CE, _) in zip(self.codebooks_LCE, levels, strict=True):
+            codebook_CE.copy_(centres_CE)
 
     def quantise(self, encoded_NE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Codes [N, L], their vectors' sum [N, E], and the loss Σ ‖sg[r] − e‖² + β ‖r − sg[e]‖²."""
@@ -103,20 +103,23 @@ def k_means(points_NE: Tensor, count: int, rounds: int = 10) -> Tensor:
     return centres_CE
 
 
-def residual_clusters(features_IF: Tensor, config: QuantiserConfig) -> Tensor:
-    """[I, L] the cluster of every item, then the cluster of what its centre leaves over, and so on."""
-    residual_IF, codes = features_IF, []
+def residual_k_means(
+    points_NE: Tensor, config: QuantiserConfig, rounds: int = 10
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each level the centres [C, E] of what the levels before leave over, and every point's code [N]."""
+    residual_NE = points_NE
     for _ in range(config.levels):
-        centres_CF = k_means(residual_IF, config.codes, rounds=30)
-        codes.append(nearest(residual_IF, centres_CF))
-        residual_IF = residual_IF - centres_CF[codes[-1]]
-    return torch.stack(codes, dim=1)
+        centres_CE = k_means(residual_NE, config.codes, rounds)
+        codes_N = nearest(residual_NE, centres_CE)
+        yield centres_CE, codes_N
+        residual_NE = residual_NE - centres_CE[codes_N]
 
 
 def learn_codes(features_IF: Tensor, config: QuantiserConfig) -> IntArray:
     """[I, L + 1] a different tuple for every item; draws from torch's generator."""
     if config.kind == "k-means":
-        return tell_apart(residual_clusters(features_IF, config).numpy())
+        codes = [codes_I for _, codes_I in residual_k_means(features_IF, config, rounds=30)]
+        return tell_apart(torch.stack(codes, dim=1).numpy())
     # Unit features have entries near F^-½; at root mean square 1 the learning rate suits any width.
     scaled_IF = features_IF / features_IF.square().mean().sqrt().clamp(min=1e-12)
     quantiser = ResidualQuantiser(config, features_IF.shape[1])
