@@ -59,8 +59,9 @@ def evaluate_run(
     started = time.monotonic()
     sections: dict[str, Any] = {}
     per_case: list[pl.DataFrame] = []
-    for plain in chosen:
-        task = plain.with_judge(answerer.parts, seed=recipe.train.seed, show=show)
+    # Judges first: what they lack must not come up after hours of answers.
+    judged = [task.with_judge(answerer.parts, seed=recipe.train.seed, show=show) for task in chosen]
+    for task in judged:
         score = task.score(answerer.decoders[task.name], cases, exclude_history=masked, show=show)
         methods = task.references(answerer.parts).items() if with_references else ()
         others = {name: task.score(m, cases, exclude_history=masked, show=show) for name, m in methods}
@@ -79,7 +80,10 @@ def evaluate_run(
         "protocol": {"split": recipe.train.split, "exclude_history": masked, "ranking": "full catalogue"},
         "data_hash": run.dataset.data_hash,
         "targets": asdict(targets),
-        "notes": targets.words(split_name, masked=masked),
+        "notes": [
+            *targets.words(split_name, masked=masked),
+            *(f"{task.name}: {note}" for task in judged if (note := task.judge_note())),
+        ],
         "tasks": sections,
         "seconds": time.monotonic() - started,
         "peak_memory_mib": peak_memory_mib(),

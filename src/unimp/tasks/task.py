@@ -234,6 +234,10 @@ class Task(ABC, Generic[RequestT, AnswerT, DecoderT, MethodT]):
         """What the trained judge itself is worth; empty without one."""
         return {}
 
+    def judge_note(self) -> str | None:
+        """What a reader must know of the judge before its figures; None: nothing."""
+        return None
+
     def references(self, parts: DecoderParts) -> Mapping[str, MethodT]:
         """Name -> a simple method that is judged on the same cases, fitted on the training part."""
         return {}

@@ -1,14 +1,16 @@
-"""How generated pictures are judged: by a classifier of real ones, and by the distance of its features."""
+"""How generated pictures are judged: by what a network trained on real ones reads, and by its features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from unimp.answer import Imaginer, Query
-from unimp.core.errors import ConfigError
+from unimp.core.errors import ConfigError, DataError
 from unimp.data.catalog import Catalog
 from unimp.data.histories import Cases, FloatArray
 from unimp.features.image_tokenizer import tokenizer_report
@@ -16,7 +18,8 @@ from unimp.features.pixels import Pixels, load_pixels
 from unimp.metrics.pictures import label_agreement, likeness, picture_metrics
 from unimp.metrics.scored import mean_or_nan
 from unimp.model.image_tokenizer import ImageTokenizer
-from unimp.tasks.image_generation.attribute_judge import AttributeJudge, train_judge
+from unimp.tasks.image_generation.attribute_judge import JudgeAccuracy, train_judge
+from unimp.tasks.image_generation.views_judge import train_views_judge
 from unimp.tasks.task import TaskScore
 
 MOST_CASES = 1000
@@ -25,40 +28,71 @@ READABLE = 1.3
 """An attribute counts when the judge's held-out accuracy is so many times the most frequent label's share."""
 
 
+NOTHING_TO_READ = (
+    "no attribute can be read from the catalogue's pictures: drawings are judged by the features of a "
+    "network that tells its pictures apart; agreement with an attribute is not given"
+)
+
+
+class PictureReader(Protocol):
+    """A network trained on real pictures."""
+
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Attribute -> the labels it can read."""
+
+    @property
+    def examinations(self) -> tuple[JudgeAccuracy, ...]: ...
+
+    def read(self, pictures: npt.NDArray[np.uint8]) -> dict[str, list[str]]:
+        """Attribute -> the likeliest label of each of N pictures [N, Y, X, 3], of any size."""
+
+    def features(self, pictures: npt.NDArray[np.uint8]) -> FloatArray:
+        """[N, D] for pictures [N, Y, X, 3] of any size."""
+
+
 @dataclass(frozen=True)
 class PictureJudge:
     """Reads attributes from pictures; its own accuracy stands beside everything it says."""
 
-    judge: AttributeJudge
+    judge: PictureReader
     pixels: Pixels
     catalog: Catalog
     attributes: tuple[str, ...]
-    """Those that the judge can read."""
+    """Those that the judge can read; there may be none."""
     tokenizer: ImageTokenizer
     seed: int
 
     @classmethod
     def of(cls, catalog: Catalog, tokenizer: ImageTokenizer, *, seed: int, show: bool) -> PictureJudge:
-        """Trained on the catalogue's real pictures; ConfigError when nothing can be read from them."""
+        """Trained on the catalogue's real pictures; ConfigError when they are gone.
+
+        Where no attribute can be read from them, the judge is a network that tells them apart.
+        """
         config = tokenizer.config
         pixels = load_pixels(catalog, config.height, config.image_width, show_progress=show)
         if pixels is None:
             raise ConfigError("imagination: the catalogue's pictures are gone; put them back")
-        judge = train_judge(catalog, pixels, seed=seed, show=show)
+        judge: PictureReader
+        try:
+            judge = train_judge(catalog, pixels, seed=seed, show=show)
+        except DataError:  # too few pictures of any label
+            judge = train_views_judge(pixels, seed=seed, show=show)
         readable = [
             examination.attribute
             for examination in judge.examinations
             if examination.accuracy >= READABLE * examination.most_frequent
         ]
-        if not readable:
-            raise ConfigError("imagination: no attribute can be read from the pictures")
+        if judge.labels and not readable:
+            judge = train_views_judge(pixels, seed=seed, show=show)
         return cls(judge, pixels, catalog, tuple(readable), tokenizer, seed)
 
     def score(self, guidance: Callable[[Cases], list[Query]], method: Imaginer, cases: Cases) -> TaskScore:
         """FID, KID, diversity, likeness to the target, agreement with it in every attribute the judge reads.
 
         `X-told`: cases whose words name the attribute; `X-untold`: those whose words leave it to taste.
-        `agreement` alone is the mean over the attributes.
+        `agreement` alone is the mean over the attributes; its values, or those of the likeness where no
+        attribute is read, are the cases'.
         """
         drawn_for = np.flatnonzero((cases.target_rows >= 0) & self.pixels.present[cases.target_rows])
         drawn_for = drawn_for[:MOST_CASES]
@@ -68,11 +102,15 @@ class PictureJudge:
         real = self.pixels.values[batch.target_rows]
         shown, wanted = self.features(pictures), self.features(real)
         metrics = picture_metrics(shown, wanted)
-        metrics["likeness"] = mean_or_nan(likeness(shown, wanted).tolist())
+        alike = likeness(shown, wanted)
+        metrics["likeness"] = mean_or_nan(alike.tolist())
+        values = np.full(len(cases), np.nan)
+        if not self.attributes:
+            values[drawn_for] = alike
+            return TaskScore(metrics, len(cases), len(cases) - len(batch), None, values, "likeness")
         read = self.judge.read(pictures)
         for attribute in self.attributes:
             metrics |= self.agreement(attribute, read[attribute], batch, queries)
-        values = np.full(len(cases), np.nan)
         values[drawn_for] = self.hits(read, batch)
         metrics["agreement"] = mean_or_nan(values[~np.isnan(values)].tolist())
         return TaskScore(metrics, len(cases), len(cases) - len(batch), values=values, values_of="agreement")

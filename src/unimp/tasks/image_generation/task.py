@@ -249,7 +249,7 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
     def with_judge(
         self, parts: DecoderParts, *, seed: int, shown: Catalog | None = None, show: bool = False
     ) -> Self:
-        """With a classifier of the catalogue's real pictures."""
+        """With a network trained on the catalogue's real pictures."""
         from unimp.tasks.image_generation.picture_judge import PictureJudge
 
         assert parts.tokenizer is not None
@@ -259,6 +259,11 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
 
     def judge_facts(self) -> dict[str, float]:
         return {} if self.judge is None else self.judge.facts()
+
+    def judge_note(self) -> str | None:
+        from unimp.tasks.image_generation.picture_judge import NOTHING_TO_READ
+
+        return NOTHING_TO_READ if self.judge is not None and not self.judge.attributes else None
 
     def references(self, parts: DecoderParts) -> Mapping[str, Imaginer]:
         """The same model without the history, and the real picture that suits the words best."""
@@ -274,7 +279,7 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
     def score(
         self, method: Imaginer, cases: Cases, *, exclude_history: bool = True, show: bool = False
     ) -> TaskScore:
-        """What a classifier of real pictures reads from generated ones, and the distance of its features."""
+        """What a network trained on real pictures reads from generated ones, and its features' distance."""
         if self.judge is None:
             raise ConfigError(f"{self.name}: generated pictures need a judge; make one by `with_judge`")
         return self.judge.score(self.guidance, method, cases)
