@@ -77,6 +77,9 @@ def test_settings_in_tables_tell_rows_apart_too() -> None:
     assert distinguishing({"a": {"b": 1}}, [{"a": {"b": 1}}, {"a": {"b": 2}}]) == " (b=1)"
     unset = {"run": None, "train": {"threads": 1}}
     assert distinguishing(unset, [unset, {"run": "x", "train": {"threads": 2}}]) == ""
+    older, newer = {"lr": 1}, {"lr": 1, "average": 0.0}
+    assert distinguishing(newer, [older, newer]) == ""  # the setting came later, and is off
+    assert distinguishing({"lr": 1, "average": 0.9}, [older]) == " (average=0.9)"
     assert distinguishing({"teacher_share": 0.9}, [{"teacher_share": 0.9}]) == " (teacher_share=0.9)"
 
 

@@ -218,14 +218,16 @@ def make_rows(stored: Sequence[StoredResult], metrics: Sequence[str]) -> list[Ta
 def distinguishing(config: dict[str, Any], siblings: Sequence[dict[str, Any]]) -> str:
     """` (key=value, …)` of the settings in which rows of one method differ, by the last part of a name.
 
-    A teacher is told wherever there is one; the number of threads, and that no run was given, is not.
+    A teacher is told wherever there is one; the number of threads and that no run was given are
+    not, nor what is off here and unknown to the others, whose results are older than the setting.
     """
     others = [dotted(sibling) for sibling in siblings]
     differing = [
         f"{name}={value}"
         for key, value in dotted(config).items()
         for name in [key.rpartition(".")[2]]
-        if key == "teacher_share" or any(key not in other or other[key] != value for other in others)
+        if key == "teacher_share"
+        or any(other[key] != value if key in other else bool(value) for other in others)
         if name != "threads" and (key, value) != ("run", None)
     ]
     return f" ({', '.join(differing)})" if differing else ""
