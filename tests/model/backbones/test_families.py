@@ -103,6 +103,17 @@ def test_closed_gates_are_bit_equal_to_the_plain_language_model(family: str, tmp
 
 
 @torch.inference_mode()
+def test_no_added_token_is_certain_before_it_learned_anything(family: str, tmp_path: Path) -> None:
+    tokens = make_model(source_of(tmp_path, family)).tokens
+    assert isinstance(tokens, BackboneTokens)
+    for own, theirs in tokens.pairs():
+        mean, spread = theirs.float().mean(dim=0), theirs.float().std(dim=0).mean()
+        assert 0.0 < float((own - mean).std()) < 0.2 * float(spread)
+    rows = tokens.rows(FRAME + NUM_WORDS, FRAME + NUM_WORDS + CODES)
+    assert len(torch.unique(rows, dim=0)) == CODES
+
+
+@torch.inference_mode()
 def test_what_is_cached_equals_what_is_read_at_once(family: str, tmp_path: Path) -> None:
     """Sentences of different lengths, aligned at their ends; steps; rows dropped, doubled and moved."""
     model = open_gates(make_model(source_of(tmp_path, family), every=2))
