@@ -7,6 +7,7 @@ import torch
 
 from unimp.baselines.bert4rec import BERT4Rec, BERT4RecConfig
 from unimp.baselines.bsarec import BSARec, BSARecConfig
+from unimp.baselines.s3rec import S3Rec, S3RecConfig
 from unimp.baselines.sasrec import SASRec, SASRecConfig, SASRecNetwork
 from unimp.baselines.shared.positions import PositionVectors
 from unimp.baselines.wearec import WEARec, WEARecConfig
@@ -39,7 +40,7 @@ def test_from_the_end_the_last_event_always_has_the_last_vector() -> None:
     assert table("end").of(2, None).flatten().tolist() == [2, 3]
 
 
-@pytest.mark.parametrize("method", [SASRec, BSARec, WEARec])
+@pytest.mark.parametrize("method", [SASRec, BSARec, WEARec, S3Rec])
 def test_what_is_trained_as_the_last_event_is_read_as_the_last_when_scoring(method: Any) -> None:
     """A history's padding moves nothing, wherever positions start."""
     config = method.config_class(width=8, heads=2, max_events=6, positions_from="end")
@@ -64,8 +65,19 @@ def test_bert4rec_masks_the_last_place_at_test_time() -> None:
     torch.testing.assert_close(alone, padded[:, :3], rtol=1e-4, atol=1e-5)
 
 
+def test_s3rec_is_pretrained_with_the_places_it_is_read_with() -> None:
+    module = S3Rec(S3RecConfig(width=8, max_events=6, positions_from="end")).build(num_items=12).eval()
+    rows, nothing = torch.tensor([[5, 7, 9]]), torch.zeros(1, 3, dtype=torch.bool)
+    alone = module.both_sides(rows, nothing, torch.tensor([3]))
+    padded = module.both_sides(
+        torch.tensor([[5, 7, 9, 0]]), torch.zeros(1, 4, dtype=torch.bool), torch.tensor([3])
+    )
+    torch.testing.assert_close(alone, padded[:, :3], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(alone, module.both_sides(rows, nothing, torch.tensor([2])), atol=1e-4)
+
+
 def test_results_without_the_setting_keep_their_names() -> None:
-    for config in (SASRecConfig, BSARecConfig, WEARecConfig, BERT4RecConfig):
+    for config in (SASRecConfig, BSARecConfig, WEARecConfig, BERT4RecConfig, S3RecConfig):
         assert "positions_from" not in config().model_dump()
         assert config(positions_from="end").model_dump()["positions_from"] == "end"
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.shared.attributes import attribute_matrix
-from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, CausalNetwork, last_states
+from unimp.baselines.shared.causal import CausalBaseline, CausalConfig, last_states
+from unimp.baselines.shared.positions import PositionConfig, PositionedNetwork, PositionVectors
 from unimp.baselines.shared.s3rec_views import PretrainingViews, draw_views
 from unimp.baselines.shared.sequences import batches_by_length, training_windows
 from unimp.baselines.shared.transformer import Block, check_heads, draw_small
@@ -25,7 +26,7 @@ from unimp.core.search_space import Choice, Real, SearchSpace
 from unimp.data.histories import FloatArray
 
 
-class S3RecConfig(CausalConfig):
+class S3RecConfig(PositionConfig, CausalConfig):
     width: int = Field(default=64, ge=1)
     """Size of item vectors and hidden states."""
     layers: int = Field(default=2, ge=1)
@@ -65,7 +66,7 @@ class S3RecConfig(CausalConfig):
     }
 
 
-class S3RecNetwork(CausalNetwork):
+class S3RecNetwork(PositionedNetwork):
     """One encoder, read causally for recommendation and from both sides while it is pre-trained."""
 
     def __init__(self, config: S3RecConfig, num_items: int) -> None:
@@ -73,7 +74,7 @@ class S3RecNetwork(CausalNetwork):
         width = config.width
         self.items = nn.Embedding(num_items, width)
         self.mask = nn.Embedding(1, width)
-        self.positions = nn.Embedding(config.max_events, width)
+        self.positions = PositionVectors(config.max_events, width, config.positions_from)
         self.blocks = nn.ModuleList(
             Block(width, config.heads, width * config.expansion, config.dropout, "post", "gelu")
             for _ in range(config.layers)
@@ -81,21 +82,21 @@ class S3RecNetwork(CausalNetwork):
         self.norm, self.drop = nn.LayerNorm(width), nn.Dropout(config.dropout)
         draw_small(self)
 
-    def encode(self, x_BTD: Tensor, visible_BTT: Tensor | None) -> Tensor:
-        x_BTD = self.drop(self.norm(x_BTD + self.positions.weight[: x_BTD.shape[1]]))
+    def encode(self, x_BTD: Tensor, visible_BTT: Tensor | None, lengths_B: Tensor | None) -> Tensor:
+        x_BTD = self.drop(self.norm(x_BTD + self.positions.of(x_BTD.shape[1], lengths_B)))
         for block in self.blocks:
             x_BTD = block(x_BTD, visible_BTT)
         return x_BTD
 
-    def forward(self, rows_BT: Tensor) -> Tensor:
+    def forward(self, rows_BT: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """[B, T, D], causal."""
-        return self.encode(self.items(rows_BT), None)
+        return self.encode(self.items(rows_BT), None, lengths_B)
 
     def both_sides(self, rows_BT: Tensor, masked_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """[B, T, D] where every position reads all real ones, and the mask in place of what is masked."""
         real_BT = torch.arange(rows_BT.shape[1], device=rows_BT.device) < lengths_B[:, None]
         x_BTD = torch.where(masked_BT[..., None], self.mask.weight[0], self.items(rows_BT))
-        return self.encode(x_BTD, real_BT[:, None])
+        return self.encode(x_BTD, real_BT[:, None], lengths_B)
 
 
 class S3RecPretraining(nn.Module):
