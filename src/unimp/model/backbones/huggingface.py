@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from unimp.core.errors import ConfigError
+from unimp.model.backbones.attention import Float32Attention
 from unimp.model.backbones.probe import Probe
 from unimp.model.decoder import BeforeLayer, KVCache
 
@@ -53,6 +54,8 @@ class HuggingFaceBackbone(nn.Module):
         self.hidden_size = probe.hidden_size
         self.autocast: torch.dtype | None = None
         """Set where weights that learn stay float32 and layers compute in something shorter."""
+        self.plain_layers = True
+        """Layers run as they are: neither compiled nor computed again for their gradient."""
         self.layers_name, layers = decoder_layers(body, num_layers, label)
         for number, layer in enumerate(layers):
             layer.register_forward_pre_hook(partial(read_pictures, number), with_kwargs=True)
@@ -75,11 +78,13 @@ class HuggingFaceBackbone(nn.Module):
 
     def checkpoint_layers(self) -> None:
         """Keep a layer's input alone while training, and compute the layer again for its gradient."""
+        self.plain_layers = False
         for layer in self.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def compile_layers(self) -> None:
         """Compile every layer; cross-attention, which looks different in each batch, stays outside."""
+        self.plain_layers = False
         for layer in self.layers:
             layer.forward = torch.compile(layer.forward, dynamic=True)
 
@@ -106,12 +111,17 @@ class HuggingFaceBackbone(nn.Module):
             arguments["before_layer"] = before_layer
         like = self.floating
         shorter = torch.autocast(like.device.type, self.autocast) if self.autocast else nullcontext()
-        with shorter:
+        with shorter, self.attention():
             out = self.body(inputs_embeds=x_BTD.to(like.dtype), use_cache=cache is not None, **arguments)
         if cache is not None:
             cache.used += length
         hidden: Tensor = out.last_hidden_state.float()
         return hidden if self.probe.logit_factor == 1.0 else hidden * self.probe.logit_factor
+
+    def attention(self) -> AbstractContextManager[Any]:
+        """How attention is computed: as the model does, but in float32 while training on a CPU."""
+        learns = torch.is_grad_enabled() and self.plain_layers
+        return Float32Attention() if learns and self.floating.device.type == "cpu" else nullcontext()
 
     def continuing(self, cache: KVCache, length: int) -> dict[str, Any]:
         """What the body is told of a cache: its keys, who is padding, and each position's own number."""
