@@ -51,7 +51,7 @@ def judged(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Column -> [N] values, NaN where nothing is wanted; and the features. `real`: those of the targets."""
     features, read = judge.features(pictures), judge.judge.read(pictures)
-    columns = {"agreement": judge.hits(read, cases)}
+    columns = {"agreement": judge.hits(read, cases)} if judge.attributes else {}
     columns |= {name: judge.hits_in(name, read[name], cases) for name in judge.attributes}
     return columns | {"likeness": likeness(features, real)}, features
 
