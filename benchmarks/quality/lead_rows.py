@@ -40,6 +40,8 @@ BEAUTY_PAPER = ours("paper-beauty", CLOSED, folder=BEAUTY)
 BEAUTY_SMOLLM2: Row = ("UniMP on SmolLM2-135M", "backbones/compact-sentences-beauty", "unimp", CLOSED)
 BEAUTY_WEAREC: Row = ("WEARec", BEAUTY, "wearec", CLOSED)
 BEAUTY_BSAREC: Row = ("BSARec, positions from the end", "beauty", "bsarec", ALONE, "end")
+BEAUTY_BSAREC_AGAIN: Row = ("BSARec", BEAUTY, "bsarec", LEARNED_AGAIN, "end")
+BEAUTY_BSAREC_CLOSED: Row = ("BSARec", BEAUTY, "bsarec", CLOSED, "end", "!trees")
 MOVIES_FEATURES: Row = ("features only", MOVIES, "features", LEARNED)
 
 DIFFERENCES = (
@@ -73,11 +75,19 @@ DIFFERENCES = (
     Difference(BEAUTY_SMOLLM2, BEAUTY_WEAREC, "NDCG@10"),
     Difference(BEAUTY_PAPER, ours("small-beauty", CLOSED, folder=BEAUTY), "NDCG@10"),
     Difference(BEAUTY_PAPER, BEAUTY_WEAREC, "NDCG@10"),
+    Difference(BEAUTY_PAPER, BEAUTY_BSAREC_CLOSED, "NDCG@10"),
     Difference(BEAUTY_SMOLLM2, BEAUTY_PAPER, "NDCG@10"),
     Difference(ours("paper-beauty", LEARNED, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_SASREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_AGAIN, BEAUTY_SASREC_AGAIN, "NDCG@10"),
+    Difference(BEAUTY_BSAREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
+    Difference(BEAUTY_BSAREC_AGAIN, BEAUTY_AGAIN, "NDCG@10"),
+    Difference(
+        ours("small-beauty", CLOSED_AGAIN, folder=BEAUTY),
+        ("BSARec", BEAUTY, "bsarec", CLOSED_AGAIN, "end"),
+        "NDCG@10",
+    ),
     Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
     Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_AGAIN, "NDCG@10"),
     Difference(

@@ -71,9 +71,11 @@ HM_ROWS = (
 BEAUTY = "fusion/beauty"
 CLOSED_AGAIN, LEARNED_AGAIN = "closed fusion, refitted methods", "learned fusion, refitted methods"
 BEAUTY_ROWS = (
+    ("BSARec, refitted, with the learned ranker", BEAUTY, "bsarec", LEARNED_AGAIN, "end"),
     ("UniMP, refitted, with the learned ranker", BEAUTY, "unimp", LEARNED_AGAIN, "small-beauty"),
     ("SASRec, refitted, with the learned ranker", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees"),
     ("features only, learned ranker (no neural network)", BEAUTY, "features", "learned fusion"),
+    ("BSARec with the learned ranker", BEAUTY, "bsarec", "learned fusion", "end", "!trees"),
     ("UniMP with the learned ranker", BEAUTY, "unimp", "learned fusion", "small-beauty"),
     (
         "UniMP, the paper's objective, with the learned ranker",
@@ -84,6 +86,7 @@ BEAUTY_ROWS = (
     ),
     ("SASRec with the learned ranker", BEAUTY, "sasrec", "learned fusion", "!trees"),
     ("UniMP, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN, "small-beauty"),
+    ("BSARec, refitted, with closed-form weights", BEAUTY, "bsarec", CLOSED_AGAIN, "end"),
     (
         "UniMP on SmolLM2-135M with closed-form weights",
         "backbones/compact-sentences-beauty",
@@ -97,6 +100,7 @@ BEAUTY_ROWS = (
         "closed fusion",
         "paper-beauty",
     ),
+    ("BSARec with closed-form weights", BEAUTY, "bsarec", "closed fusion", "end", "!trees"),
     ("WEARec with closed-form weights", BEAUTY, "wearec", "closed fusion"),
     ("UniMP with closed-form weights", BEAUTY, "unimp", "closed fusion", "small-beauty"),
     ("features only, closed-form weights", BEAUTY, "features", "closed fusion"),
@@ -121,6 +125,7 @@ DISTILLED_HM_ROWS = (
     ("SASRec, no teacher", "hm", "sasrec", ALONE),
 )
 DISTILLED_BEAUTY_ROWS = (
+    ("BSARec, refitted, with the learned ranker", BEAUTY, "bsarec", LEARNED_AGAIN, "end"),
     ("UniMP, teacher with trees", BEAUTY, "unimp", ALONE, "distilled-beauty"),
     ("SASRec, teacher with trees", BEAUTY, "sasrec", ALONE, "trees"),
     ("BSARec", "beauty", "bsarec", ALONE, "end"),

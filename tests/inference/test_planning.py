@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.inference.test_drawing import HISTORIES, QUERIES, codes_of, imaginer_of
-from tests.six import Six
+from tests.six import Six, prepare
 from unimp.answer import Query
 from unimp.core.errors import ConfigError
 from unimp.data.histories import Histories
 from unimp.inference.scored_rows import ScoredRows
+from unimp.tasks import TASKS
 from unimp.tasks.image_generation.decoder import ModelImageGenerator
 from unimp.tasks.image_generation.guidance import Conditioning, conditioning_weights
 from unimp.tasks.image_generation.planning import WishPlanner, elected, in_words, named
@@ -22,6 +24,7 @@ from unimp.tasks.image_generation.schema import ImageRequest, added
 from unimp.tasks.image_generation.task import ImageGenerationTask
 from unimp.tasks.queries import spaced
 from unimp.tasks.search.task import SearchTask
+from unimp.train import preparation
 
 
 def found(rows: list[int], scores: list[float]) -> ScoredRows:
@@ -160,13 +163,23 @@ def test_the_recipe_names_what_is_planned(six: Six) -> None:
         planned("categry")
 
 
-def test_what_cannot_be_planned_is_refused_before_training(six: Six) -> None:
-    tasks, field = six.artifacts.tasks, six.artifacts.context.queries.fields[0]
-    task = six.answerer.parts.task(ImageGenerationTask)
-    without = [one for one in tasks if not isinstance(one, SearchTask)]
-    task.check_settings([SamplingConfig()], without)
-    task.check_settings([SamplingConfig(planned=(field,))], tasks)
+def test_what_cannot_be_planned_is_refused(six: Six) -> None:
+    context = six.artifacts.context
+    names, field = list(TASKS), context.queries.fields[0]
+    without = [name for name in names if name != SearchTask.name]
+    check = ImageGenerationTask.check_settings
+    check(context, [SamplingConfig()], without)
+    check(context, [SamplingConfig(planned=(field,))], names)
     with pytest.raises(ConfigError, match=r"sampling\.planned: the task search says what is planned"):
-        task.check_settings([SamplingConfig(planned=(field,))], without)
+        check(context, [SamplingConfig(planned=(field,))], without)
     with pytest.raises(ConfigError, match="attribute 'categry': unknown"):
-        task.check_settings([SamplingConfig(planned=("categry",))], tasks)
+        check(context, [SamplingConfig(planned=("categry",))], names)
+
+
+def test_it_is_refused_before_the_image_tokenizer_learns(six: Six, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_late(*_: Any, **__: Any) -> None:
+        raise AssertionError("the image tokenizer was trained first")
+
+    monkeypatch.setattr(preparation, "picture_codes", too_late)
+    with pytest.raises(ConfigError, match="attribute 'categry': unknown"):
+        prepare(six.dataset, sampling={"planned": ("categry",)})

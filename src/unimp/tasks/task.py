@@ -125,9 +125,13 @@ class Task(ABC, Generic[RequestT, AnswerT, DecoderT, MethodT]):
         """What the data would need for this task; None when it has all."""
         return None
 
-    def check_settings(self, configs: Sequence[Config], tasks: Sequence[AnyTask]) -> None:
-        """Before training: ConfigError where the recipe's sections ask of this task what it cannot do beside
-        `tasks`, all of the checkpoint. By default it can do all."""
+    @classmethod
+    def check_settings(cls, context: TaskContext, configs: Sequence[Config], names: Sequence[str]) -> None:
+        """Before anything is learned: ConfigError where the recipe's sections ask of this task what it cannot
+        do beside the tasks of these names, all of the checkpoint. By default it can do all.
+
+        The context has no codes of pictures yet.
+        """
 
     @classmethod
     def extra_words(cls, context: TaskContext) -> Mapping[str, Sequence[str]]:

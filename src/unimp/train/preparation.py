@@ -28,7 +28,7 @@ from unimp.runs.recipe import Recipe
 from unimp.runs.training_split import TrainingSplit
 from unimp.sentence.template import Template
 from unimp.sentence.vocabulary import build_vocabulary
-from unimp.tasks import extra_words, load_tasks
+from unimp.tasks import TASKS, extra_words, load_tasks
 from unimp.tasks.rating.regression import RatingRegression
 from unimp.train.negatives import log_shares
 
@@ -58,13 +58,14 @@ def build_artifacts(
     catalog, train = training_split.catalog, training_split.train
     backbone = find_backbone(recipe.backbone.name) if recipe.backbone.name else None
     own_words = backbone.tokenizer() if backbone is not None else None
+    context = training_split.context(Template(catalog, recipe.sentence))
+    for name in recipe.tasks:
+        TASKS.find(name).check_settings(context, recipe.sections, recipe.tasks)
     tokenizer, codes = None, None
     if recipe.image_tokenizer.enabled:
         tokenizer, codes = picture_codes(catalog, recipe, show=show_progress)
-    context = training_split.context(Template(catalog, recipe.sentence), codes)
+        context = replace(context, codes=codes)
     tasks = load_tasks(recipe.tasks, context)
-    for task in tasks:
-        task.check_settings(recipe.sections, tasks)
     with progress_bar("directions of the items' texts", None, show=show_progress):
         projector = fit_text(catalog, recipe.content.text) if recipe.content.text else None
     sentences = fit_sentences(catalog, recipe.content, show=show_progress)

@@ -23,7 +23,7 @@ from unimp.tasks.image_generation.schema import ANSWER_EXAMPLE, Drawing, ImageRe
 from unimp.tasks.ranking import history_ids
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.tasks.search.task import SearchTask
-from unimp.tasks.task import AnyTask, Task, TaskScore
+from unimp.tasks.task import Task, TaskScore
 from unimp.tasks.windows import Window, cut_windows
 
 if TYPE_CHECKING:
@@ -70,15 +70,16 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
     def lacks(cls, context: TaskContext) -> str | None:
         return None if context.codes is not None else "pictures, and image_tokenizer.enabled in the recipe"
 
-    def check_settings(self, configs: Sequence[Config], tasks: Sequence[AnyTask]) -> None:
+    @classmethod
+    def check_settings(cls, context: TaskContext, configs: Sequence[Config], names: Sequence[str]) -> None:
         planned = [name for one in configs if isinstance(one, SamplingConfig) for name in one.planned]
-        if planned and not any(isinstance(task, SearchTask) for task in tasks):
+        if planned and SearchTask.name not in names:
             raise ConfigError(
                 f"sampling.planned: the task {SearchTask.name} says what is planned; add it to tasks, "
                 "or leave planned empty"
             )
         for name in planned:
-            self.context.queries.check(name)
+            context.queries.check(name)
 
     @classmethod
     def extra_words(cls, context: TaskContext) -> Mapping[str, Sequence[str]]:
@@ -167,7 +168,7 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         planned = parts.config(SamplingConfig).planned
         if not planned:
             return None
-        self.check_settings(parts.configs, parts.tasks)
+        self.check_settings(self.context, parts.configs, [task.name for task in parts.tasks])
         return WishPlanner(parts.decoder(parts.task(SearchTask)), self.context.queries, planned)
 
     def reranker(self, parts: DecoderParts) -> PictureReranker | None:
