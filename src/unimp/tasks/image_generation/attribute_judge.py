@@ -129,6 +129,13 @@ class AttributeJudge:
         return [resized(part, self.size) for part in torch.from_numpy(pictures).split(size)]
 
 
+def shrunk_size(shape_IYX3: Sequence[int], height: int) -> tuple[int, int]:
+    """Rows and columns after shrinking by the smallest whole factor that leaves at most `height` rows."""
+    rows, columns = shape_IYX3[1], shape_IYX3[2]
+    factor = -(-rows // height)
+    return rows // factor, columns // factor
+
+
 def resized(bytes_PYX3: Tensor, size: tuple[int, int]) -> Tensor:
     """[P, 3, *size] in [0, 1], shrunk by averaging."""
     pixels = pixels_from_bytes(bytes_PYX3)
@@ -201,8 +208,7 @@ def train_judge(
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(pixels.present))
     num_held = max(1, round(len(rows) * config.held_share))
     held, learned = np.sort(rows[:num_held]), np.sort(rows[num_held:])
-    factor = -(-pixels.values.shape[1] // config.height)
-    size = pixels.values.shape[1] // factor, pixels.values.shape[2] // factor
+    size = shrunk_size(pixels.values.shape, config.height)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = JudgeNet(config.channels, config.features, [len(target.labels) for target in targets])

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ import torch
 from unimp.data.histories import FloatArray
 from unimp.features.pixels import Pixels
 from unimp.features.vision.contrastive import described, train_on_views
-from unimp.model.vision import DescribingEncoder, pixels_from_bytes
-from unimp.tasks.image_generation.attribute_judge import JudgeAccuracy
+from unimp.model.vision import DescribingEncoder
+from unimp.tasks.image_generation.attribute_judge import JudgeAccuracy, JudgeConfig, resized, shrunk_size
 
 WIDTH, EPOCHS = 128, 20
 """D, the width of a descriptor, and passes over the pictures; `train_on_views` ends after 400 steps."""
@@ -26,6 +26,8 @@ class ViewsJudge:
     picture from views of others (`features.vision.contrastive`)."""
 
     network: DescribingEncoder
+    size: tuple[int, int]
+    """Rows and columns of the pictures it works on."""
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     examinations: tuple[JudgeAccuracy, ...] = ()
 
@@ -34,12 +36,12 @@ class ViewsJudge:
         return {}
 
     def features(self, pictures: npt.NDArray[np.uint8], size: int = 256) -> FloatArray:
-        """[N, D] descriptors of pictures [N, Y, X, 3]."""
+        """[N, D] descriptors of pictures [N, Y, X, 3] of any size."""
         if not len(pictures):
             return np.zeros((0, WIDTH), dtype=np.float32)
         with torch.inference_mode():
             parts = [
-                described(self.network, pixels_from_bytes(part))
+                described(self.network, resized(part, self.size))
                 for part in torch.from_numpy(pictures).split(size)
             ]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
@@ -47,4 +49,10 @@ class ViewsJudge:
 
 def train_views_judge(pixels: Pixels, *, seed: int, show: bool) -> ViewsJudge:
     """Trained on the pictures alone; deterministic by seed."""
-    return ViewsJudge(train_on_views(pixels, WIDTH, EPOCHS, seed=seed, show=show))
+    size = shrunk_size(pixels.values.shape, JudgeConfig().height)
+    parts = [
+        (resized(part, size) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
+        for part in torch.from_numpy(pixels.values).split(256)
+    ]
+    small = replace(pixels, values=torch.cat(parts).numpy())
+    return ViewsJudge(train_on_views(small, WIDTH, EPOCHS, seed=seed, show=show), size)
