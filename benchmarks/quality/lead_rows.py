@@ -72,6 +72,7 @@ DIFFERENCES = (
         "NDCG@10",
     ),
     Difference(BEAUTY_TREES, ("SASRec taught by trees", BEAUTY, "sasrec", ALONE, "trees"), "NDCG@10"),
+    Difference(BEAUTY_TREES, ("BSARec taught by trees", BEAUTY, "bsarec", ALONE, "trees"), "NDCG@10"),
     Difference(BEAUTY_SMOLLM2, BEAUTY_WEAREC, "NDCG@10"),
     Difference(BEAUTY_PAPER, ours("small-beauty", CLOSED, folder=BEAUTY), "NDCG@10"),
     Difference(BEAUTY_PAPER, BEAUTY_WEAREC, "NDCG@10"),

@@ -105,6 +105,7 @@ BEAUTY_ROWS = (
     ("UniMP with closed-form weights", BEAUTY, "unimp", "closed fusion", "small-beauty"),
     ("features only, closed-form weights", BEAUTY, "features", "closed fusion"),
     ("UniMP alone, distilled from trees (TF-IDF)", BEAUTY, "unimp", ALONE, "distilled-beauty"),
+    ("BSARec alone, distilled from trees", BEAUTY, "bsarec", ALONE, "trees"),
     ("SASRec alone, distilled from trees", BEAUTY, "sasrec", ALONE, "trees"),
     ("WEARec alone", BEAUTY, "wearec", ALONE),
     ("UniMP alone, without a teacher (TF-IDF)", BEAUTY, "unimp", ALONE, "small-beauty"),
@@ -127,6 +128,7 @@ DISTILLED_HM_ROWS = (
 DISTILLED_BEAUTY_ROWS = (
     ("BSARec, refitted, with the learned ranker", BEAUTY, "bsarec", LEARNED_AGAIN, "end"),
     ("UniMP, teacher with trees", BEAUTY, "unimp", ALONE, "distilled-beauty"),
+    ("BSARec, teacher with trees", BEAUTY, "bsarec", ALONE, "trees"),
     ("SASRec, teacher with trees", BEAUTY, "sasrec", ALONE, "trees"),
     ("BSARec", "beauty", "bsarec", ALONE, "end"),
     ("WEARec", BEAUTY, "wearec", ALONE),
