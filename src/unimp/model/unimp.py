@@ -51,9 +51,6 @@ class ModelConfig(Config):
     """Cross-attention before every so many-th decoder layer."""
     cross_attention_width: int = Field(0, ge=0)
     """Width within cross-attention; 0: that of the decoder's layers. `heads` must divide it."""
-    filter_share: float = Field(0.0, ge=0, lt=1)
-    """Share of a frequency filter in what a layer of the compact decoder adds, beside attention: the lowest
-    frequencies of the values before as they are, the others scaled as is learned (BSARec); 0: no filter."""
     likeness: int = Field(0, ge=0)
     """Beside its hidden state's product with an item, score how alike the item's picture and text are to the
     history's, each projected to at most so many numbers, which every item's answer vector is longer by;
@@ -97,12 +94,7 @@ class UnimpModel(nn.Module):
         if language is None:
             self.tokens: TokenTable | BackboneTokens = TokenTable(num_tokens, config.width)
             self.decoder: CompactDecoder | HuggingFaceBackbone = CompactDecoder(
-                config.width,
-                config.layers,
-                config.heads,
-                config.hidden,
-                config.dropout,
-                config.filter_share,
+                config.width, config.layers, config.heads, config.hidden, config.dropout
             )
         else:
             self.tokens, self.decoder = language.tokens, language.decoder
