@@ -4,7 +4,8 @@
 
 One forward and one backward pass through the model's layers with adapters on two matrices, 1,000 positions as
 40 sentences of 25, 10 of 100 and 2 of 500: as the model computes attention, and as UniMP trains
-(`model/backbones/attention.py`), in turns, after one pass of each that is not counted.
+(`model/backbones/attention.py`; sentences of more than 256 positions as the model does), in turns, after one
+pass of each that is not counted.
 """
 
 from __future__ import annotations

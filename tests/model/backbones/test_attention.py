@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.model.backbones.families import FAMILIES, config_of, source_of
-from unimp.model.backbones.attention import Float32Attention
+from unimp.model.backbones.attention import FASTER_UP_TO, Float32Attention
 from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.backbones.opening import open_backbone
 
@@ -71,6 +72,7 @@ def test_only_training_computes_it(family: str, tmp_path: Path, monkeypatch: pyt
     assert not entered
     trained = decoder(x_BTD)
     assert entered
+    assert isinstance(decoder.attention(FASTER_UP_TO + 1), nullcontext)
     torch.testing.assert_close(trained, answered, rtol=0.05, atol=0.1)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from unimp.core.errors import ConfigError
-from unimp.model.backbones.attention import Float32Attention
+from unimp.model.backbones.attention import FASTER_UP_TO, Float32Attention
 from unimp.model.backbones.probe import Probe
 from unimp.model.decoder import BeforeLayer, KVCache
 
@@ -111,16 +111,17 @@ class HuggingFaceBackbone(nn.Module):
             arguments["before_layer"] = before_layer
         like = self.floating
         shorter = torch.autocast(like.device.type, self.autocast) if self.autocast else nullcontext()
-        with shorter, self.attention():
+        with shorter, self.attention(length):
             out = self.body(inputs_embeds=x_BTD.to(like.dtype), use_cache=cache is not None, **arguments)
         if cache is not None:
             cache.used += length
         hidden: Tensor = out.last_hidden_state.float()
         return hidden if self.probe.logit_factor == 1.0 else hidden * self.probe.logit_factor
 
-    def attention(self) -> AbstractContextManager[Any]:
-        """How attention is computed: as the model does, but in float32 while training on a CPU."""
-        learns = torch.is_grad_enabled() and self.plain_layers
+    def attention(self, length: int) -> AbstractContextManager[Any]:
+        """How attention is computed: as the model does, but in float32 while training on a CPU on sentences
+        so short that it is faster."""
+        learns = torch.is_grad_enabled() and self.plain_layers and length <= FASTER_UP_TO
         return Float32Attention() if learns and self.floating.device.type == "cpu" else nullcontext()
 
     def continuing(self, cache: KVCache, length: int) -> dict[str, Any]:
