@@ -45,14 +45,8 @@ def evaluate_run(
     takes what every task and reference gave for every case, without ids: see `case_values`.
     """
     chosen = choose(run.artifacts.tasks, tasks)
-    if split_name not in {"valid", "test"}:
-        raise ConfigError(f"--split {split_name}: expected valid or test")
-    if run.refitted and split_name == "valid":
-        raise ConfigError("--split valid: this run learned from those items too (train.refit); use test")
-    recipe = run.artifacts.recipe
+    cases, recipe = cases_of(run, split_name), run.artifacts.recipe
     set_threads(recipe.train.threads)
-    split = make_split(run.dataset, recipe.train.split, recipe.train.seed)
-    cases = split.test if split_name == "test" else split.valid
     masked = run.exclude_history if exclude_history is None else exclude_history
     targets, repeats = count_targets(cases), in_history(cases)
     answerer = run.artifacts.answerer(run.model, run.weights_by_task, show=show)
@@ -88,6 +82,17 @@ def evaluate_run(
         "seconds": time.monotonic() - started,
         "peak_memory_mib": peak_memory_mib(),
     }
+
+
+def cases_of(run: TrainedRun, split_name: str) -> Cases:
+    """What the run is judged on; ConfigError for an unknown name, or for what a refitted run learned from."""
+    if split_name not in {"valid", "test"}:
+        raise ConfigError(f"--split {split_name}: expected valid or test")
+    if run.refitted and split_name == "valid":
+        raise ConfigError("--split valid: this run learned from those items too (train.refit); use test")
+    config = run.artifacts.recipe.train
+    split = make_split(run.dataset, config.split, config.seed)
+    return split.test if split_name == "test" else split.valid
 
 
 def task_section(

@@ -110,7 +110,7 @@ class AttributeJudge:
         if not len(pictures):
             return {name: [] for name in self.labels}
         with torch.inference_mode():
-            logits = [self.network(part) for part in self.parts(pictures)]
+            logits = [self.network(part) for part in resized_parts(pictures, self.size)]
         found = [torch.cat(head).argmax(dim=1).tolist() for head in zip(*logits, strict=True)]
         return {
             name: [known[code] for code in codes]
@@ -122,11 +122,8 @@ class AttributeJudge:
         if not len(pictures):
             return np.zeros((0, self.network.hidden.out_features), dtype=np.float32)
         with torch.inference_mode():
-            found = [self.network.features(part) for part in self.parts(pictures)]
+            found = [self.network.features(part) for part in resized_parts(pictures, self.size)]
         return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
-
-    def parts(self, pictures: npt.NDArray[np.uint8], size: int = 256) -> list[Tensor]:
-        return [resized(part, self.size) for part in torch.from_numpy(pictures).split(size)]
 
 
 def shrunk_size(shape_IYX3: Sequence[int], height: int) -> tuple[int, int]:
@@ -142,6 +139,11 @@ def resized(bytes_PYX3: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(pixels.shape[2:]) == size:
         return pixels
     return F.interpolate(pixels, size=size, mode="bilinear", antialias=True).clamp(0.0, 1.0)
+
+
+def resized_parts(pictures: npt.NDArray[np.uint8], size: tuple[int, int]) -> list[Tensor]:
+    """Pictures [N, Y, X, 3] as `resized` gives them, 256 at a time."""
+    return [resized(part, size) for part in torch.from_numpy(pictures).split(256)]
 
 
 @dataclass(frozen=True)
@@ -212,9 +214,7 @@ def train_judge(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = JudgeNet(config.channels, config.features, [len(target.labels) for target in targets])
-        pictures = torch.cat(
-            [resized(part, size) for part in torch.from_numpy(pixels.values[learned]).split(256)]
-        )
+        pictures = torch.cat(resized_parts(pixels.values[learned], size))
         codes = torch.from_numpy(np.stack([target.codes[learned] for target in targets]))
         fit_network(network, pictures, codes, config, show)
     labels = {target.attribute: target.labels for target in targets}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,16 +75,15 @@ class PictureJudge:
         if pixels is None:
             raise ConfigError("imagination: the catalogue's pictures are gone; put them back")
         judge: PictureReader
-        try:
+        readable: list[str] = []
+        with suppress(DataError):  # too few pictures of any label
             judge = train_judge(catalog, pixels, seed=seed, show=show)
-        except DataError:  # too few pictures of any label
-            judge = train_views_judge(pixels, seed=seed, show=show)
-        readable = [
-            examination.attribute
-            for examination in judge.examinations
-            if examination.accuracy >= READABLE * examination.most_frequent
-        ]
-        if judge.labels and not readable:
+            readable = [
+                examination.attribute
+                for examination in judge.examinations
+                if examination.accuracy >= READABLE * examination.most_frequent
+            ]
+        if not readable:
             judge = train_views_judge(pixels, seed=seed, show=show)
         return cls(judge, pixels, catalog, tuple(readable), tokenizer, seed)
 
@@ -104,16 +104,17 @@ class PictureJudge:
         metrics = picture_metrics(shown, wanted)
         alike = likeness(shown, wanted)
         metrics["likeness"] = mean_or_nan(alike.tolist())
+        each: np.ndarray = alike
+        of = "likeness"
+        if self.attributes:
+            read = self.judge.read(pictures)
+            for attribute in self.attributes:
+                metrics |= self.agreement(attribute, read[attribute], batch, queries)
+            each, of = self.hits(read, batch), "agreement"
+            metrics[of] = mean_or_nan(each[~np.isnan(each)].tolist())
         values = np.full(len(cases), np.nan)
-        if not self.attributes:
-            values[drawn_for] = alike
-            return TaskScore(metrics, len(cases), len(cases) - len(batch), None, values, "likeness")
-        read = self.judge.read(pictures)
-        for attribute in self.attributes:
-            metrics |= self.agreement(attribute, read[attribute], batch, queries)
-        values[drawn_for] = self.hits(read, batch)
-        metrics["agreement"] = mean_or_nan(values[~np.isnan(values)].tolist())
-        return TaskScore(metrics, len(cases), len(cases) - len(batch), values=values, values_of="agreement")
+        values[drawn_for] = each
+        return TaskScore(metrics, len(cases), len(cases) - len(batch), values=values, values_of=of)
 
     def hits(self, read: dict[str, list[str]], cases: Cases) -> FloatArray:
         """[cases] the share of the readable attributes in which a picture is as the target's; NaN if none."""
@@ -150,6 +151,9 @@ class PictureJudge:
                 "agreement"
             ],
         }
+
+    def note(self) -> str | None:
+        return None if self.attributes else NOTHING_TO_READ
 
     def facts(self) -> dict[str, float]:
         """What the judge itself is worth, and how well the codes keep pictures."""

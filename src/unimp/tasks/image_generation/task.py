@@ -262,9 +262,7 @@ class ImageGenerationTask(Task[ImageRequest, Drawing, "ModelImageGenerator", Ima
         return {} if self.judge is None else self.judge.facts()
 
     def judge_note(self) -> str | None:
-        from unimp.tasks.image_generation.picture_judge import NOTHING_TO_READ
-
-        return NOTHING_TO_READ if self.judge is not None and not self.judge.attributes else None
+        return None if self.judge is None else self.judge.note()
 
     def references(self, parts: DecoderParts) -> Mapping[str, Imaginer]:
         """The same model without the history, and the real picture that suits the words best."""

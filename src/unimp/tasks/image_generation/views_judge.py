@@ -14,7 +14,12 @@ from unimp.data.histories import FloatArray
 from unimp.features.pixels import Pixels
 from unimp.features.vision.contrastive import described, train_on_views
 from unimp.model.vision import DescribingEncoder
-from unimp.tasks.image_generation.attribute_judge import JudgeAccuracy, JudgeConfig, resized, shrunk_size
+from unimp.tasks.image_generation.attribute_judge import (
+    JudgeAccuracy,
+    JudgeConfig,
+    resized_parts,
+    shrunk_size,
+)
 
 WIDTH, EPOCHS = 128, 20
 """D, the width of a descriptor, and passes over the pictures; `train_on_views` ends after 400 steps."""
@@ -35,15 +40,12 @@ class ViewsJudge:
         """Nothing."""
         return {}
 
-    def features(self, pictures: npt.NDArray[np.uint8], size: int = 256) -> FloatArray:
+    def features(self, pictures: npt.NDArray[np.uint8]) -> FloatArray:
         """[N, D] descriptors of pictures [N, Y, X, 3] of any size."""
         if not len(pictures):
             return np.zeros((0, WIDTH), dtype=np.float32)
         with torch.inference_mode():
-            parts = [
-                described(self.network, resized(part, self.size))
-                for part in torch.from_numpy(pictures).split(size)
-            ]
+            parts = [described(self.network, part) for part in resized_parts(pictures, self.size)]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
 
@@ -51,8 +53,8 @@ def train_views_judge(pixels: Pixels, *, seed: int, show: bool) -> ViewsJudge:
     """Trained on the pictures alone; deterministic by seed."""
     size = shrunk_size(pixels.values.shape, JudgeConfig().height)
     parts = [
-        (resized(part, size) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
-        for part in torch.from_numpy(pixels.values).split(256)
+        (part * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
+        for part in resized_parts(pixels.values, size)
     ]
     small = replace(pixels, values=torch.cat(parts).numpy())
     return ViewsJudge(train_on_views(small, WIDTH, EPOCHS, seed=seed, show=show), size)
