@@ -24,6 +24,7 @@ from tests.serve.test_two_servers import TwoServers
 from two_servers import store
 
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.personalizer import load
 
 
@@ -80,4 +81,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main()
+    with one_line_errors():
+        main()

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from unimp.core.exits import one_line_errors
+
 Facts = dict[str, Any]
 REQUESTS, PICTURES, ROUNDS = 8, 4, 3
 
@@ -99,4 +101,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

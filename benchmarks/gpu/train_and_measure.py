@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "speed"))
 from backbone import compare
 
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.evaluate.bench.environment import Environment
 from unimp.evaluate.evaluation import evaluate_run
@@ -108,4 +109,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from unimp.core.exits import one_line_errors
 from unimp.core.files import write_json
 from unimp.evaluate.bench.significance import compare
 from unimp.inference.score_sources import CROSS_MODAL
@@ -64,4 +65,5 @@ if __name__ == "__main__":
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    write_json(asked.out, judge(asked.run))
+    with one_line_errors():
+        write_json(asked.out, judge(asked.run))

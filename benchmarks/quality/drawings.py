@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 import unimp
+from unimp.core.exits import one_line_errors
 from unimp.core.images import png_bytes
 from unimp.features.pixels import load_pixels
 from unimp.runs.training_split import make_split
@@ -150,4 +151,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

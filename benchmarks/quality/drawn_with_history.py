@@ -22,6 +22,7 @@ import numpy as np
 import unimp
 from unimp.answer import PictureArray, Query
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.data.histories import Cases
 from unimp.evaluate.bench.environment import Environment
 from unimp.metrics.pictures import frechet_distance, likeness
@@ -137,4 +138,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

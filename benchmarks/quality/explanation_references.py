@@ -19,6 +19,7 @@ import polars as pl
 from drawn_with_history import listed
 
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.evaluate.bench.environment import Environment
 from unimp.evaluate.bench.significance import Values, compare_pairs
@@ -74,4 +75,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

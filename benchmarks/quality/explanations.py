@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.evaluate.bench.environment import Environment
 from unimp.personalizer import load
 from unimp.runs.training_split import make_split
@@ -104,4 +105,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unimp.core.errors import DataError
+from unimp.core.exits import one_line_errors
 from unimp.evaluate.bench.result import StoredResult, read_result
 from unimp.evaluate.bench.significance import PairedComparison, Values, compare
 from unimp.evaluate.bench.table import user_values
@@ -54,4 +55,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

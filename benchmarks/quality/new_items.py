@@ -18,6 +18,7 @@ import torch
 
 import unimp
 from unimp.answer import Query
+from unimp.core.exits import one_line_errors
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.data.upserts import NewItem
 from unimp.personalizer import Personalizer
@@ -120,4 +121,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

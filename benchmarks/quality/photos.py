@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageEnhance
 
 from unimp.core.compute import device_name
+from unimp.core.exits import one_line_errors
 from unimp.data.catalog import Catalog
 from unimp.data.dataset import Dataset
 from unimp.data.histories import FloatArray, IntArray
@@ -145,4 +146,5 @@ def by_encoder(
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

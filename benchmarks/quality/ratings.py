@@ -18,6 +18,7 @@ import numpy as np
 
 from unimp.answer import Rater
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Cases
 from unimp.evaluate.bench.environment import Environment
@@ -100,4 +101,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -20,6 +20,7 @@ import numpy as np
 
 from unimp.core.compute import peak_memory_mib, set_threads
 from unimp.core.errors import ConfigError
+from unimp.core.exits import one_line_errors
 from unimp.data.histories import Histories
 from unimp.evaluate.bench.environment import Environment
 from unimp.inference.retrieval import ModelRanker
@@ -98,4 +99,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

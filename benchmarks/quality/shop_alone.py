@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.demo.comparison import ranked, row_of
 from unimp.demo.rankers import alone
@@ -70,4 +71,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

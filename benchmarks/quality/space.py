@@ -31,6 +31,7 @@ from space_items import Judged, load
 from space_methods import Method, fit_method
 
 from unimp.core.compute import device_name
+from unimp.core.exits import one_line_errors
 from unimp.data.histories import FloatArray, IntArray
 from unimp.features.joint_space import ItemWords
 from unimp.features.text import WORD
@@ -290,4 +291,5 @@ def rounded(values: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from unimp.core.config import dotted
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.fusion.config import TeacherConfig
 from unimp.fusion.teacher import RelationTeacher
@@ -74,4 +75,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -27,6 +27,7 @@ from torch import Tensor
 from unimp.baselines import METHODS
 from unimp.baselines.baseline import TrainingData
 from unimp.baselines.shared.bipartite import layer_mean
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.data.histories import FloatArray, Histories
 from unimp.data.splits import leave_one_out
@@ -147,4 +148,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -11,6 +11,8 @@ from typing import Any
 
 import polars as pl
 
+from unimp.core.exits import one_line_errors
+
 Run = Callable[[Path, Path, str, list[str], list[str]], None]
 """Data folder, output folder, recipe, settings, names of the variants wanted (none: all)."""
 
@@ -28,10 +30,11 @@ def variants_command(doc: str | None, recipe: str, run: Run, table: Callable[[Pa
     shown = commands.add_parser("table")
     shown.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    if arguments.command == "run":
-        run(arguments.data, arguments.out, arguments.recipe, arguments.settings, arguments.only)
-    else:
-        table(arguments.out)
+    with one_line_errors():
+        if arguments.command == "run":
+            run(arguments.data, arguments.out, arguments.recipe, arguments.settings, arguments.only)
+        else:
+            table(arguments.out)
 
 
 def save_variant(place: Path, report: dict[str, Any], columns: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ import torch
 
 from unimp import load
 from unimp.core.compute import peak_memory_mib
+from unimp.core.exits import one_line_errors
 from unimp.core.files import write_json
 from unimp.data.catalog import Attribute, Catalog
 from unimp.data.histories import Histories
@@ -209,4 +210,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

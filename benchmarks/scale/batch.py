@@ -29,6 +29,7 @@ from ray.cluster_utils import Cluster
 from unimp.batch.job import BatchJob, parts_by_user, placed
 from unimp.batch.lines import LINE, USER
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.scale.batch import answer_parts
 
 STORE = 200 * 2**20
@@ -154,4 +155,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

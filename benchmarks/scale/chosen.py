@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from unimp.core.config import dotted
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.runs.choosing import DataFacts, choices, chosen_recipe
 from unimp.runs.recipe import load_recipe
@@ -46,4 +47,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

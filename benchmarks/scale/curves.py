@@ -28,6 +28,7 @@ from unimp.batch.answers import BatchAnswers
 from unimp.batch.job import placed
 from unimp.batch.lines import LINE, USER
 from unimp.core.compute import peak_memory_mib, set_threads
+from unimp.core.exits import one_line_errors
 from unimp.core.files import read_json
 from unimp.personalizer import Personalizer
 from unimp.runs.training_split import make_split
@@ -137,4 +138,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

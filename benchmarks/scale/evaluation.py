@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from unimp.core.compute import device_name, peak_memory_mib, set_threads
+from unimp.core.exits import one_line_errors
 from unimp.metrics.ranking import score_bytes, users_at_a_time
 from unimp.runs.open_run import open_run
 from unimp.runs.training_split import make_split
@@ -53,4 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

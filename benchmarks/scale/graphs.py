@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from unimp.core.compute import peak_memory_mib, set_threads
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.features.item_graph import GraphConfig, content_graph, slim_graph
 from unimp.features.text import fit_text
@@ -104,4 +105,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

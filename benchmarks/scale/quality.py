@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.inference.score_sources import FusionWeights
 from unimp.runs.open_run import open_run
 from unimp.runs.training_split import make_split
@@ -61,4 +62,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

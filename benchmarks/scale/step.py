@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from unimp.core.compute import device_name, peak_memory_mib, set_threads
+from unimp.core.exits import one_line_errors
 from unimp.features.cache import open_array, write_array
 from unimp.model.inputs import ItemInputs
 from unimp.model.unimp import UnimpModel
@@ -192,4 +193,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

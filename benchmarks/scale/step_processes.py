@@ -32,6 +32,7 @@ import torch.distributed as dist
 from step import Stepper, batch_of
 
 from unimp.core.compute import device_name, peak_memory_mib, set_threads
+from unimp.core.exits import one_line_errors
 from unimp.runs.recipe import load_recipe
 from unimp.train.distributed.processes import find_process_group
 
@@ -149,4 +150,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

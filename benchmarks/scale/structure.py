@@ -21,6 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from unimp.core.compute import peak_memory_mib
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.features.item_graph import (
@@ -135,4 +136,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -23,6 +23,7 @@ from measure import Meter
 
 from unimp.core.compute import set_threads
 from unimp.core.errors import ConfigError
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.evaluate.bench.environment import Environment
 from unimp.runs.recipe import Recipe, load_recipe
@@ -125,4 +126,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

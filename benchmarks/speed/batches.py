@@ -20,6 +20,7 @@ import torch
 
 from unimp.core.compute import set_threads
 from unimp.core.config import merge
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.runs.recipe import Recipe, load_recipe
 from unimp.runs.training_split import TrainingSplit, make_split
@@ -90,4 +91,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

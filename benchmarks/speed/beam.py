@@ -21,6 +21,7 @@ from torch import Tensor
 from unimp.baselines.shared.semantic_ids import QuantiserConfig, tell_apart
 from unimp.baselines.shared.tiger_network import TIGERNetwork
 from unimp.baselines.tiger import TIGER, TIGERConfig
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.data.histories import FloatArray, Histories
 from unimp.runs.training_split import make_split
@@ -123,4 +124,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -15,6 +15,7 @@ import torch
 
 import unimp
 from unimp.answer import Query
+from unimp.core.exits import one_line_errors
 from unimp.data.histories import Histories
 from unimp.inference.prefix_cache import PrefixCache
 from unimp.personalizer import Personalizer
@@ -99,4 +100,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -20,6 +20,7 @@ import torch
 from measure import read_pixels, seconds
 
 from unimp.core.compute import set_threads
+from unimp.core.exits import one_line_errors
 from unimp.data.dataset import Dataset
 from unimp.data.histories import Histories
 from unimp.inference.forward import batches_by_length, read
@@ -183,4 +184,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

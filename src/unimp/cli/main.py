@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from unimp import __version__
-from unimp.core.errors import UnimpError
+from unimp.core.exits import fail, one_line_errors
 
 COMMANDS = ("demo", "data", "train", "evaluate", "recipe", "bench", "serve", "batch")
 """One module of this room each: `register(app)` adds its command or group."""
@@ -80,32 +80,19 @@ for command in COMMANDS:
 
 def main() -> None:
     """Entry point: runs the command, turns user errors into one line and status 2."""
-    try:
-        status = app(standalone_mode=False)
-    except UnimpError as error:
-        fail(str(error))
-    except USAGE_ERROR as error:
-        context = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        fail(error.format_message() + context)
-    except (typer.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:  # a full disk, a folder without permission: the user's to mend as well
-        fail(f"{error.filename or 'file system'}: {error.strerror or error}")
+    with one_line_errors():
+        try:
+            status = app(standalone_mode=False)
+        except USAGE_ERROR as error:
+            context = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+            fail(error.format_message() + context)
+        except (typer.Abort, KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def fail(message: str) -> None:
-    """One line on standard error, exit status 2; with --debug the traceback as well."""
-    if "--debug" in sys.argv:
-        import traceback
-
-        traceback.print_exc()
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == "__main__":
