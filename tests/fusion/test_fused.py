@@ -15,9 +15,10 @@ from unimp.baselines.baseline import TrainingData
 from unimp.core.errors import CheckpointError, ConfigError, DataError
 from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.fusion.config import FusionConfig
+from unimp.fusion.fitting import usable
 from unimp.fusion.fused import FeaturesOnly, FeaturesOnlyConfig, FusedRanker, FusionMaker
 from unimp.fusion.grown import grown_log
-from unimp.fusion.learned import LearnedFusion, usable
+from unimp.fusion.learned import LearnedFusion
 from unimp.fusion.sampling import sample_choices
 from unimp.fusion.trees import Shortlists, dataset, fit_fold
 from unimp.metrics.ranking import rank_cases, ranking_metrics

@@ -11,7 +11,7 @@ from tests.train.conftest import write_ring
 
 from unimp.data.histories import NO_TIME, FloatArray
 from unimp.data.splits import leave_one_out
-from unimp.fusion import learned
+from unimp.fusion import fitting
 from unimp.fusion.config import TeacherConfig
 from unimp.fusion.features import Features
 from unimp.fusion.past import HistoryView
@@ -81,7 +81,7 @@ def test_sharpness_is_the_likeliest() -> None:
 def test_trees_are_fitted_on_all_folds_and_without_times(
     split: TrainingSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learned, "FEWEST_HITS", 10)
+    monkeypatch.setattr(fitting, "FEWEST_HITS", 10)
     config = TeacherConfig(kind="trees", items=6, folds=FOLDS)
     folds = list(FoldFeatures(split.catalog, timeless(split.train), config))
     assert all((histories.times == NO_TIME).all() for _, histories, _ in folds)

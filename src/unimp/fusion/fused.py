@@ -17,9 +17,10 @@ from unimp.fusion.closed import ClosedFusion, fit_closed
 from unimp.fusion.cold import PlacedScores, stand_ins
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.features import Features
+from unimp.fusion.fitting import fit_learned, usable
 from unimp.fusion.graphs import DENSE_ITEMS
 from unimp.fusion.grown import grown_log
-from unimp.fusion.learned import Contribution, LearnedFusion, contributions, fit_learned, usable
+from unimp.fusion.learned import Contribution, LearnedFusion, contributions
 from unimp.fusion.pictures import picture_vectors
 from unimp.fusion.probabilities import ScoreStore, log_probabilities, users_at_once
 from unimp.fusion.relations import Relations, build_relations, recount

@@ -16,8 +16,9 @@ from unimp.data.histories import Cases, FloatArray, Histories, IntArray
 from unimp.fusion.config import FusionConfig, SecondStageConfig
 from unimp.fusion.evidence import evidence, latest_once
 from unimp.fusion.features import MODEL, Features
+from unimp.fusion.fitting import fit_learned, usable
 from unimp.fusion.fused import FusionMaker
-from unimp.fusion.learned import LearnedFusion, contributions, fit_learned, usable
+from unimp.fusion.learned import LearnedFusion, contributions
 from unimp.fusion.probabilities import ScoreStore
 from unimp.fusion.relations import Relations
 from unimp.inference.second_stage import Reason
