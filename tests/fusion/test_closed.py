@@ -11,8 +11,8 @@ from tests.fusion.test_features import relations_of, shop
 from unimp.data.histories import NO_TIME, Histories
 from unimp.fusion.closed import ClosedFusion, sources, unit
 from unimp.fusion.graphs import Relation
+from unimp.fusion.period_popularity import MOST_PERIODS, popularity_by_period
 from unimp.fusion.relations import LINEAR, WORDS, Relations
-from unimp.fusion.tides import MOST_PERIODS, find_tides
 from unimp.inference.score_sources import POPULARITY, SourceWeight
 
 LOG = np.zeros((7, 7), dtype=np.float32)
@@ -60,25 +60,25 @@ def log_at(times: list[int], rows: list[int]) -> Histories:
 
 
 def test_popularity_about_a_time_counts_the_period_that_the_time_lies_in() -> None:
-    tides = find_tides(log_at([10, 10, 20, 20, 20], [0, 1, 1, 1, 2]), 3)
-    assert tides is not None
-    assert tides.starts.tolist() == [10, 20]
-    np.testing.assert_allclose(tides.at(19), np.log1p([1, 1, 0]), rtol=1e-6)
-    np.testing.assert_allclose(tides.at(20), np.log1p([0, 2, 1]), rtol=1e-6)
-    np.testing.assert_allclose(tides.at(99), np.log1p([0, 2, 1]), rtol=1e-6)
-    np.testing.assert_allclose(tides.at(1), np.log1p([1, 1, 0]), rtol=1e-6)
+    by_period = popularity_by_period(log_at([10, 10, 20, 20, 20], [0, 1, 1, 1, 2]), 3)
+    assert by_period is not None
+    assert by_period.starts.tolist() == [10, 20]
+    np.testing.assert_allclose(by_period.at(19), np.log1p([1, 1, 0]), rtol=1e-6)
+    np.testing.assert_allclose(by_period.at(20), np.log1p([0, 2, 1]), rtol=1e-6)
+    np.testing.assert_allclose(by_period.at(99), np.log1p([0, 2, 1]), rtol=1e-6)
+    np.testing.assert_allclose(by_period.at(1), np.log1p([1, 1, 0]), rtol=1e-6)
 
 
 def test_many_times_make_periods_of_equally_many_events() -> None:
     events = 4 * MOST_PERIODS
-    tides = find_tides(log_at(list(range(events)), [0] * events), 1)
-    assert tides is not None
-    assert len(tides.starts) == MOST_PERIODS
-    counts = np.expm1(tides.popularity[:, 0])
+    by_period = popularity_by_period(log_at(list(range(events)), [0] * events), 1)
+    assert by_period is not None
+    assert len(by_period.starts) == MOST_PERIODS
+    counts = np.expm1(by_period.popularity[:, 0])
     assert counts.sum() == pytest.approx(events, rel=1e-5)
     assert counts.max() <= 5
 
 
 @pytest.mark.parametrize("times", [[5, 5, 5], [5, int(NO_TIME), 6], []])
 def test_without_times_that_differ_there_are_no_tides(times: list[int]) -> None:
-    assert find_tides(log_at(times, [0] * len(times)), 1) is None
+    assert popularity_by_period(log_at(times, [0] * len(times)), 1) is None

@@ -11,7 +11,7 @@ from unimp.data.histories import Histories
 from unimp.fusion.features import Features
 from unimp.fusion.graphs import Relation, cosine, count_pairs, likeness, transitions
 from unimp.fusion.groups import NONE, attribute_groups, counts_rows, is_hierarchy, make_groups, prefix_groups
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.relations import BOUGHT, PICTURES, WORDS, Relations, build_relations
 
 TRAIN = Histories.from_lists([[0, 1, 2], [0, 1], [0, 3], [4, 5, 4, 5]])

@@ -17,10 +17,10 @@ from unimp.data.histories import Cases, FloatArray, Histories
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.fitting import usable
 from unimp.fusion.fused import FeaturesOnly, FeaturesOnlyConfig, FusedRanker, FusionMaker
-from unimp.fusion.grown import grown_log
 from unimp.fusion.learned import LearnedFusion
 from unimp.fusion.sampling import sample_choices
 from unimp.fusion.trees import Shortlists, dataset, fit_fold
+from unimp.fusion.with_validation import with_validation
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 from unimp.testing.world import toy_world
 
@@ -67,7 +67,7 @@ def test_no_history_a_single_event_and_an_item_that_nobody_had() -> None:
     unknown = toy_world().unknown_item
     scores = fused().score(Histories.from_lists([[], [7], [unknown], [3, unknown, 3]]))
     assert np.isfinite(scores).all()
-    log = grown_log(training().train, training().valid)
+    log = with_validation(training().train, training().valid)
     popularity = np.bincount(log.item_rows, minlength=61)
     assert popularity[scores[0].argmax()] == popularity.max()
 

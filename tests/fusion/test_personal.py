@@ -9,7 +9,7 @@ from tests.fusion.test_features import TRAIN, shop
 from unimp.data.histories import Histories
 from unimp.fusion.features import Features
 from unimp.fusion.foretold import foretold_by_last, foretold_by_others
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.relations import build_relations, price_levels, recount
 from unimp.fusion.words import shared_word_vectors
 

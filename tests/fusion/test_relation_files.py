@@ -12,7 +12,7 @@ from unimp.data.histories import Histories
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.features import Features
 from unimp.fusion.fused import FusionMaker
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.relation_files import load_relations, save_relations
 from unimp.testing.world import toy_world
 

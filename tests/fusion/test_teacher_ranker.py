@@ -14,7 +14,7 @@ from unimp.data.splits import leave_one_out
 from unimp.fusion import fitting
 from unimp.fusion.config import TeacherConfig
 from unimp.fusion.features import Features
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.teacher import FoldFeatures, teach, timeless
 from unimp.fusion.teacher_ranker import TeacherRanker, fit_ranker, largest, sharpness
 from unimp.runs.training_split import TrainingSplit

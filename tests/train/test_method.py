@@ -11,7 +11,7 @@ import pytest
 from unimp.baselines import MethodEntry
 from unimp.cli.bench import all_methods
 from unimp.core.errors import ConfigError
-from unimp.fusion.grown import grown_log
+from unimp.fusion.with_validation import with_validation
 from unimp.testing.rankers import RankerContract
 from unimp.testing.world import the_world
 from unimp.train.bench_method import UnimpMethod, UnimpMethodConfig
@@ -39,7 +39,7 @@ def test_it_learns_again_from_all_events() -> None:
     method = TestUnimp.entry.make({"settings": brief}) if TestUnimp.entry else None
     assert isinstance(method, UnimpMethod)
     method.fit(training, seed=0)
-    log = grown_log(training.train, training.valid)
+    log = with_validation(training.train, training.valid)
     again = method.refitted(replace(training, train=log, valid=training.valid.select(np.arange(0))), seed=0)
     assert again.config.settings["train"]["epochs"] == method.best_epoch
     assert again.best_epoch == method.best_epoch

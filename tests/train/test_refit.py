@@ -16,13 +16,13 @@ from unimp.runs.open_run import open_run
 from unimp.runs.training_split import TrainingSplit, make_split
 from unimp.tasks.recommendation.task import RecommendationTask
 from unimp.train.process_group import ProcessGroup
-from unimp.train.refit import grown_split
+from unimp.train.refit import split_with_validation
 from unimp.train.training_run import train
 
 
 def test_the_grown_log_has_the_ratings_of_the_table(tiny_dataset: Dataset) -> None:
     split = make_split(tiny_dataset, "leave-one-out")
-    grown = grown_split(TrainingSplit.of(tiny_dataset, split))
+    grown = split_with_validation(TrainingSplit.of(tiny_dataset, split))
     assert len(grown.valid) == 0
     assert grown.train.num_events == split.train.num_events + len(split.valid)
     before_test = split.test.histories  # each ends with the validation item, as the table has it

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from unimp.data.histories import FloatArray
 from unimp.fusion.foretold import foretold_by_last, foretold_by_others, standardised
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.relations import BOUGHT, LINEAR, NEXT, SECOND, SHORT, Grouped, Relations
 
 Named = Iterator[tuple[str, npt.ArrayLike]]
@@ -49,8 +49,8 @@ def catalogue_features(relations: Relations, past: HistoryView) -> Named:
         yield "no events", relations.personal.unseen
         if relations.personal.levels is not None:
             yield from level(relations.personal.levels, past)
-    if relations.tides is not None:
-        yield "popularity at the time", relations.tides.at(past.time)
+    if relations.by_period is not None:
+        yield "popularity at the time", relations.by_period.at(past.time)
 
 
 def graph(relations: Relations, name: str, past: HistoryView) -> Named:

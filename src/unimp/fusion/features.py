@@ -10,9 +10,9 @@ import numpy as np
 
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.fusion.catalogue import Named, catalogue_features
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.relations import Relations
-from unimp.fusion.shortlisted import model_features, shortlist_features
+from unimp.fusion.reranking_features import model_features, shortlist_features
 
 MODEL = "model"
 """Name of the method's log-probability among the features."""

@@ -12,9 +12,9 @@ from unimp.core.progress import progress_bar
 from unimp.data.histories import Cases, FloatArray, IntArray
 from unimp.fusion.config import FusionConfig
 from unimp.fusion.features import Features
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.learned import NO_ROWS, LearnedFusion, Reached, places, shortlist
 from unimp.fusion.logit import fit_logit
-from unimp.fusion.past import HistoryView
 from unimp.fusion.probabilities import ScoreStore
 from unimp.fusion.sampling import sample_choices
 from unimp.fusion.trees import Shortlists, dataset, fit_fold, predict

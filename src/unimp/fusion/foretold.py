@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from unimp.data.histories import FloatArray
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 
 MOST = 4.0
 """Deviations from the mean that count, at most."""

@@ -19,11 +19,11 @@ from unimp.fusion.config import FusionConfig
 from unimp.fusion.features import Features
 from unimp.fusion.fitting import fit_learned, usable
 from unimp.fusion.graphs import DENSE_ITEMS
-from unimp.fusion.grown import grown_log
 from unimp.fusion.learned import Contribution, LearnedFusion, contributions
 from unimp.fusion.pictures import picture_vectors
 from unimp.fusion.probabilities import ScoreStore, log_probabilities, users_at_once
 from unimp.fusion.relations import Relations, build_relations, recount
+from unimp.fusion.with_validation import with_validation
 
 
 class FeaturesOnlyConfig(Config):
@@ -167,11 +167,11 @@ class FusionMaker:
             }
         return self._relations[key]
 
-    def grown(self, config: FusionConfig) -> Relations:
+    def relations_with_validation(self, config: FusionConfig) -> Relations:
         """The relations to rank by: counted on the validation items too, which by then are known."""
         relations = self.relations(config)
         if self._grown is None or self._grown[0] is not relations:
-            log = grown_log(self.data.train, self.data.valid)
+            log = with_validation(self.data.train, self.data.valid)
             self._grown = relations, recount(relations, log, l2=config.l2, dense_items=self.dense_items)
         return self._grown[1]
 
@@ -201,5 +201,5 @@ class FusionMaker:
         else:
             features = Features(relations, with_model=ranker is not None)
             learned = fit_learned(features, valid, scores, config, exclude=exclude, show=self.show)
-        serving = self.grown(config) if config.refit else relations
+        serving = self.relations_with_validation(config) if config.refit else relations
         return FusedRanker(ranker, serving, config, exclude, closed, learned)

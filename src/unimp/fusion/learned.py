@@ -13,7 +13,7 @@ import numpy as np
 from unimp.core.errors import CheckpointError
 from unimp.data.histories import FloatArray, Histories, IntArray
 from unimp.fusion.features import Features
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.trees import predict
 
 NO_ROWS = np.empty(0, dtype=np.int64)

@@ -13,11 +13,13 @@ from torch import Tensor
 from unimp.core.files import csr_matrix_of, csr_tensors, read_tensors, write_tensors
 from unimp.fusion.graphs import Relation
 from unimp.fusion.groups import ItemGroups
+from unimp.fusion.period_popularity import PeriodPopularity
 from unimp.fusion.relations import Grouped, Personal, Relations
-from unimp.fusion.tides import Tides
 
 MATRICES = ("log_graphs", "likenesses")
 ARRAYS = ("prices", "popularity", "late")
+PERIODS = "tides"
+"""What the files call popularity by period."""
 
 
 def save_relations(path: Path, relations: Relations) -> None:
@@ -31,8 +33,9 @@ def save_relations(path: Path, relations: Relations) -> None:
         for part in ("codes", "affinity", "popularity"):
             arrays[f"grouped.{place}.{part}"] = getattr(grouped, part)
         arrays[f"grouped.{place}.groups"] = grouped.groups.codes
-    if relations.tides is not None:
-        arrays |= {"tides.starts": relations.tides.starts, "tides.popularity": relations.tides.popularity}
+    if relations.by_period is not None:
+        periods = relations.by_period
+        arrays |= {f"{PERIODS}.starts": periods.starts, f"{PERIODS}.popularity": periods.popularity}
     if relations.personal is not None:
         arrays |= {"personal.unseen": relations.personal.unseen, "personal.levels": relations.personal.levels}
     tensors |= {
@@ -70,7 +73,8 @@ def load_relations(path: Path) -> Relations:
         )
         for place, (name, count) in enumerate(facts["grouped"])
     ]
-    tides = Tides(arrays["tides.starts"], arrays["tides.popularity"]) if "tides.starts" in arrays else None
+    starts = arrays.get(f"{PERIODS}.starts")
+    by_period = None if starts is None else PeriodPopularity(starts, arrays[f"{PERIODS}.popularity"])
     personal = None
     if "personal.unseen" in arrays:
         personal = Personal(arrays["personal.unseen"], arrays.get("personal.levels"))
@@ -81,7 +85,7 @@ def load_relations(path: Path) -> Relations:
         arrays.get("prices"),
         arrays["popularity"],
         arrays["late"],
-        tides,
+        by_period,
         facts["decay"],
         personal,
         tuple(facts["missing"]),

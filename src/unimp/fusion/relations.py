@@ -24,7 +24,7 @@ from unimp.fusion.graphs import (
     transitions,
 )
 from unimp.fusion.groups import ItemGroups, attribute_groups, is_hierarchy, prefix_groups
-from unimp.fusion.tides import Tides, find_tides
+from unimp.fusion.period_popularity import PeriodPopularity, popularity_by_period
 from unimp.fusion.words import set_vectors, shared_word_vectors, word_vectors
 
 SHORT = "bought together in short histories"
@@ -76,7 +76,7 @@ class Relations:
     """[I] log(1 + training events)."""
     late: FloatArray
     """[I] log(1 + users whose last training event it is)."""
-    tides: Tides | None
+    by_period: PeriodPopularity | None
     """Popularity about a time; None without times."""
     decay: float
     """Each step back in the history counts this much less."""
@@ -139,7 +139,7 @@ def recount(relations: Relations, log: Histories, *, l2: float, dense_items: int
         decay=relations.decay,
         dense_items=dense_items,
     )
-    return replace(counted, tides=relations.tides and counted.tides, personal=relations.personal)
+    return replace(counted, by_period=relations.by_period and counted.by_period, personal=relations.personal)
 
 
 def count_relations(
@@ -173,8 +173,8 @@ def count_relations(
         missing.append("no attribute groups")
     if prices is None:
         missing.append("no price")
-    tides = find_tides(train, num_items)
-    if tides is None:
+    by_period = popularity_by_period(train, num_items)
+    if by_period is None:
         missing.append("no times")
     last = train.item_rows[train.offsets[1:][train.lengths > 0] - 1]
     popularity = np.bincount(train.item_rows, minlength=num_items).astype(np.float32)
@@ -183,7 +183,9 @@ def count_relations(
     if stand_in is not None:
         log_graphs = {name: place(graph, stand_in) for name, graph in log_graphs.items()}
         popularity, late = spread(popularity, stand_in), spread(late, stand_in)
-        tides = tides and Tides(tides.starts, np.log1p(np.expm1(tides.popularity) @ stand_in.T))
+        by_period = by_period and PeriodPopularity(
+            by_period.starts, np.log1p(np.expm1(by_period.popularity) @ stand_in.T)
+        )
     return Relations(
         log_graphs,
         likenesses,
@@ -191,7 +193,7 @@ def count_relations(
         prices,
         np.log1p(popularity),
         np.log1p(late),
-        tides,
+        by_period,
         decay,
         None,
         tuple(missing),

@@ -8,8 +8,8 @@ import numpy as np
 
 from unimp.data.histories import Cases, FloatArray, IntArray
 from unimp.fusion.features import Features
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.logit import SampledChoices
-from unimp.fusion.past import HistoryView
 from unimp.fusion.probabilities import ScoreStore
 
 NEAR, FAR = 200, 100

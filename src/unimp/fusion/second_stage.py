@@ -125,4 +125,4 @@ def headline(ranker: Ranker, cases: Cases, exclude: bool) -> float:
 
 def serving(maker: FusionMaker, config: FusionConfig) -> Relations:
     """Counted on the validation items too, where the settings say so."""
-    return maker.grown(config) if config.refit else maker.relations(config)
+    return maker.relations_with_validation(config) if config.refit else maker.relations(config)

@@ -31,7 +31,7 @@ from unimp.fusion.config import TeacherConfig
 from unimp.fusion.features import Features
 from unimp.fusion.graphs import DENSE_ITEMS, Relation
 from unimp.fusion.groups import ItemGroups, attribute_groups, prefix_groups
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.relations import content_likenesses, count_relations, log_prices
 from unimp.fusion.teacher_ranker import TeacherRanker, fit_ranker, fit_weights
 

@@ -15,9 +15,9 @@ from unimp.data.splits import last_item_cases
 from unimp.fusion.config import FusionConfig, TeacherConfig
 from unimp.fusion.features import Features
 from unimp.fusion.fitting import grow, make_shortlists, usable
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.learned import shortlist
 from unimp.fusion.logit import SampledChoices, fit_logit
-from unimp.fusion.past import HistoryView
 from unimp.fusion.sampling import sample_choices
 from unimp.fusion.trees import Shortlists, predict
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from unimp.data.histories import Histories
-from unimp.fusion.grown import grown_log
+from unimp.fusion.with_validation import with_validation
 from unimp.runs.training_split import TrainingSplit
 
 
-def grown_split(split: TrainingSplit) -> TrainingSplit:
+def split_with_validation(split: TrainingSplit) -> TrainingSplit:
     """The validation items among the training events, with ratings; nothing is held out to choose by."""
-    log = grown_log(split.train, split.valid)
+    log = with_validation(split.train, split.valid)
     return replace(split, train=rated(log, split), valid=split.valid.select(np.arange(0)))
 
 

@@ -35,7 +35,7 @@ from unimp.tasks.fitting import fit_fusion_weights
 from unimp.train.distillation import SoftTargets, soft_targets
 from unimp.train.preparation import build_artifacts, for_training, masks_history
 from unimp.train.process_group import ProcessGroup
-from unimp.train.refit import grown_split
+from unimp.train.refit import split_with_validation
 from unimp.train.sampled import samples_items
 from unimp.train.step import check_compute
 from unimp.train.trainer import Training
@@ -176,7 +176,7 @@ def learn_again(
     settings = recipe.train.model_copy(update={"epochs": max(1, result["best_epoch"])})
     again, place = recipe.model_copy(update={"train": settings}), folder / REFIT
     place.mkdir(exist_ok=True)
-    artifacts, model, found = learn(grown_split(split), again, place, device, show=show)
+    artifacts, model, found = learn(split_with_validation(split), again, place, device, show=show)
     result["seconds"]["refit"] = sum(found["seconds"].values())
     return artifacts, model
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unimp.baselines.baseline import Arrays, Baseline, TrainingData
-from unimp.baselines.shared.growing import GrowingConfig
+from unimp.baselines.shared.later_settings import VersionedConfig
 from unimp.core.averaging import AveragingAdamW
 from unimp.core.devices import pick_device
 from unimp.core.progress import progress_bar
@@ -21,7 +21,7 @@ from unimp.data.histories import FloatArray, Histories
 from unimp.metrics.ranking import rank_cases, ranking_metrics
 
 
-class NeuralConfig(GrowingConfig):
+class NeuralConfig(VersionedConfig):
     epochs: int = Field(default=200, ge=1)
     """At most this many passes over the training events."""
     patience: int = Field(default=10, ge=1)

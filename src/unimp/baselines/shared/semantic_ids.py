@@ -13,11 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.baselines.shared.growing import GrowingConfig
+from unimp.baselines.shared.later_settings import VersionedConfig
 from unimp.data.histories import IntArray
 
 
-class QuantiserConfig(GrowingConfig):
+class QuantiserConfig(VersionedConfig):
     kind: Literal["rq-vae", "k-means"] = "rq-vae"
     """`k-means` clusters the features themselves, level by level what is left over, which spreads items over
     far more codes than an autoencoder that learns. It reads `levels` and `codes` alone."""

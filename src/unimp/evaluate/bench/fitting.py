@@ -48,6 +48,8 @@ def refit(session: Session, job: Job, fitted: FittedMethod) -> Method:
         learn_again = getattr(fitted.method, "refitted", None)
         if learn_again is None:
             raise ConfigError(f"{job.method}: has no `refitted` to learn again by; leave out --refit-methods")
-        again: Method = learn_again(session.grown, seed=job.seed, show_progress=session.show_progress)
+        again: Method = learn_again(
+            session.train_and_valid, seed=job.seed, show_progress=session.show_progress
+        )
         fitted.again = again
     return fitted.again

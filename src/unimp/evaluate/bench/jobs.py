@@ -24,8 +24,8 @@ from unimp.evaluate.bench.second_stage import FusionRecord
 from unimp.evaluate.bench.tries import Tuning
 from unimp.fusion.config import FusionConfig, FusionKind, TeacherConfig
 from unimp.fusion.fused import FusionMaker
-from unimp.fusion.grown import grown_log
 from unimp.fusion.teacher import RelationTeacher
+from unimp.fusion.with_validation import with_validation
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class Session:
         )
 
     @cached_property
-    def grown(self) -> TrainingData:
+    def train_and_valid(self) -> TrainingData:
         """The validation items among the training events, and nothing held out but the test."""
-        log, none = grown_log(self.split.train, self.split.valid), self.split.valid.select(np.arange(0))
+        log, none = with_validation(self.split.train, self.split.valid), self.split.valid.select(np.arange(0))
         return replace(self.training, train=log, valid=none, teacher=self.teacher(log))
 
     def teacher(self, log: Histories) -> RelationTeacher:

@@ -9,7 +9,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from unimp.core.config import Config
 
 
-class GrowingConfig(Config):
+class VersionedConfig(Config):
     """A config whose later settings are not written where they have their default, so that results keep the
     names that they had before there was the setting."""
 

@@ -10,7 +10,7 @@ from unimp.core.products import matrix_vector
 from unimp.data.histories import FloatArray, IntArray
 from unimp.fusion.catalogue import Named
 from unimp.fusion.foretold import foretold_by_last, foretold_by_others
-from unimp.fusion.past import HistoryView
+from unimp.fusion.history_view import HistoryView
 from unimp.fusion.relations import BOUGHT, NEXT, Grouped, Relations
 
 

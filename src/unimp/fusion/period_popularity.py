@@ -1,4 +1,4 @@
-"""`Tides`: what was popular about the time of an event, where events have times."""
+"""`PeriodPopularity`: what was popular about the time of an event, where events have times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_PERIODS = 48
 
 
 @dataclass(frozen=True)
-class Tides:
+class PeriodPopularity:
     """Popularity by period."""
 
     starts: IntArray
@@ -27,7 +27,7 @@ class Tides:
         return row
 
 
-def find_tides(train: Histories, num_items: int) -> Tides | None:
+def popularity_by_period(train: Histories, num_items: int) -> PeriodPopularity | None:
     """Each different time where they are few (days of a week), else periods of equally many events.
 
     None where an event has no time, or all have the same.
@@ -43,4 +43,4 @@ def find_tides(train: Histories, num_items: int) -> Tides | None:
     periods = np.searchsorted(starts, times, side="right") - 1
     cells = np.bincount(periods * num_items + train.item_rows, minlength=len(starts) * num_items)
     counts = cells.reshape(len(starts), num_items)
-    return Tides(starts.astype(np.int64), np.log1p(counts).astype(np.float32))
+    return PeriodPopularity(starts.astype(np.int64), np.log1p(counts).astype(np.float32))

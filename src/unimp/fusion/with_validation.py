@@ -7,7 +7,7 @@ import numpy as np
 from unimp.data.histories import Cases, Histories
 
 
-def grown_log(train: Histories, valid: Cases) -> Histories:
+def with_validation(train: Histories, valid: Cases) -> Histories:
     """Every validation user's history with its target behind it, and the training users who have no case.
 
     A target takes the time of the event before it: cases do not carry their targets' times, and popularity
