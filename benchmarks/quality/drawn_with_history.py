@@ -25,13 +25,15 @@ from unimp.core.compute import set_threads
 from unimp.core.exits import one_line_errors
 from unimp.data.histories import Cases
 from unimp.evaluate.bench.environment import Environment
+from unimp.evaluate.bench.significance import intervals_of
 from unimp.metrics.pictures import frechet_distance, likeness
 from unimp.runs.training_split import make_split
 from unimp.tasks.image_generation.decoder import ModelImageGenerator
 from unimp.tasks.image_generation.picture_judge import PictureJudge
 from unimp.tasks.image_generation.task import ImageGenerationTask
 
-RESAMPLES = 500
+DISTANCE_RESAMPLES = 100
+"""Of cases, for the interval of an FID: each costs two matrix roots."""
 OWN = "history, planned"
 
 
@@ -57,10 +59,10 @@ def judged(
     return columns | {"likeness": likeness(features, real)}, features
 
 
-def interval(values: np.ndarray, places: np.ndarray) -> list[float]:
-    """Mean, and the 95 % interval of its bootstrap; values [N], places [RESAMPLES, N]."""
-    means = np.nanmean(values[places], axis=1)
-    return [round(float(value), 4) for value in (np.nanmean(values), *np.quantile(means, (0.025, 0.975)))]
+def interval(values_N: np.ndarray) -> list[float]:
+    """Mean and 95 % interval over the cases that have a value."""
+    found = intervals_of([values_N[:, None]])[0][0]
+    return [round(float(value), 4) for value in (found.mean, found.low, found.high)]
 
 
 def listed(values: np.ndarray) -> list[float | None]:
@@ -85,11 +87,9 @@ def measure(run: Path, most: int) -> dict[str, Any]:
     drawn = ways(parts.decoder(task), cases, task.guidance(cases))
     real = judge.features(judge.pixels.values[cases.target_rows])
     found = {way: judged(judge, cases, pictures, real) for way, pictures in drawn.items()}
-    places = np.random.default_rng(0).integers(0, len(cases), size=(RESAMPLES, len(cases)))
+    places = np.random.default_rng(0).integers(0, len(cases), size=(DISTANCE_RESAMPLES, len(cases)))
     distances = {
-        way: np.array(
-            [frechet_distance(features[chosen], real[chosen]) for chosen in places[: RESAMPLES // 5]]
-        )
+        way: np.array([frechet_distance(features[chosen], real[chosen]) for chosen in places])
         for way, (_, features) in found.items()
     }
     means = {
@@ -101,9 +101,7 @@ def measure(run: Path, most: int) -> dict[str, Any]:
     for way in found.keys() - {OWN}:
         apart = distances[OWN] - distances[way]
         low, high = np.quantile(apart, (0.025, 0.975))
-        columns = {
-            name: interval(values - found[way][0][name], places) for name, values in found[OWN][0].items()
-        }
+        columns = {name: interval(values - found[way][0][name]) for name, values in found[OWN][0].items()}
         fid = [round(float(value), 3) for value in (means[OWN]["FID"] - means[way]["FID"], low, high)]
         leads[way] = {"FID": fid} | columns
     return {
