@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -86,6 +86,12 @@ class Six:
         for block in model.cross_attention:
             block.gate.data.fill_(gate)
         return model.eval()
+
+    def filtering(self) -> Six:
+        """The same with a frequency filter in every layer of the decoder."""
+        recipe = self.artifacts.recipe
+        model = recipe.model.model_copy(update={"filter_share": 0.6})
+        return Six(self.dataset, replace(self.artifacts, recipe=recipe.model_copy(update={"model": model})))
 
     @cached_property
     def answerer(self) -> Answerer:

@@ -55,14 +55,14 @@ def encode(encoder: SentenceEncoder, sentences: Sequence[UserSentence]) -> list[
 
 @torch.inference_mode()
 @pytest.mark.parametrize("answers", ["all", "own"])
-def test_alignment_at_the_end_changes_no_last_state(six: Six, answers: str) -> None:
-    encoder, model = encoder_of(six, answers), six.model()
-    writers = histories(six, [3, 0, 6, 1])
+def test_alignment_at_the_end_changes_no_last_state(either: Six, answers: str) -> None:
+    encoder, model = encoder_of(either, answers), either.model()
+    writers = histories(either, [3, 0, 6, 1])
     writers[0].asking(Query("lamp", picture_row=40)).answer().codes([])
     writers[1].asking(Query("mug")).answer()
     sentences = encode(encoder, [writer.done() for writer in writers])
-    state = model.item_state(six.artifacts.items)
-    expected = full(six, model, sentences)
+    state = model.item_state(either.artifacts.items)
+    expected = full(either, model, sentences)
     padded = last_hidden(model, state, sentences)[:, : model.width]
     aligned = Continuation(model, state, sentences, 0).hidden_BD
     torch.testing.assert_close(padded, expected, **CLOSE)
@@ -71,39 +71,39 @@ def test_alignment_at_the_end_changes_no_last_state(six: Six, answers: str) -> N
 
 @torch.inference_mode()
 @pytest.mark.parametrize("answers", ["all", "own"])
-def test_every_step_equals_the_longer_sentence(six: Six, answers: str) -> None:
+def test_every_step_equals_the_longer_sentence(either: Six, answers: str) -> None:
     """Codes: each step is a bag of two tokens, the code and the place of the next one."""
-    encoder, model = encoder_of(six, answers), six.model()
+    encoder, model = encoder_of(either, answers), either.model()
     vocabulary = encoder.vocabulary
     codes = [[3, 15, 0], [7, 7, 1], [12, 4, 9]]
     lengths = [4, 0, 2]
-    state = model.item_state(six.artifacts.items)
+    state = model.item_state(either.artifacts.items)
 
     def written(count: int) -> list[EncodedSentence]:
-        writers = histories(six, lengths)
+        writers = histories(either, lengths)
         return encode(
             encoder,
             [w.answer().codes(c[:count]).done() for w, c in zip(writers, codes, strict=True)],
         )
 
     going = Continuation(model, state, written(0), 3)
-    torch.testing.assert_close(going.hidden_BD, full(six, model, written(0)), **CLOSE)
+    torch.testing.assert_close(going.hidden_BD, full(either, model, written(0)), **CLOSE)
     for count in (1, 2, 3):
         bags = [[vocabulary.first_code + row[count - 1], vocabulary.first_place + count] for row in codes]
         hidden = going.step(torch.tensor(bags))
-        torch.testing.assert_close(hidden, full(six, model, written(count)), **CLOSE)
+        torch.testing.assert_close(hidden, full(either, model, written(count)), **CLOSE)
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("answers", ["all", "own"])
-def test_kept_beams_go_on_from_their_own_past(six: Six, answers: str) -> None:
+def test_kept_beams_go_on_from_their_own_past(either: Six, answers: str) -> None:
     """Rows are dropped, doubled and moved between steps, as beam search does."""
-    encoder, model = encoder_of(six, answers), six.model()
-    words = six.artifacts.vocabulary.words("lamp mug dress jacket bag cushion")
+    encoder, model = encoder_of(either, answers), either.model()
+    words = either.artifacts.vocabulary.words("lamp mug dress jacket bag cushion")
     lengths = [5, 1, 3]
-    state = model.item_state(six.artifacts.items)
+    state = model.item_state(either.artifacts.items)
     owners, said = [0, 1, 2], [[], [], []]  # type: ignore[var-annotated]
-    begun = encode(encoder, [writer.answer().done() for writer in histories(six, lengths)])
+    begun = encode(encoder, [writer.answer().done() for writer in histories(either, lengths)])
     going = Continuation(model, state, begun, 4)
     moves = [[2, 0, 0, 1], [3, 1, 1], [0, 2], [1, 0]]
     for turn, rows in enumerate(moves):
@@ -111,7 +111,7 @@ def test_kept_beams_go_on_from_their_own_past(six: Six, answers: str) -> None:
         owners = [owners[row] for row in rows]
         said = [[*said[row], words[(turn + place) % len(words)]] for place, row in enumerate(rows)]
         hidden = going.step(torch.tensor([tokens[-1:] for tokens in said]))
-        expected = full(six, model, [continued(begun[o], t) for o, t in zip(owners, said, strict=True)])
+        expected = full(either, model, [continued(begun[o], t) for o, t in zip(owners, said, strict=True)])
         torch.testing.assert_close(hidden, expected, **CLOSE)
 
 

@@ -66,9 +66,9 @@ def rated(rows: Sequence[Sequence[int]], users: Sequence[str]) -> Histories:
     ],
     ids=str,
 )
-def test_growing_histories_equal_the_cold_answers(six: Six, sentence: dict[str, object]) -> None:
+def test_growing_histories_equal_the_cold_answers(either: Six, sentence: dict[str, object]) -> None:
     """Users come with nothing, with one, with several new events, in batches of all kinds."""
-    ranker, searcher = written(six, **sentence)
+    ranker, searcher = written(either, **sentence)
     cache = PrefixCache(ROOM)
     warm = replace(ranker, cache=cache), replace(searcher, cache=cache)
     rng = np.random.default_rng(3)
@@ -167,9 +167,9 @@ TASKS: dict[str, Ask] = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_answers_batches_of_growing_histories_as_without_a_cache(six: Six, task: str) -> None:
+def test_every_task_answers_batches_of_growing_histories_as_without_a_cache(either: Six, task: str) -> None:
     """The same again, one more event, several, another history, users known and unknown side by side."""
-    cold, cache = six.answerer, PrefixCache(ROOM)
+    cold, cache = either.answerer, PrefixCache(ROOM)
     warm = cold.with_prefixes(cache)
     turns: list[list[list[int]]] = [
         [[], [5], [7, 9], [1, 2, 3]],

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unimp.model.decoder import CompactDecoder
+from unimp.model.decoder import FILTER_SPAN, CompactDecoder, low_pass
 
 
-@pytest.fixture
-def decoder() -> CompactDecoder:
+@pytest.fixture(params=[0.0, 0.6], ids=["attention", "with a filter"])
+def decoder(request: pytest.FixtureRequest) -> CompactDecoder:
     torch.manual_seed(0)
-    return CompactDecoder(width=16, layers=3, heads=2, hidden=32, dropout=0.5).eval()
+    filter_share = float(request.param)
+    return CompactDecoder(
+        width=16, layers=3, heads=2, hidden=32, dropout=0.5, filter_share=filter_share
+    ).eval()
 
 
 @pytest.mark.parametrize("pieces", [[7], [1] * 7, [3, 1, 3], [5, 2]])
@@ -66,3 +69,35 @@ def test_keys_read_alone_are_continued_at_their_own_positions(decoder: CompactDe
     for row, prefix in enumerate(x):
         whole = decoder(torch.cat([prefix, more[row : row + 1]], dim=1))
         torch.testing.assert_close(found[row], whole[0, -3:], rtol=1e-4, atol=1e-5)
+
+
+def test_the_low_part_is_what_a_fourier_transform_keeps() -> None:
+    """At the last of `span` positions: all but the lowest frequencies set to zero and transformed back."""
+    span, cutoff = 12, 5
+    torch.manual_seed(0)
+    values = torch.randn(span, 3)
+    spectrum = torch.fft.rfft(values, dim=0)
+    spectrum[(cutoff + 1) // 2 :] = 0
+    expected = torch.fft.irfft(spectrum, n=span, dim=0)[-1]
+    torch.testing.assert_close(low_pass(span, cutoff) @ values.flip(0), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_filter_changes_what_is_read() -> None:
+    torch.manual_seed(0)
+    plain = CompactDecoder(width=16, layers=1, heads=2, hidden=32, dropout=0.0).eval()
+    filtering = CompactDecoder(width=16, layers=1, heads=2, hidden=32, dropout=0.0, filter_share=0.5).eval()
+    filtering.load_state_dict(plain.state_dict(), strict=False)
+    x = torch.randn(1, 5, 16)
+    assert not torch.allclose(plain(x), filtering(x), atol=1e-3)
+    filtering.layers[0].high_scale.data.fill_(1.0)  # high and low alike: a position's own value
+    normed = torch.randn(1, 5, 16)
+    own = filtering.layers[0].filtered(normed, filtering.low_weights(5, None))
+    torch.testing.assert_close(own, normed, rtol=1e-4, atol=1e-5)
+
+
+def test_beyond_its_span_the_filter_reads_nothing() -> None:
+    decoder = CompactDecoder(width=16, layers=1, heads=2, hidden=32, dropout=0.0, filter_share=0.5)
+    weights = decoder.low_weights(FILTER_SPAN + 3, None)
+    assert weights[-1, :3].tolist() == [0.0, 0.0, 0.0]
+    assert bool((weights.triu(1) == 0).all())
+    assert bool((weights[-1, 3:8] != 0).all())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from unimp.model.config import ModelConfig
 from unimp.model.inputs import Inputs, ItemInputs
 from unimp.model.likeness import FACT_SCALE, FACTOR, KEY_WIDTH, HistoryItems, LikenessHead
-from unimp.model.unimp import ModelConfig, UnimpModel
+from unimp.model.unimp import UnimpModel
 
 WIDTH, WIDE, TEXT, ITEMS = 12, 5, 7, 9
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from unimp.model.config import ModelConfig
 from unimp.model.inputs import Inputs, ItemInputs, ItemState
-from unimp.model.unimp import ModelConfig, UnimpModel
+from unimp.model.unimp import UnimpModel
 
 NUM_ITEMS, NUM_TOKENS, VISUAL = 6, 9, 4
 END = 3
@@ -33,37 +34,37 @@ def items() -> ItemInputs:
 
 
 def query_items(texts: torch.Tensor | None, pictures: list[int]) -> Inputs:
-    """One sentence of ghosts alone."""
+    """One sentence of query items alone."""
     none = torch.empty(0, dtype=torch.int64)
     places = -2 - torch.arange(len(pictures))[None]
     return Inputs(places, none, none, torch.empty(0), (), texts, torch.tensor(pictures))
 
 
 @torch.inference_mode()
-def test_a_ghost_of_an_items_content_is_the_item_without_identity(
+def test_a_query_item_of_an_items_content_is_the_item_without_identity(
     model: UnimpModel, items: ItemInputs
 ) -> None:
     state = model.item_state(items)
     model.items.forget_identities(torch.tensor([], dtype=torch.int64))
     content_ID = model.item_state(items).table_ID
     inputs = query_items(items.content["text"], [0, 1, -1, 3, 4, 5])
-    torch.testing.assert_close(model.ghost_vectors(inputs, state), content_ID)
+    torch.testing.assert_close(model.query_vectors(inputs, state), content_ID)
     torch.testing.assert_close(model.embed(inputs, state)[0], content_ID * 16**0.5)
 
 
 @torch.inference_mode()
-def test_what_a_ghost_lacks_adds_nothing(model: UnimpModel, items: ItemInputs) -> None:
+def test_what_a_query_item_lacks_adds_nothing(model: UnimpModel, items: ItemInputs) -> None:
     state = model.item_state(items)
-    assert not model.ghost_vectors(query_items(torch.zeros(1, 5), [-1]), state).any()
-    assert not model.ghost_vectors(query_items(None, [-1]), state).any()
+    assert not model.query_vectors(query_items(torch.zeros(1, 5), [-1]), state).any()
+    assert not model.query_vectors(query_items(None, [-1]), state).any()
     assert state.pictures_ID is not None
-    picture = model.ghost_vectors(query_items(None, [4]), state)
+    picture = model.query_vectors(query_items(None, [4]), state)
     torch.testing.assert_close(picture, state.pictures_ID[4:5])
     assert not state.pictures_ID[2].any()
 
 
 @torch.inference_mode()
-def test_a_ghost_stands_beside_its_words_and_moves_only_its_place(
+def test_a_query_item_stands_beside_its_words_and_moves_only_its_place(
     model: UnimpModel, items: ItemInputs
 ) -> None:
     state = model.item_state(items)
@@ -78,10 +79,10 @@ def test_a_ghost_stands_beside_its_words_and_moves_only_its_place(
     )
     without = model.embed(words, state)
     asked = replace(words, items_BT=torch.tensor([[1, -2, 4]]))
-    with_ghost = model.embed(asked, state)
-    assert torch.equal(with_ghost[0, [0, 2]], without[0, [0, 2]])
-    query_item = model.ghost_vectors(asked, state)[0] * 16**0.5
-    torch.testing.assert_close(with_ghost[0, 1] - without[0, 1], query_item)
+    with_query = model.embed(asked, state)
+    assert torch.equal(with_query[0, [0, 2]], without[0, [0, 2]])
+    query_item = model.query_vectors(asked, state)[0] * 16**0.5
+    torch.testing.assert_close(with_query[0, 1] - without[0, 1], query_item)
 
 
 @torch.inference_mode()
@@ -91,8 +92,8 @@ def test_a_picture_from_outside_counts_as_the_same_picture_of_the_catalogue(
     state = model.item_state(items)
     assert items.visual_IVE is not None
     wider = model.with_outside(state, items.visual_IVE[[4, 1]])
-    inside = model.ghost_vectors(query_items(None, [4, 1]), wider)
-    outside = model.ghost_vectors(query_items(None, [NUM_ITEMS, NUM_ITEMS + 1]), wider)
+    inside = model.query_vectors(query_items(None, [4, 1]), wider)
+    outside = model.query_vectors(query_items(None, [NUM_ITEMS, NUM_ITEMS + 1]), wider)
     torch.testing.assert_close(outside, inside)
     assert torch.equal(wider.table_ID, state.table_ID)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from unimp.model.config import ModelConfig
 from unimp.model.resampler import Resampler
-from unimp.model.unimp import ModelConfig, UnimpModel
+from unimp.model.unimp import UnimpModel
 
 
 def test_each_picture_gives_so_many_tokens_and_none_depends_on_another() -> None:

@@ -9,9 +9,10 @@ import torch
 from unimp.core.errors import ConfigError
 from unimp.inference import forward
 from unimp.inference.forward import as_inputs
+from unimp.model.config import ModelConfig
 from unimp.model.cross_attention import GatedCrossAttention
 from unimp.model.inputs import ItemInputs
-from unimp.model.unimp import ModelConfig, UnimpModel
+from unimp.model.unimp import UnimpModel
 from unimp.model.vision import ConvEncoder
 from unimp.sentence.batch import Batch, collate
 from unimp.sentence.encoder import EncodedSentence, Kind

@@ -126,7 +126,7 @@ def test_a_position_counts_once_however_many_words_share_it() -> None:
     assert batch_of(writer, encoder=WORDS).token_targets.shares.tolist() == [1.0] * sum(sizes)
 
 
-def test_ghosts_are_numbered_through_the_batch() -> None:
+def test_query_items_are_numbered_through_the_batch() -> None:
     first = begin(fields=[]).asking(Query("red")).item(0, Role.ANSWER).asking(Query("", picture_row=0))
     second = begin(fields=[]).item(1)
     third = begin(fields=[]).asking(Query("long")).item(0, Role.ANSWER)

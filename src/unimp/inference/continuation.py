@@ -96,8 +96,9 @@ def aligned(cache: KVCache, lengths_B: Tensor, length: int) -> KVCache:
         return cache
     starts_B = shifts_B if cache.starts_B is None else cache.starts_B + shifts_B
     places_BS = torch.arange(cache.capacity, device=shifts_B.device) - shifts_B[:, None]
-    index = places_BS.clamp(min=0)[None, :, None, :, None].expand_as(cache.keys)
-    keys, values = cache.keys.gather(3, index), cache.values.gather(3, index)
+    index = places_BS.clamp(min=0)[None, :, None, :, None]
+    keys = cache.keys.gather(3, index.expand_as(cache.keys))
+    values = cache.values.gather(3, index.expand_as(cache.values))
     return replace(cache, keys=keys, values=values, starts_B=starts_B)
 
 

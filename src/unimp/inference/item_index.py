@@ -259,7 +259,7 @@ class ItemIndex:
             values = {"visual": tokens_PVE}
             if "pictures" in tables:
                 present_P = torch.ones(len(shown_P), dtype=torch.bool, device=rows_N.device)
-                pooled = self.model.pooled_pictures(tokens_PVE, present_P)
+                pooled = self.model.picture_norm(tokens_PVE, present_P)
                 values["pictures"] = self.model.picture_parts(pooled)
                 values["unit_pictures"] = self.model.unit_pictures(values["pictures"])
             if self.cross_modal is not None:

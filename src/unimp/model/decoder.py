@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+FILTER_SPAN, FILTER_CUTOFF = 50, 5
+"""Positions that a layer's frequency filter spans, and how many of the lowest frequencies are the low part
+(BSARec, Shin et al., AAAI 2024)."""
 BeforeLayer = Callable[[int, Tensor], Tensor]
 """Called with the layer's number and its input [B, T, D]; what it returns enters the layer."""
 
@@ -22,6 +26,7 @@ class KVCache:
     keys: Tensor
     """[layers, B, H, capacity, K]."""
     values: Tensor
+    """Likewise; twice as wide where a filter reads, beside a head's values, its part of a layer's input."""
     used: int = 0
     starts_B: Tensor | None = None
     """First position in use of each sentence, when they are aligned at their ends."""
@@ -59,9 +64,9 @@ def rotate(x_BHTK: Tensor, turns_2TK: Tensor) -> Tensor:
 
 
 class DecoderLayer(nn.Module):
-    """Pre-norm causal self-attention and a GELU feed-forward."""
+    """Pre-norm causal self-attention, a filter beside it where asked, and a GELU feed-forward."""
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, filter_share: float) -> None:
         super().__init__()
         self.heads = heads
         self.dropout = dropout
@@ -71,10 +76,16 @@ class DecoderLayer(nn.Module):
         self.feed_norm = nn.LayerNorm(width)
         self.up = nn.Linear(width, hidden)
         self.down = nn.Linear(hidden, width)
+        self.filter_share = filter_share
+        self.high_scale = nn.Parameter(torch.randn(width)) if filter_share else None
 
-    def forward(self, x_BTD: Tensor, turns_2TK: Tensor, cache: KVCache | None, layer: int) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, turns_2TK: Tensor, cache: KVCache | None, layer: int, low_TS: Tensor | None
+    ) -> Tensor:
+        """`low_TS`: [T, S] or [B, T, S] what each position weighs in the low frequencies at another."""
         batch, length, width = x_BTD.shape
-        qkv = self.qkv(self.attention_norm(x_BTD)).view(batch, length, 3, self.heads, width // self.heads)
+        normed_BTD = self.attention_norm(x_BTD)
+        qkv = self.qkv(normed_BTD).view(batch, length, 3, self.heads, width // self.heads)
         qkv_3BHTK = qkv.permute(2, 0, 3, 1, 4)
         q_BHTK, k_BHTK = rotate(qkv_3BHTK[:2], turns_2TK)
         v_BHTK = qkv_3BHTK[2]
@@ -82,31 +93,65 @@ class DecoderLayer(nn.Module):
         if cache is not None:
             stop = cache.used + length
             cache.keys[layer, :, :, cache.used : stop] = k_BHTK
-            cache.values[layer, :, :, cache.used : stop] = v_BHTK
-            k_BHTK, v_BHTK = cache.keys[layer, :, :, :stop], cache.values[layer, :, :, :stop]
+            cache.values[layer, :, :, cache.used : stop] = self.held(v_BHTK, normed_BTD)
+            k_BHTK, held_BHSK = cache.keys[layer, :, :, :stop], cache.values[layer, :, :, :stop]
+            v_BHTK = held_BHSK[..., : width // self.heads]
+            if self.high_scale is not None:
+                normed_BTD = held_BHSK[..., width // self.heads :].transpose(1, 2).flatten(2)
             mask = cache_mask(cache, length, x_BTD.device)
         drop = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(
             q_BHTK, k_BHTK, v_BHTK, attn_mask=mask, dropout_p=drop, is_causal=mask is None
         )
         y = self.out(y.transpose(1, 2).reshape(batch, length, width))
+        if low_TS is not None:
+            y = (1 - self.filter_share) * y + self.filter_share * self.filtered(normed_BTD, low_TS)
         x_BTD = x_BTD + F.dropout(y, self.dropout, self.training)
         y = self.down(F.gelu(self.up(self.feed_norm(x_BTD))))
         return x_BTD + F.dropout(y, self.dropout, self.training)
+
+    def held(self, v_BHTK: Tensor, normed_BTD: Tensor) -> Tensor:
+        """What a cache holds of values: with a filter, beside each head's its part of the normed input."""
+        if self.high_scale is None:
+            return v_BHTK
+        parts_BHTK = normed_BTD.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return torch.cat((v_BHTK, parts_BHTK), dim=-1)
+
+    def filtered(self, normed_BSD: Tensor, low_TS: Tensor) -> Tensor:
+        """[B, T, D] the input's low frequencies as they are, what is above them times a learned square."""
+        assert self.high_scale is not None
+        low_BTD = low_TS @ normed_BSD
+        return low_BTD + self.high_scale**2 * (normed_BSD[:, -low_BTD.shape[1] :] - low_BTD)
+
+
+def low_pass(span: int, cutoff: int) -> Tensor:
+    """[span] what the position d steps back weighs in the `cutoff` (odd) lowest frequencies of `span`
+    positions, seen at the last of them: (1 + 2 Σ_{f ≤ (cutoff − 1) / 2} cos(2π f d / span)) / span."""
+    angles = 2 * math.pi * torch.arange(span, dtype=torch.float64) / span
+    waves = [2 * torch.cos(frequency * angles) for frequency in range(1, (cutoff - 1) // 2 + 1)]
+    return (sum(waves, torch.ones_like(angles)) / span).float()
 
 
 class CompactDecoder(nn.Module):
     """Embeddings in, hidden states out; the vocabulary is none of its business."""
 
     inverse_frequencies: Tensor
+    low_S: Tensor
 
-    def __init__(self, width: int, layers: int, heads: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, layers: int, heads: int, hidden: int, dropout: float, filter_share: float = 0.0
+    ) -> None:
+        """`filter_share`: of the frequency filter in what a layer adds; the rest is attention's."""
         super().__init__()
         self.width, self.heads = width, heads
         self.layer_width, self.num_layers = width, layers
         self.hidden_size = 1.0
         """Root mean square of an entry of what comes out: the last norm's."""
-        self.layers = nn.ModuleList(DecoderLayer(width, heads, hidden, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            DecoderLayer(width, heads, hidden, dropout, filter_share) for _ in range(layers)
+        )
+        self.filter_share = filter_share
+        self.register_buffer("low_S", low_pass(FILTER_SPAN, FILTER_CUTOFF), persistent=False)
         self.norm = nn.LayerNorm(width)
         half = torch.arange(0, width // heads, 2) / (width // heads)
         self.register_buffer("inverse_frequencies", 10_000.0**-half, persistent=False)
@@ -118,8 +163,9 @@ class CompactDecoder(nn.Module):
 
     def new_cache(self, batch: int, capacity: int, starts_B: Tensor | None = None) -> KVCache:
         shape = (len(self.layers), batch, self.heads, capacity, self.width // self.heads)
+        held = (*shape[:-1], shape[-1] * (2 if self.filter_share else 1))
         like = self.inverse_frequencies
-        return KVCache(like.new_zeros(shape), like.new_zeros(shape), starts_B=starts_B)
+        return KVCache(like.new_zeros(shape), like.new_zeros(held), starts_B=starts_B)
 
     def forward(
         self, x_BTD: Tensor, cache: KVCache | None = None, before_layer: BeforeLayer | None = None
@@ -134,10 +180,23 @@ class CompactDecoder(nn.Module):
             counted_B1T1 = (positions - cache.starts_B[:, None]).float()[:, None, :, None]
             angles_TK = (counted_B1T1 * self.inverse_frequencies).repeat(1, 1, 1, 2)  # [B, 1, T, K]
         turns_2TK = torch.stack((angles_TK.cos(), angles_TK.sin()))
+        low_TS = self.low_weights(x_BTD.shape[1], cache) if self.filter_share else None
         for number, layer in enumerate(self.layers):
             if before_layer is not None:
                 x_BTD = before_layer(number, x_BTD)
-            x_BTD = layer(x_BTD, turns_2TK, cache, number)
+            x_BTD = layer(x_BTD, turns_2TK, cache, number, low_TS)
         if cache is not None:
             cache.used += x_BTD.shape[1]
         return self.norm(x_BTD)
+
+    def low_weights(self, length: int, cache: KVCache | None) -> Tensor:
+        """[T, S] (or [B, T, S]) of `length` further positions: what each real position before weighs."""
+        start, device = (0 if cache is None else cache.used), self.low_S.device
+        back_TS = torch.arange(start, start + length, device=device)[:, None]
+        back_TS = back_TS - torch.arange(start + length, device=device)
+        weights_TS = self.low_S[back_TS.clamp(0, FILTER_SPAN - 1)] * (
+            (back_TS >= 0) & (back_TS < FILTER_SPAN)
+        )
+        if cache is None or cache.starts_B is None:
+            return weights_TS
+        return weights_TS * cache_mask(cache, length, device)[:, 0]

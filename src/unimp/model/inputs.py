@@ -1,6 +1,6 @@
 """What the model is given: a batch, the items, and the item side of one forward pass."""
 
-# B sentences, T positions, N tokens, G ghosts, I items, F width of a content block, V visual tokens per
+# B sentences, T positions, N tokens, G query items, I items, F width of a content block, V visual tokens per
 # picture, E visual width, D width, X pictures from outside, P all pictures
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ class Inputs:
     """A batch as the model sees it."""
 
     items_BT: Tensor
-    """Item rows, -1 at positions that hold tokens, -2 - g for ghost item g."""
+    """Item rows, -1 at positions that hold tokens, -2 - g for query item g."""
     tokens_N: Tensor
     token_positions_N: Tensor
     """Flat position b * T + t of each token."""
     token_shares_N: Tensor
     """1 / size of the token's bag."""
     views: tuple[View, ...]
-    ghost_text_GF: Tensor | None
-    """Text content of items without identity: queries. Position -2 - g of `items_BT` holds ghost g."""
-    ghost_pictures_G: Tensor
+    query_text_GF: Tensor | None
+    """Text content of items without identity: queries. Position -2 - g of `items_BT` holds query item g."""
+    query_pictures_G: Tensor
     """Rows of `ItemState.pictures_ID`, -1 for none."""
     read_BT: Tensor | None = None
     """bool: events of the history and queries, which the likeness head reads; None: none of these."""

@@ -10,51 +10,20 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
-from unimp.core.config import Config
 from unimp.model.backbones.huggingface import HuggingFaceBackbone
 from unimp.model.backbones.tokens import BackboneTokens
+from unimp.model.config import ModelConfig
 from unimp.model.cross_attention import GatedCrossAttention
 from unimp.model.decoder import CompactDecoder, KVCache
 from unimp.model.inputs import Inputs, ItemInputs, ItemState
 from unimp.model.item_table import ItemTable
 from unimp.model.likeness import HistoryItems, LikenessHead, packed
+from unimp.model.picture_content import DescribedPictures, PooledPictures
 from unimp.model.resampler import Resampler
 from unimp.model.token_table import LanguageSide, TokenTable
-from unimp.model.vision import pixels_from_bytes, pool_tokens
-
-
-class ModelConfig(Config):
-    """Size of the compact model, and what it has in common with one around a pretrained backbone."""
-
-    width: int = Field(64, ge=8)
-    """Width D of tokens and items; a backbone has its own."""
-    layers: int = Field(2, ge=1)
-    """Decoder layers; a backbone has its own."""
-    heads: int = Field(2, ge=1)
-    """Attention heads of decoder and cross-attention; must divide `width` into even parts. A backbone has its
-    own: there they are the cross-attention's alone."""
-    hidden: int = Field(256, ge=8)
-    """Width of the feed-forward layers; a backbone has its own."""
-    dropout: float = Field(0.3, ge=0, lt=1)
-    """Inside attention, cross-attention and feed-forward; in a backbone's layers, its own configuration's."""
-    input_dropout: float = Field(0.3, ge=0, lt=1)
-    """On the embedded sentence."""
-    identity_dropout: float = Field(0.0, ge=0, le=1)
-    """Share of items whose identity is hidden at each step; 1: none has one, content alone speaks."""
-    cross_attention: bool = True
-    """Let tokens read pictures by gated cross-attention, beside what items' vectors say of them. The recipe
-    `small` and those that stand on it have it off."""
-    cross_attention_every: int = Field(1, ge=1)
-    """Cross-attention before every so many-th decoder layer."""
-    cross_attention_width: int = Field(0, ge=0)
-    """Width within cross-attention; 0: that of the decoder's layers. `heads` must divide it."""
-    likeness: int = Field(0, ge=0)
-    """Beside its hidden state's product with an item, score how alike the item's picture and text are to the
-    history's, each projected to at most so many numbers, which every item's answer vector is longer by;
-    0: do not."""
+from unimp.model.vision import pixels_from_bytes
 
 
 class UnimpModel(nn.Module):
@@ -87,14 +56,18 @@ class UnimpModel(nn.Module):
         if visual_width is not None and pooled_pictures:
             wide = visual_width if described_pictures else 2 * visual_width
             content_widths = {**content_widths, "picture": wide}
-            # Pooled tokens of different pictures are much alike: only what sets them apart is content.
-            self.picture_norm = nn.Identity() if described_pictures else nn.BatchNorm1d(wide, affine=False)
+            self.picture_norm = DescribedPictures() if described_pictures else PooledPictures(wide)
         self.width = config.width if language is None else language.decoder.width
         self.items = ItemTable(num_items, self.width, content_widths, config.identity_dropout)
         if language is None:
             self.tokens: TokenTable | BackboneTokens = TokenTable(num_tokens, config.width)
             self.decoder: CompactDecoder | HuggingFaceBackbone = CompactDecoder(
-                config.width, config.layers, config.heads, config.hidden, config.dropout
+                config.width,
+                config.layers,
+                config.heads,
+                config.hidden,
+                config.dropout,
+                config.filter_share,
             )
         else:
             self.tokens, self.decoder = language.tokens, language.decoder
@@ -130,7 +103,7 @@ class UnimpModel(nn.Module):
         content = dict(items.content)
         pictures_ID = None
         if visual_IVE is not None and "picture" in self.items.projections:
-            content["picture"] = self.pooled_pictures(visual_IVE, items.has_picture_I, items.pooled_IP)
+            content["picture"] = self.picture_norm(visual_IVE, items.has_picture_I, items.pooled_IP)
             pictures_ID = self.picture_parts(content["picture"])
         vectors_ND = self.items.vectors(content, identity_ID)
         return ItemState(self.with_likeness(vectors_ND, content), visual_IVE, pictures_ID)
@@ -159,65 +132,42 @@ class UnimpModel(nn.Module):
         pictures_ID = state.pictures_ID
         if pictures_ID is not None:
             shown = visual_XVE.new_ones(len(visual_XVE), dtype=torch.bool)
-            pictures_ID = torch.cat(
-                (pictures_ID, self.picture_parts(self.pooled_pictures(visual_XVE, shown)))
-            )
+            pictures_ID = torch.cat((pictures_ID, self.picture_parts(self.picture_norm(visual_XVE, shown))))
         return replace(state, pictures_ID=pictures_ID, outside_XVE=visual_XVE)
 
-    def pooled_pictures(
-        self, visual_IVE: Tensor, has_picture_I: Tensor | None, pooled_IP: Tensor | None = None
-    ) -> Tensor:
-        """[I, C] what a picture is as content, 0 where there is none: its descriptor, or mean and maximum of
-        its tokens, standardised over all pictures."""
-        assert has_picture_I is not None
-        rows = has_picture_I.nonzero()[:, 0]
-        if self.described_pictures:
-            descriptors_IC = visual_IVE[:, 0] if pooled_IP is None else pooled_IP
-            scaled = descriptors_IC.index_select(0, rows).float()
-        else:
-            pooled = pool_tokens(visual_IVE.index_select(0, rows)) if pooled_IP is None else pooled_IP[rows]
-            norm = self.picture_norm
-            if self.training and len(rows) < 2:  # of a step that touches few items; one row has no variance
-                assert isinstance(norm, nn.BatchNorm1d)
-                pooled = F.batch_norm(pooled, norm.running_mean, norm.running_var, eps=norm.eps)
-            else:
-                pooled = norm(pooled)
-            scaled = pooled / pooled.shape[-1] ** 0.5  # about unit length, like every other block of content
-        return scaled.new_zeros(len(has_picture_I), scaled.shape[-1]).index_copy(0, rows, scaled)
-
     def embed(self, inputs: Inputs, state: ItemState) -> Tensor:
-        """[B, T, D]: an item's vector, a ghost's vector, and the mean of a position's tokens."""
+        """[B, T, D]: an item's vector, a query item's vector, and the mean of a position's tokens."""
         batch, length = inputs.items_BT.shape
         items_BT = inputs.items_BT
         vectors_ID = state.table_ID[:, : self.width]
         x_BTD = F.embedding(items_BT.clamp(min=0), vectors_ID) * (items_BT >= 0).unsqueeze(-1)
         words_ND = self.tokens(inputs.tokens_N) * inputs.token_shares_N.unsqueeze(-1)
         flat = x_BTD.reshape(batch * length, -1).index_add(0, inputs.token_positions_N, words_ND)
-        if len(inputs.ghost_pictures_G):
+        if len(inputs.query_pictures_G):
             places = (items_BT.flatten() <= -2).nonzero()[:, 0]
-            ghosts_GD = self.ghost_vectors(inputs, state)
-            flat = flat.index_add(0, places, ghosts_GD[-2 - items_BT.flatten()[places]])
+            queries_GD = self.query_vectors(inputs, state)
+            flat = flat.index_add(0, places, queries_GD[-2 - items_BT.flatten()[places]])
         x_BTD = flat.view(batch, length, -1) * self.tokens.scale
         return F.dropout(x_BTD, self.config.input_dropout, self.training)
 
-    def ghost_vectors(self, inputs: Inputs, state: ItemState) -> Tensor:
+    def query_vectors(self, inputs: Inputs, state: ItemState) -> Tensor:
         """[G, D] what is known of each query, through the projections that make the items' vectors."""
-        rows_G = inputs.ghost_pictures_G
-        ghosts_GD = state.table_ID.new_zeros(len(rows_G), self.width)
-        if inputs.ghost_text_GF is not None and "text" in self.items.projections:
-            ghosts_GD = ghosts_GD + self.items.projections["text"](inputs.ghost_text_GF)
+        rows_G = inputs.query_pictures_G
+        queries_GD = state.table_ID.new_zeros(len(rows_G), self.width)
+        if inputs.query_text_GF is not None and "text" in self.items.projections:
+            queries_GD = queries_GD + self.items.projections["text"](inputs.query_text_GF)
         if state.pictures_ID is not None:
             pictures_GD = state.pictures_ID[:, : self.width].index_select(0, rows_G.clamp(min=0))
-            ghosts_GD = ghosts_GD + pictures_GD * (rows_G >= 0).unsqueeze(-1)
-        return ghosts_GD
+            queries_GD = queries_GD + pictures_GD * (rows_G >= 0).unsqueeze(-1)
+        return queries_GD
 
-    def ghost_likeness(self, inputs: Inputs, state: ItemState) -> Tensor:
+    def query_likeness(self, inputs: Inputs, state: ItemState) -> Tensor:
         """[G, K] what the likeness head reads of each query."""
         assert self.likeness is not None
-        rows_G, parts = inputs.ghost_pictures_G, []
+        rows_G, parts = inputs.query_pictures_G, []
         for name, wide in self.likeness.widths.items():
-            if name == "text" and inputs.ghost_text_GF is not None:
-                parts.append(self.likeness.project("text", inputs.ghost_text_GF))
+            if name == "text" and inputs.query_text_GF is not None:
+                parts.append(self.likeness.project("text", inputs.query_text_GF))
             elif name == "picture" and state.pictures_ID is not None:
                 shown_GK = state.pictures_ID[:, self.width :].index_select(0, rows_G.clamp(min=0))
                 parts.append(shown_GK * (rows_G >= 0).unsqueeze(-1))
@@ -241,11 +191,11 @@ class UnimpModel(nn.Module):
         rows_BS, shown_BTS = packed(rows_BP, rows_BT.shape[1])
         read_BSW = F.embedding(rows_BS.clamp(min=0), state.table_ID) * (rows_BS >= 0).unsqueeze(-1)
         queries_BS = rows_BS <= -2
-        if len(inputs.ghost_pictures_G) and bool(queries_BS.any()):
-            ghosts_GD, alike_GK = self.ghost_vectors(inputs, state), self.ghost_likeness(inputs, state)
+        if len(inputs.query_pictures_G) and bool(queries_BS.any()):
+            queries_GD, alike_GK = self.query_vectors(inputs, state), self.query_likeness(inputs, state)
             places = queries_BS.flatten().nonzero()[:, 0]
-            ghosts_NW = torch.cat((ghosts_GD, alike_GK), dim=-1)[-2 - rows_BS.flatten()[places]]
-            flat = read_BSW.flatten(0, 1).index_add(0, places, ghosts_NW)
+            queries_NW = torch.cat((queries_GD, alike_GK), dim=-1)[-2 - rows_BS.flatten()[places]]
+            flat = read_BSW.flatten(0, 1).index_add(0, places, queries_NW)
             read_BSW = flat.view_as(read_BSW)
         vectors_BSD, alike_BSK = read_BSW.split([self.width, self.likeness.width], dim=-1)
         sought_BTK = self.likeness(hidden_BTD, HistoryItems(vectors_BSD, alike_BSK, queries_BS, shown_BTS))

@@ -16,8 +16,8 @@ from unimp.fusion.config import SecondStageConfig
 from unimp.fusion.structure import StructureConfig
 from unimp.inference.vector_index import RetrievalConfig
 from unimp.model.backbones.config import BackboneConfig, LoraConfig
+from unimp.model.config import ModelConfig
 from unimp.model.image_tokenizer import ImageTokenizerConfig
-from unimp.model.unimp import ModelConfig
 from unimp.runs.training_config import DistillationConfig, ObjectiveConfig, TrainConfig
 from unimp.sentence.template import SentenceConfig
 from unimp.sentence.vocabulary import TokenizerConfig

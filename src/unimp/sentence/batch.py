@@ -22,7 +22,7 @@ class Batch:
     """B sentences of at most T positions, right-padded; causal attention makes a padding mask needless."""
 
     items: Tensor
-    """[B, T] item row, -1 elsewhere; -2 - g for ghost item g of the batch."""
+    """[B, T] item row, -1 elsewhere; -2 - g for query item g of the batch."""
     tokens: Tensor
     """[N] tokens of all bags."""
     token_positions: Tensor
@@ -32,7 +32,7 @@ class Batch:
     lengths: Tensor
     """[B] positions in use."""
     query_text: Tensor | None
-    """[G, F] text content of the ghost items; None when they have none."""
+    """[G, F] text content of the query items; None when they have none."""
     query_pictures: Tensor
     """[G] rows of their pictures, -1 for none."""
     read: Tensor

@@ -70,7 +70,7 @@ class EncodedSentence:
     roles: npt.NDArray[np.int8]
     """[T] a `Role`."""
     items: npt.NDArray[np.int64]
-    """[T] item row; -1 at positions that hold tokens; -2 - g at the position of ghost item g."""
+    """[T] item row; -1 at positions that hold tokens; -2 - g at the position of query item g."""
     pictures: npt.NDArray[np.int64]
     """[T] row of the picture that the position may see, -1 for none (mask M, `own`)."""
     sees: npt.NDArray[np.int64]

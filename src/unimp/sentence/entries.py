@@ -22,7 +22,7 @@ class Entries:
     kinds: IntArray
     roles: IntArray
     items: IntArray
-    """Ghost items are numbered through the batch."""
+    """Query items are numbered through the batch."""
     pictures: IntArray
     sees: IntArray
     bag_sizes: IntArray

@@ -27,8 +27,9 @@ from unimp.model.backbones.lora import merge_adapters
 from unimp.model.backbones.opening import open_backbone, taken_apart
 from unimp.model.backbones.source import BackboneSource
 from unimp.model.backbones.tokens import BackboneTokens
+from unimp.model.config import ModelConfig
 from unimp.model.token_table import LanguageSide
-from unimp.model.unimp import ModelConfig, UnimpModel
+from unimp.model.unimp import UnimpModel
 from unimp.sentence.batch import collate
 from unimp.sentence.encoder import EncodedSentence, Kind
 

@@ -61,7 +61,7 @@ class PictureReranker(Decoder):
         users, number = pictures.shape[:2]
         visual_XVE = self.see(self.fitted(pictures))
         shown_X = visual_XVE.new_ones(len(visual_XVE), dtype=torch.bool)
-        pooled_XC = self.model.pooled_pictures(visual_XVE, shown_X)
+        pooled_XC = self.model.picture_norm(visual_XVE, shown_X)
         vectors_UND = self.model.picture_parts(pooled_XC).view(users, number, -1)
         scores = torch.einsum("ud,und->un", sought_UD[:, : vectors_UND.shape[2]], vectors_UND)
         return np.asarray(scores.cpu().numpy(), dtype=np.float32)
