@@ -67,6 +67,15 @@ DIFFERENCES = (
     Difference(BEAUTY_BSAREC, ("BSARec, from the start", "beauty", "bsarec", ALONE, "!end"), "NDCG@10"),
     Difference(BEAUTY_BSAREC, ours("small-beauty", ALONE, folder=BEAUTY), "NDCG@10"),
     Difference(
+        ours("filtered-beauty", ALONE, folder=BEAUTY), ours("small-beauty", ALONE, folder=BEAUTY), "NDCG@10"
+    ),
+    Difference(BEAUTY_BSAREC, ours("filtered-beauty", ALONE, folder=BEAUTY), "NDCG@10"),
+    Difference(
+        ours("filtered-beauty", CLOSED, folder=BEAUTY), ours("small-beauty", CLOSED, folder=BEAUTY), "NDCG@10"
+    ),
+    Difference(ours("filtered-beauty", CLOSED, folder=BEAUTY), BEAUTY_BSAREC_CLOSED, "NDCG@10"),
+    Difference(ours("filtered-beauty", CLOSED, folder=BEAUTY), BEAUTY_WEAREC, "NDCG@10"),
+    Difference(
         ("SASRec, positions from the end", "beauty", "sasrec", ALONE, "end"),
         ("SASRec, from the start", "beauty", "sasrec", ALONE, "!end"),
         "NDCG@10",

@@ -77,6 +77,7 @@ BEAUTY_ROWS = (
     ("features only, learned ranker (no neural network)", BEAUTY, "features", "learned fusion"),
     ("BSARec with the learned ranker", BEAUTY, "bsarec", "learned fusion", "end", "!trees"),
     ("UniMP with the learned ranker", BEAUTY, "unimp", "learned fusion", "small-beauty"),
+    ("UniMP, filter, with the learned ranker", BEAUTY, "unimp", "learned fusion", "filtered-beauty"),
     (
         "UniMP, the paper's objective, with the learned ranker",
         BEAUTY,
@@ -102,6 +103,7 @@ BEAUTY_ROWS = (
     ),
     ("BSARec with closed-form weights", BEAUTY, "bsarec", "closed fusion", "end", "!trees"),
     ("WEARec with closed-form weights", BEAUTY, "wearec", "closed fusion"),
+    ("UniMP, filter, with closed-form weights", BEAUTY, "unimp", "closed fusion", "filtered-beauty"),
     ("UniMP with closed-form weights", BEAUTY, "unimp", "closed fusion", "small-beauty"),
     ("features only, closed-form weights", BEAUTY, "features", "closed fusion"),
     ("UniMP alone, distilled from trees (TF-IDF)", BEAUTY, "unimp", ALONE, "distilled-beauty"),
@@ -109,6 +111,7 @@ BEAUTY_ROWS = (
     ("SASRec alone, distilled from trees", BEAUTY, "sasrec", ALONE, "trees"),
     ("WEARec alone", BEAUTY, "wearec", ALONE),
     ("UniMP alone, without a teacher (TF-IDF)", BEAUTY, "unimp", ALONE, "small-beauty"),
+    ("UniMP alone, filter, no teacher", BEAUTY, "unimp", ALONE, "filtered-beauty"),
     ("BSARec alone", "beauty", "bsarec", ALONE, "end"),
     ("SASRec alone", "beauty", "sasrec", ALONE, "end"),
     ("UniMP alone, the paper's objective, three tasks", BEAUTY, "unimp", ALONE, "paper-beauty"),
@@ -126,13 +129,13 @@ DISTILLED_HM_ROWS = (
     ("SASRec, no teacher", "hm", "sasrec", ALONE),
 )
 DISTILLED_BEAUTY_ROWS = (
-    ("BSARec, refitted, with the learned ranker", BEAUTY, "bsarec", LEARNED_AGAIN, "end"),
     ("UniMP, teacher with trees", BEAUTY, "unimp", ALONE, "distilled-beauty"),
     ("BSARec, teacher with trees", BEAUTY, "bsarec", ALONE, "trees"),
     ("SASRec, teacher with trees", BEAUTY, "sasrec", ALONE, "trees"),
     ("BSARec", "beauty", "bsarec", ALONE, "end"),
     ("WEARec", BEAUTY, "wearec", ALONE),
     ("UniMP, no teacher", BEAUTY, "unimp", ALONE, "small-beauty"),
+    ("UniMP, no teacher, filter", BEAUTY, "unimp", ALONE, "filtered-beauty"),
     ("SASRec, no teacher", "beauty", "sasrec", ALONE, "end"),
 )
 
