@@ -38,7 +38,7 @@ BEAUTY_SASREC_AGAIN: Row = ("SASRec", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees")
 BEAUTY_TREES = ours("distilled-beauty", ALONE, folder=BEAUTY)
 BEAUTY_PAPER = ours("paper-beauty", CLOSED, folder=BEAUTY)
 BEAUTY_SMOLLM2: Row = ("UniMP on SmolLM2-135M", "backbones/compact-sentences-beauty", "unimp", CLOSED)
-BEAUTY_WEAREC: Row = ("WEARec", BEAUTY, "wearec", CLOSED)
+BEAUTY_WEAREC: Row = ("WEARec", BEAUTY, "wearec", CLOSED, "end")
 BEAUTY_BSAREC: Row = ("BSARec, positions from the end", "beauty", "bsarec", ALONE, "end")
 BEAUTY_BSAREC_AGAIN: Row = ("BSARec", BEAUTY, "bsarec", LEARNED_AGAIN, "end")
 BEAUTY_BSAREC_CLOSED: Row = ("BSARec", BEAUTY, "bsarec", CLOSED, "end", "!trees")
@@ -62,7 +62,7 @@ DIFFERENCES = (
     Difference(ours("paper-hm", LEARNED), HM_UNISREC, "NDCG@5"),
     Difference(HM_UNISREC, HM_FEATURES, "NDCG@5"),
     Difference(("TIGER", HM, "tiger", LEARNED), HM_FEATURES, "NDCG@5"),
-    Difference(BEAUTY_TREES, ("WEARec", BEAUTY, "wearec", ALONE), "NDCG@10"),
+    Difference(BEAUTY_TREES, ("WEARec", BEAUTY, "wearec", ALONE, "end"), "NDCG@10"),
     Difference(BEAUTY_TREES, BEAUTY_BSAREC, "NDCG@10"),
     Difference(BEAUTY_BSAREC, ("BSARec, from the start", "beauty", "bsarec", ALONE, "!end"), "NDCG@10"),
     Difference(BEAUTY_BSAREC, ours("small-beauty", ALONE, folder=BEAUTY), "NDCG@10"),

@@ -101,8 +101,8 @@ def pages() -> dict[Path, str]:
 def readme() -> str:
     """The README with its tables between their markers."""
     tables = {
-        "hm": block_rows(HM_ROWS),
-        "beauty": block_rows(BEAUTY_ROWS),
+        "hm": block_rows(HM_ROWS, "NDCG@5"),
+        "beauty": block_rows(BEAUTY_ROWS, "NDCG@10"),
         "multitask": multitask_rows(),
         "shop": shop_rows(SHOP_BRIEFLY),
     }
@@ -112,8 +112,8 @@ def readme() -> str:
 def training() -> str:
     """docs/training.md with its tables between their markers."""
     tables = {
-        "distilled-hm": block_rows(DISTILLED_HM_ROWS),
-        "distilled-beauty": block_rows(DISTILLED_BEAUTY_ROWS),
+        "distilled-hm": block_rows(DISTILLED_HM_ROWS, "NDCG@5"),
+        "distilled-beauty": block_rows(DISTILLED_BEAUTY_ROWS, "NDCG@10"),
     }
     return filled("docs/training.md", tables)
 
@@ -132,15 +132,14 @@ def filled(page: str, tables: dict[str, list[str]]) -> str:
     return text
 
 
-def block_rows(listed: Sequence[Row]) -> list[str]:
-    """A table of next-item results as Markdown lines, in the order listed."""
+def block_rows(listed: Sequence[Row], metric: str) -> list[str]:
+    """A table of next-item results as Markdown lines, the best by `metric` first."""
     columns = ("NDCG@5", "HR@5", "NDCG@10", "HR@10")
     lines = ["| what ranks | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for entry in listed:
-        found = row_of(entry)
-        if found:
-            values = (f"{found.values[name].mean:.4f}".removeprefix("0") for name in columns)
-            lines.append(f"| {entry[0]} | " + " | ".join(values) + " |")
+    found = [(entry[0], row) for entry in listed if (row := row_of(entry))]
+    for name, row in sorted(found, key=lambda pair: -pair[1].values[metric].mean):
+        values = (f"{row.values[column].mean:.4f}".removeprefix("0") for column in columns)
+        lines.append(f"| {name} | " + " | ".join(values) + " |")
     return lines
 
 
