@@ -98,6 +98,18 @@ DIFFERENCES = (
         ("BSARec", BEAUTY, "bsarec", CLOSED_AGAIN, "end"),
         "NDCG@10",
     ),
+    Difference(
+        ours("filtered-beauty", CLOSED_AGAIN, folder=BEAUTY),
+        ("BSARec", BEAUTY, "bsarec", CLOSED_AGAIN, "end"),
+        "NDCG@10",
+    ),
+    Difference(
+        ours("filtered-beauty", CLOSED_AGAIN, folder=BEAUTY),
+        ours("small-beauty", CLOSED_AGAIN, folder=BEAUTY),
+        "NDCG@10",
+    ),
+    Difference(ours("filtered-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
+    Difference(BEAUTY_BSAREC_AGAIN, ours("filtered-beauty", LEARNED_AGAIN, folder=BEAUTY), "NDCG@10"),
     Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
     Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_AGAIN, "NDCG@10"),
     Difference(

@@ -73,6 +73,7 @@ CLOSED_AGAIN, LEARNED_AGAIN = "closed fusion, refitted methods", "learned fusion
 BEAUTY_ROWS = (
     ("BSARec, refitted, with the learned ranker", BEAUTY, "bsarec", LEARNED_AGAIN, "end"),
     ("UniMP, refitted, with the learned ranker", BEAUTY, "unimp", LEARNED_AGAIN, "small-beauty"),
+    ("UniMP, filter, refitted, with the learned ranker", BEAUTY, "unimp", LEARNED_AGAIN, "filtered-beauty"),
     ("SASRec, refitted, with the learned ranker", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees"),
     ("features only, learned ranker (no neural network)", BEAUTY, "features", "learned fusion"),
     ("BSARec with the learned ranker", BEAUTY, "bsarec", "learned fusion", "end", "!trees"),
@@ -86,6 +87,7 @@ BEAUTY_ROWS = (
         "paper-beauty",
     ),
     ("SASRec with the learned ranker", BEAUTY, "sasrec", "learned fusion", "!trees"),
+    ("UniMP, filter, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN, "filtered-beauty"),
     ("UniMP, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN, "small-beauty"),
     ("BSARec, refitted, with closed-form weights", BEAUTY, "bsarec", CLOSED_AGAIN, "end"),
     (
