@@ -89,7 +89,7 @@ class DecoderLayer(nn.Module):
         qkv_3BHTK = qkv.permute(2, 0, 3, 1, 4)
         q_BHTK, k_BHTK = rotate(qkv_3BHTK[:2], turns_2TK)
         v_BHTK = qkv_3BHTK[2]
-        mask = None
+        filtered_BSD, mask = normed_BTD, None
         if cache is not None:
             stop = cache.used + length
             cache.keys[layer, :, :, cache.used : stop] = k_BHTK
@@ -97,7 +97,7 @@ class DecoderLayer(nn.Module):
             k_BHTK, held_BHSK = cache.keys[layer, :, :, :stop], cache.values[layer, :, :, :stop]
             v_BHTK = held_BHSK[..., : width // self.heads]
             if self.high_scale is not None:
-                normed_BTD = held_BHSK[..., width // self.heads :].transpose(1, 2).flatten(2)
+                filtered_BSD = held_BHSK[..., width // self.heads :].transpose(1, 2).flatten(2)
             mask = cache_mask(cache, length, x_BTD.device)
         drop = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(
@@ -105,7 +105,7 @@ class DecoderLayer(nn.Module):
         )
         y = self.out(y.transpose(1, 2).reshape(batch, length, width))
         if low_TS is not None:
-            y = (1 - self.filter_share) * y + self.filter_share * self.filtered(normed_BTD, low_TS)
+            y = (1 - self.filter_share) * y + self.filter_share * self.filtered(filtered_BSD, low_TS)
         x_BTD = x_BTD + F.dropout(y, self.dropout, self.training)
         y = self.down(F.gelu(self.up(self.feed_norm(x_BTD))))
         return x_BTD + F.dropout(y, self.dropout, self.training)
