@@ -108,6 +108,13 @@ DIFFERENCES = (
         ours("small-beauty", CLOSED_AGAIN, folder=BEAUTY),
         "NDCG@10",
     ),
+    Difference(
+        ours("filtered-beauty", CLOSED_AGAIN, folder=BEAUTY),
+        ("WEARec", BEAUTY, "wearec", CLOSED_AGAIN, "end"),
+        "NDCG@10",
+    ),
+    Difference(("WEARec", BEAUTY, "wearec", LEARNED_AGAIN, "end"), BEAUTY_FEATURES, "NDCG@10"),
+    Difference(BEAUTY_BSAREC_AGAIN, ("WEARec", BEAUTY, "wearec", LEARNED_AGAIN, "end"), "NDCG@10"),
     Difference(ours("filtered-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_BSAREC_AGAIN, ours("filtered-beauty", LEARNED_AGAIN, folder=BEAUTY), "NDCG@10"),
     Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),

@@ -74,6 +74,7 @@ BEAUTY_ROWS = (
     ("BSARec, refitted, with the learned ranker", BEAUTY, "bsarec", LEARNED_AGAIN, "end"),
     ("UniMP, refitted, with the learned ranker", BEAUTY, "unimp", LEARNED_AGAIN, "small-beauty"),
     ("UniMP, filter, refitted, with the learned ranker", BEAUTY, "unimp", LEARNED_AGAIN, "filtered-beauty"),
+    ("WEARec, refitted, with the learned ranker", BEAUTY, "wearec", LEARNED_AGAIN, "end"),
     ("SASRec, refitted, with the learned ranker", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees"),
     ("features only, learned ranker (no neural network)", BEAUTY, "features", "learned fusion"),
     ("BSARec with the learned ranker", BEAUTY, "bsarec", "learned fusion", "end", "!trees"),
@@ -89,6 +90,7 @@ BEAUTY_ROWS = (
     ("SASRec with the learned ranker", BEAUTY, "sasrec", "learned fusion", "!trees"),
     ("UniMP, filter, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN, "filtered-beauty"),
     ("UniMP, refitted, with closed-form weights", BEAUTY, "unimp", CLOSED_AGAIN, "small-beauty"),
+    ("WEARec, refitted, with closed-form weights", BEAUTY, "wearec", CLOSED_AGAIN, "end"),
     ("BSARec, refitted, with closed-form weights", BEAUTY, "bsarec", CLOSED_AGAIN, "end"),
     (
         "UniMP on SmolLM2-135M with closed-form weights",
