@@ -41,7 +41,8 @@ BEAUTY_SMOLLM2: Row = ("UniMP on SmolLM2-135M", "backbones/compact-sentences-bea
 BEAUTY_WEAREC: Row = ("WEARec", BEAUTY, "wearec", CLOSED, "end")
 BEAUTY_BSAREC: Row = ("BSARec, positions from the end", "beauty", "bsarec", ALONE, "end")
 BEAUTY_BSAREC_AGAIN: Row = ("BSARec", BEAUTY, "bsarec", LEARNED_AGAIN, "end")
-BEAUTY_BSAREC_CLOSED: Row = ("BSARec", BEAUTY, "bsarec", CLOSED, "end", "!trees")
+BEAUTY_BSAREC_CLOSED: Row = ("BSARec", BEAUTY, "bsarec", CLOSED, "end", "!trees", "!0.995")
+BEAUTY_BSAREC_AVERAGED: Row = ("BSARec, averaged weights", BEAUTY, "bsarec", CLOSED, "0.995")
 MOVIES_FEATURES: Row = ("features only", MOVIES, "features", LEARNED)
 
 DIFFERENCES = (
@@ -75,6 +76,13 @@ DIFFERENCES = (
     ),
     Difference(ours("filtered-beauty", CLOSED, folder=BEAUTY), BEAUTY_BSAREC_CLOSED, "NDCG@10"),
     Difference(ours("filtered-beauty", CLOSED, folder=BEAUTY), BEAUTY_WEAREC, "NDCG@10"),
+    Difference(ours("filtered-beauty", CLOSED, folder=BEAUTY), BEAUTY_BSAREC_AVERAGED, "NDCG@10"),
+    Difference(BEAUTY_BSAREC_AVERAGED, BEAUTY_BSAREC_CLOSED, "NDCG@10"),
+    Difference(
+        ("BSARec, averaged weights", BEAUTY, "bsarec", ALONE, "0.995"),
+        ours("filtered-beauty", ALONE, folder=BEAUTY),
+        "NDCG@10",
+    ),
     Difference(
         ("SASRec, positions from the end", "beauty", "sasrec", ALONE, "end"),
         ("SASRec, from the start", "beauty", "sasrec", ALONE, "!end"),
