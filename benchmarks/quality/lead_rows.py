@@ -27,20 +27,26 @@ def ours(recipe: str, block: str, *, folder: str = HM, likeness: bool = False) -
     return label, folder, "unimp", block, recipe, "128" if likeness else "!128"
 
 
+def beauty(recipe: str, block: str) -> Row:
+    return ours(recipe, block, folder=BEAUTY)
+
+
 HM_FEATURES: Row = ("features only", HM, "features", LEARNED)
 HM_FEATURES_CLOSED: Row = ("features only", HM, "features", CLOSED)
 HM_UNISREC: Row = ("UniSRec", HM, "unisrec", LEARNED)
 HM_TREES = ours("distilled-hm-trees", ALONE)
 HM_LIKENESS = ours("small-hm", ALONE, likeness=True)
 BEAUTY_FEATURES: Row = ("features only", BEAUTY, "features", LEARNED)
-BEAUTY_AGAIN = ours("small-beauty", LEARNED_AGAIN, folder=BEAUTY)
+BEAUTY_AGAIN = beauty("small-beauty", LEARNED_AGAIN)
 BEAUTY_SASREC_AGAIN: Row = ("SASRec", BEAUTY, "sasrec", LEARNED_AGAIN, "!trees")
-BEAUTY_TREES = ours("distilled-beauty", ALONE, folder=BEAUTY)
-BEAUTY_PAPER = ours("paper-beauty", CLOSED, folder=BEAUTY)
+BEAUTY_TREES = beauty("distilled-beauty", ALONE)
+BEAUTY_PAPER = beauty("paper-beauty", CLOSED)
 BEAUTY_SMOLLM2: Row = ("UniMP on SmolLM2-135M", "backbones/compact-sentences-beauty", "unimp", CLOSED)
 BEAUTY_WEAREC: Row = ("WEARec", BEAUTY, "wearec", CLOSED, "end")
 BEAUTY_BSAREC: Row = ("BSARec, positions from the end", "beauty", "bsarec", ALONE, "end")
 BEAUTY_BSAREC_AGAIN: Row = ("BSARec", BEAUTY, "bsarec", LEARNED_AGAIN, "end")
+BEAUTY_WEAREC_AGAIN: Row = ("WEARec", BEAUTY, "wearec", LEARNED_AGAIN, "end")
+BEAUTY_BSAREC_CLOSED_AGAIN: Row = ("BSARec", BEAUTY, "bsarec", CLOSED_AGAIN, "end")
 BEAUTY_BSAREC_CLOSED: Row = ("BSARec", BEAUTY, "bsarec", CLOSED, "end", "!trees", "!0.995")
 BEAUTY_BSAREC_AVERAGED: Row = ("BSARec, averaged weights", BEAUTY, "bsarec", CLOSED, "0.995")
 MOVIES_FEATURES: Row = ("features only", MOVIES, "features", LEARNED)
@@ -66,21 +72,17 @@ DIFFERENCES = (
     Difference(BEAUTY_TREES, ("WEARec", BEAUTY, "wearec", ALONE, "end"), "NDCG@10"),
     Difference(BEAUTY_TREES, BEAUTY_BSAREC, "NDCG@10"),
     Difference(BEAUTY_BSAREC, ("BSARec, from the start", "beauty", "bsarec", ALONE, "!end"), "NDCG@10"),
-    Difference(BEAUTY_BSAREC, ours("small-beauty", ALONE, folder=BEAUTY), "NDCG@10"),
-    Difference(
-        ours("filtered-beauty", ALONE, folder=BEAUTY), ours("small-beauty", ALONE, folder=BEAUTY), "NDCG@10"
-    ),
-    Difference(BEAUTY_BSAREC, ours("filtered-beauty", ALONE, folder=BEAUTY), "NDCG@10"),
-    Difference(
-        ours("filtered-beauty", CLOSED, folder=BEAUTY), ours("small-beauty", CLOSED, folder=BEAUTY), "NDCG@10"
-    ),
-    Difference(ours("filtered-beauty", CLOSED, folder=BEAUTY), BEAUTY_BSAREC_CLOSED, "NDCG@10"),
-    Difference(ours("filtered-beauty", CLOSED, folder=BEAUTY), BEAUTY_WEAREC, "NDCG@10"),
-    Difference(ours("filtered-beauty", CLOSED, folder=BEAUTY), BEAUTY_BSAREC_AVERAGED, "NDCG@10"),
+    Difference(BEAUTY_BSAREC, beauty("small-beauty", ALONE), "NDCG@10"),
+    Difference(beauty("filtered-beauty", ALONE), beauty("small-beauty", ALONE), "NDCG@10"),
+    Difference(BEAUTY_BSAREC, beauty("filtered-beauty", ALONE), "NDCG@10"),
+    Difference(beauty("filtered-beauty", CLOSED), beauty("small-beauty", CLOSED), "NDCG@10"),
+    Difference(beauty("filtered-beauty", CLOSED), BEAUTY_BSAREC_CLOSED, "NDCG@10"),
+    Difference(beauty("filtered-beauty", CLOSED), BEAUTY_WEAREC, "NDCG@10"),
+    Difference(beauty("filtered-beauty", CLOSED), BEAUTY_BSAREC_AVERAGED, "NDCG@10"),
     Difference(BEAUTY_BSAREC_AVERAGED, BEAUTY_BSAREC_CLOSED, "NDCG@10"),
     Difference(
         ("BSARec, averaged weights", BEAUTY, "bsarec", ALONE, "0.995"),
-        ours("filtered-beauty", ALONE, folder=BEAUTY),
+        beauty("filtered-beauty", ALONE),
         "NDCG@10",
     ),
     Difference(
@@ -91,47 +93,31 @@ DIFFERENCES = (
     Difference(BEAUTY_TREES, ("SASRec taught by trees", BEAUTY, "sasrec", ALONE, "trees"), "NDCG@10"),
     Difference(BEAUTY_TREES, ("BSARec taught by trees", BEAUTY, "bsarec", ALONE, "trees"), "NDCG@10"),
     Difference(BEAUTY_SMOLLM2, BEAUTY_WEAREC, "NDCG@10"),
-    Difference(BEAUTY_PAPER, ours("small-beauty", CLOSED, folder=BEAUTY), "NDCG@10"),
+    Difference(BEAUTY_PAPER, beauty("small-beauty", CLOSED), "NDCG@10"),
     Difference(BEAUTY_PAPER, BEAUTY_WEAREC, "NDCG@10"),
     Difference(BEAUTY_PAPER, BEAUTY_BSAREC_CLOSED, "NDCG@10"),
     Difference(BEAUTY_SMOLLM2, BEAUTY_PAPER, "NDCG@10"),
-    Difference(ours("paper-beauty", LEARNED, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
+    Difference(beauty("paper-beauty", LEARNED), BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_SASREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_AGAIN, BEAUTY_SASREC_AGAIN, "NDCG@10"),
     Difference(BEAUTY_BSAREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
     Difference(BEAUTY_BSAREC_AGAIN, BEAUTY_AGAIN, "NDCG@10"),
+    Difference(beauty("small-beauty", CLOSED_AGAIN), BEAUTY_BSAREC_CLOSED_AGAIN, "NDCG@10"),
+    Difference(beauty("filtered-beauty", CLOSED_AGAIN), BEAUTY_BSAREC_CLOSED_AGAIN, "NDCG@10"),
+    Difference(beauty("filtered-beauty", CLOSED_AGAIN), beauty("small-beauty", CLOSED_AGAIN), "NDCG@10"),
     Difference(
-        ours("small-beauty", CLOSED_AGAIN, folder=BEAUTY),
-        ("BSARec", BEAUTY, "bsarec", CLOSED_AGAIN, "end"),
-        "NDCG@10",
-    ),
-    Difference(
-        ours("filtered-beauty", CLOSED_AGAIN, folder=BEAUTY),
-        ("BSARec", BEAUTY, "bsarec", CLOSED_AGAIN, "end"),
-        "NDCG@10",
-    ),
-    Difference(
-        ours("filtered-beauty", CLOSED_AGAIN, folder=BEAUTY),
-        ours("small-beauty", CLOSED_AGAIN, folder=BEAUTY),
-        "NDCG@10",
-    ),
-    Difference(
-        ours("filtered-beauty", CLOSED_AGAIN, folder=BEAUTY),
+        beauty("filtered-beauty", CLOSED_AGAIN),
         ("WEARec", BEAUTY, "wearec", CLOSED_AGAIN, "end"),
         "NDCG@10",
     ),
-    Difference(("WEARec", BEAUTY, "wearec", LEARNED_AGAIN, "end"), BEAUTY_FEATURES, "NDCG@10"),
-    Difference(BEAUTY_BSAREC_AGAIN, ("WEARec", BEAUTY, "wearec", LEARNED_AGAIN, "end"), "NDCG@10"),
-    Difference(ours("filtered-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
-    Difference(BEAUTY_BSAREC_AGAIN, ours("filtered-beauty", LEARNED_AGAIN, folder=BEAUTY), "NDCG@10"),
-    Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_FEATURES, "NDCG@10"),
-    Difference(ours("paper-beauty", LEARNED_AGAIN, folder=BEAUTY), BEAUTY_AGAIN, "NDCG@10"),
-    Difference(
-        ours("paper-beauty", CLOSED_AGAIN, folder=BEAUTY),
-        ours("small-beauty", CLOSED_AGAIN, folder=BEAUTY),
-        "NDCG@10",
-    ),
+    Difference(BEAUTY_WEAREC_AGAIN, BEAUTY_FEATURES, "NDCG@10"),
+    Difference(BEAUTY_BSAREC_AGAIN, BEAUTY_WEAREC_AGAIN, "NDCG@10"),
+    Difference(beauty("filtered-beauty", LEARNED_AGAIN), BEAUTY_FEATURES, "NDCG@10"),
+    Difference(BEAUTY_BSAREC_AGAIN, beauty("filtered-beauty", LEARNED_AGAIN), "NDCG@10"),
+    Difference(beauty("paper-beauty", LEARNED_AGAIN), BEAUTY_FEATURES, "NDCG@10"),
+    Difference(beauty("paper-beauty", LEARNED_AGAIN), BEAUTY_AGAIN, "NDCG@10"),
+    Difference(beauty("paper-beauty", CLOSED_AGAIN), beauty("small-beauty", CLOSED_AGAIN), "NDCG@10"),
     Difference(
         ours("small-movies", ALONE, folder=MOVIES),
         ("EASE", MOVIES, "ease", ALONE),

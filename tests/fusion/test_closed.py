@@ -80,5 +80,5 @@ def test_many_times_make_periods_of_equally_many_events() -> None:
 
 
 @pytest.mark.parametrize("times", [[5, 5, 5], [5, int(NO_TIME), 6], []])
-def test_without_times_that_differ_there_are_no_tides(times: list[int]) -> None:
+def test_without_times_that_differ_there_are_no_periods(times: list[int]) -> None:
     assert popularity_by_period(log_at(times, [0] * len(times)), 1) is None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unimp.model.decoder import FILTER_SPAN, CompactDecoder, low_pass
+from unimp.core.low_pass import low_pass
+from unimp.model.decoder import FILTER_SPAN, CompactDecoder
 
 
 @pytest.fixture(params=[0.0, 0.6], ids=["attention", "with a filter"])

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
@@ -15,6 +14,7 @@ from unimp.baselines.shared.filtering import FilterConfig, FilterNetwork
 from unimp.baselines.shared.taught import TaughtBaseline
 from unimp.baselines.shared.transformer import SelfAttention, check_heads
 from unimp.core.errors import ConfigError
+from unimp.core.low_pass import at_distances, low_pass
 from unimp.core.search_space import Choice, Real, SearchSpace
 
 
@@ -108,8 +108,4 @@ class BSARec(TaughtBaseline[BSARecConfig]):
 def low_pass_kernel(length: int, cutoff: int) -> Tensor:
     """[N, N] row t holds what the events s ≤ t weigh in the low part at t, the end of a row of N."""
     back = torch.arange(length)[:, None] - torch.arange(length)
-    angles = 2 * math.pi * back.double() / length
-    highest = min((cutoff - 1) // 2, (length - 1) // 2)
-    waves = [2 * torch.cos(frequency * angles) for frequency in range(1, highest + 1)]
-    weights = sum(waves, torch.ones_like(angles)) / length
-    return torch.where(back >= 0, weights, 0.0).float()
+    return at_distances(low_pass(length, cutoff), back)

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from unimp.core.low_pass import at_distances, low_pass
 
 FILTER_SPAN, FILTER_CUTOFF = 50, 5
 """Positions that a layer's frequency filter spans, and how many of the lowest frequencies are the low part
@@ -124,14 +125,6 @@ class DecoderLayer(nn.Module):
         return low_BTD + self.high_scale**2 * (normed_BSD[:, -low_BTD.shape[1] :] - low_BTD)
 
 
-def low_pass(span: int, cutoff: int) -> Tensor:
-    """[span] what the position d steps back weighs in the `cutoff` (odd) lowest frequencies of `span`
-    positions, seen at the last of them: (1 + 2 Σ_{f ≤ (cutoff − 1) / 2} cos(2π f d / span)) / span."""
-    angles = 2 * math.pi * torch.arange(span, dtype=torch.float64) / span
-    waves = [2 * torch.cos(frequency * angles) for frequency in range(1, (cutoff - 1) // 2 + 1)]
-    return (sum(waves, torch.ones_like(angles)) / span).float()
-
-
 class CompactDecoder(nn.Module):
     """Embeddings in, hidden states out; the vocabulary is none of its business."""
 
@@ -194,9 +187,7 @@ class CompactDecoder(nn.Module):
         start, device = (0 if cache is None else cache.used), self.low_S.device
         back_TS = torch.arange(start, start + length, device=device)[:, None]
         back_TS = back_TS - torch.arange(start + length, device=device)
-        weights_TS = self.low_S[back_TS.clamp(0, FILTER_SPAN - 1)] * (
-            (back_TS >= 0) & (back_TS < FILTER_SPAN)
-        )
+        weights_TS = at_distances(self.low_S, back_TS)
         if cache is None or cache.starts_B is None:
             return weights_TS
         return weights_TS * cache_mask(cache, length, device)[:, 0]
